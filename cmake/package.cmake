@@ -1,0 +1,5 @@
+include(GNUInstallDirs)
+if(TARGET sluice)
+  install(TARGETS sluice RUNTIME)
+endif()
+install(TARGETS libsluice EXPORT sluice LIBRARY PUBLIC_HEADER)

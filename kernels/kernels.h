@@ -1,0 +1,89 @@
+#ifndef SLUICE_KERNELS_H
+#define SLUICE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The contract of the arithmetic. Kernels allocate nothing, know no global but the chosen table, log nothing.
+ * Every implementation gives the bits of its twin in kernels/ref (fmaf in the specified order); the oracle
+ * (double) in kernels/ref bounds the error of both. NaN never enters: callers replace unknowns first.
+ *
+ * Row tiles. Rows are taken 16 at a time: a matrix of R rows and D columns lies as ceil(R/16) tiles of
+ * D × 16 floats: z[(tile · D + column) · 16 + lane]. Lanes past the last row hold zeros and may be computed;
+ * what comes out of them is never read. Lanes of a vector are rows, cluster parameters are broadcast. Tiles are 64-byte aligned. */
+
+enum { TILE_ROWS = 16 };
+
+static inline size_t tile_count(size_t row_count)
+{
+    return (row_count + TILE_ROWS - 1) / TILE_ROWS;
+}
+
+/* The clusters of one dimension (or the points of an anomaly ensemble), packed once at load.
+ * Squared distance of row z to cluster k, columns j in order, one accumulator:
+ *     acc = start[k];  u = fma(z[j], a[k][j], b[k][j]);  acc = fma(u, u, acc)
+ * with a = sqrt(l/2), b = -c·sqrt(l/2), start = -b_k. Segment minimum over its clusters in order,
+ * min(x, y) = x < y ? x : y with x the running minimum, starting at +infinity. */
+struct panel {
+    uint32_t column_count, cluster_count, segment_count;
+    const uint32_t *segment_first; /* segment_count + 1; clusters of a segment are contiguous; empty ones give +inf */
+    const float *ab;               /* cluster_count × column_count × {a, b} */
+    const float *start;            /* cluster_count */
+};
+
+/* out[segment · out_stride + row], out_stride >= 16 · tiles and a multiple of 16; out 64-byte aligned. */
+#define PANEL_MIN_FN(name) \
+    void name(float *restrict out, size_t out_stride, const float *restrict z, size_t tiles, const struct panel *panel)
+/* The same distance with arg-min over all clusters, ties to the lower index: index and distance per row (clustering). */
+#define PANEL_NEAREST_FN(name) \
+    void name(uint32_t *restrict index, float *restrict distance, const float *restrict z, size_t tiles, const struct panel *panel)
+/* One column into its place in the tiles: z = clip((x - mean) · rscale, low, high), two rounded operations.
+ * x holds row_count floats; lanes past row_count become 0. z points at the column in the first tile; tile_stride in floats. */
+#define STANDARDISE_FN(name) \
+    void name(float *restrict z, size_t tile_stride, const float *restrict x, size_t row_count, float mean, float rscale, float low, float high)
+/* out[i] = f(x[i]); count any; in place allowed. Errors against the true function: see the .c file of the twin. */
+#define MAP_FN(name) void name(float *out, const float *x, size_t count)
+/* out[row] = (1/segment_count) · sum over segments in index order of sqrt(max(0, min[segment·stride + row])). */
+#define SQRT_MEAN_FN(name) \
+    void name(float *restrict out, const float *restrict min, size_t stride, size_t row_count, size_t segment_count)
+
+typedef PANEL_MIN_FN(panel_min_fn);
+typedef PANEL_NEAREST_FN(panel_nearest_fn);
+typedef STANDARDISE_FN(standardise_fn);
+typedef MAP_FN(map_fn);
+typedef SQRT_MEAN_FN(sqrt_mean_fn);
+
+struct kernels {
+    const char *name;            /* "ref", "avx2", "avx512", "neon" */
+    panel_min_fn *panel_min;
+    panel_nearest_fn *panel_nearest;
+    standardise_fn *standardise;
+    map_fn *log, *log1p, *exp;   /* natural; log of x <= 0 and log1p of x <= -1 give the function's value at the smallest positive */
+    sqrt_mean_fn *sqrt_mean;
+};
+
+enum cpu_flag { CPU_AVX2 = 1, CPU_AVX512 = 2, CPU_NEON = 4 };
+#define CPU_MASK_ALL 0xffffffffu
+
+unsigned cpu_detect(void);                                   /* what this machine can run, bits of enum cpu_flag */
+void kernels_select(struct kernels *out, unsigned cpu_mask); /* best of cpu_detect() & cpu_mask, reference otherwise */
+extern const struct kernels kernels_ref;
+
+/* Scalar twins for the few rows that are looked at one by one: same bits as the array forms. */
+float kernel_log(float x);
+float kernel_log1p(float x);
+float kernel_exp(float x);
+float kernel_distance(const float *z, size_t z_stride, const struct panel *panel, uint32_t cluster); /* z[j · z_stride] */
+
+/* Oracles in double, for checks and golden distances only. */
+double oracle_distance(const float *z, size_t z_stride, const struct panel *panel, uint32_t cluster);
+
+/* Product form through OpenBLAS (kernels/blas): proposes, never recorded. approx[cluster·stride + row] is within
+ * bound[row] of the twin's distance before segment minimum. scratch: blas_scratch_floats(). Single-threaded. */
+size_t blas_scratch_floats(size_t row_count, const struct panel *panel);
+void blas_weights(float *weights, const struct panel *panel); /* (2·columns + 1) × clusters, packed once */
+size_t blas_weights_floats(const struct panel *panel);
+void blas_distances(float *approx, size_t stride, float *bound, const float *z, size_t row_count,
+                    const struct panel *panel, const float *weights, float *scratch);
+
+#endif

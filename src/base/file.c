@@ -1,0 +1,154 @@
+#define _GNU_SOURCE
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+static int system_open(const char *path, int flags, int mode)
+{
+    return open(path, flags | O_CLOEXEC, mode);
+}
+
+static int64_t system_write_at(int fd, const void *data, size_t bytes, int64_t offset)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t wrote = pwrite(fd, (const char *)data + done, bytes - done, offset + (int64_t)done);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return -1;
+        done += (size_t)wrote;
+    }
+    return (int64_t)bytes;
+}
+
+static int64_t system_read_at(int fd, void *out, size_t bytes, int64_t offset)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t got = pread(fd, (char *)out + done, bytes - done, offset + (int64_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (int64_t)done;
+}
+
+static int system_truncate(int fd, int64_t bytes)
+{
+    return ftruncate(fd, bytes);
+}
+
+static int system_sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    int result = fsync(fd);
+    close(fd);
+    return result;
+}
+
+static int64_t system_size(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 ? (int64_t)status.st_size : -1;
+}
+
+const struct file_ops file_ops_system = {
+    .open = system_open,
+    .close = close,
+    .write_at = system_write_at,
+    .read_at = system_read_at,
+    .truncate = system_truncate,
+    .sync = fdatasync,
+    .sync_folder = system_sync_folder,
+    .size = system_size,
+};
+const struct file_ops *file_ops = &file_ops_system;
+
+static enum fault file_fault(struct fault_note *note, enum fault fault, const char *verb, const char *path)
+{
+    return fault_set(note, fault, ROW_NONE, COLUMN_NONE, "cannot %s %s: %s", verb, path, strerror(errno));
+}
+
+enum fault file_read_all(char **out, size_t *out_bytes, const char *path, size_t bytes_max, struct fault_note *note)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return file_fault(note, FAULT_not_found, "open", path);
+    int64_t size = system_size(fd);
+    enum fault fault = FAULT_NONE;
+    char *text = NULL;
+    if (size < 0 || (uint64_t)size > bytes_max)
+        fault = fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%s is larger than %zu bytes", path, bytes_max);
+    else if (!(text = memory_take((size_t)size + 1)))
+        fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %s", path);
+    else if (system_read_at(fd, text, (size_t)size, 0) != size)
+        fault = file_fault(note, FAULT_not_found, "read", path);
+    close(fd);
+    if (fault != FAULT_NONE) {
+        memory_give(text);
+        return fault;
+    }
+    text[size] = '\0';
+    *out = text;
+    *out_bytes = (size_t)size;
+    return FAULT_NONE;
+}
+
+enum fault file_replace(const char *path, const void *data, size_t bytes, struct fault_note *note)
+{
+    char beside[PATH_MAX], folder[PATH_MAX];
+    if ((size_t)snprintf(beside, sizeof beside, "%s.new", path) >= sizeof beside)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "path too long: %.100s", path);
+    snprintf(folder, sizeof folder, "%s", path);
+    int fd = file_ops->open(beside, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0)
+        return file_fault(note, FAULT_ledger, "create", beside);
+    int failed = file_ops->write_at(fd, data, bytes, 0) != (int64_t)bytes || file_ops->sync(fd) != 0;
+    enum fault fault = failed ? file_fault(note, FAULT_ledger, "write", beside) : FAULT_NONE;
+    file_ops->close(fd);
+    if (!failed && (rename(beside, path) != 0 || file_ops->sync_folder(dirname(folder)) != 0))
+        fault = file_fault(note, FAULT_ledger, "rename", beside);
+    if (fault != FAULT_NONE)
+        unlink(beside);
+    return fault;
+}
+
+enum fault file_map_open(struct file_map *out, const char *path, struct fault_note *note)
+{
+    *out = (struct file_map){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return file_fault(note, FAULT_not_found, "open", path);
+    int64_t size = system_size(fd);
+    void *data = size > 0 ? mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    close(fd);
+    if (size == 0)
+        return fault_set(note, FAULT_syntax, ROW_NONE, COLUMN_NONE, "%s is empty", path);
+    if (data == MAP_FAILED)
+        return file_fault(note, FAULT_not_found, "map", path);
+    *out = (struct file_map){.data = data, .bytes = (size_t)size};
+    return FAULT_NONE;
+}
+
+void file_map_close(struct file_map *map)
+{
+    if (map->data)
+        munmap((void *)map->data, map->bytes);
+    *map = (struct file_map){0};
+}

@@ -1,0 +1,206 @@
+#ifndef SLUICE_BATCH_BATCH_H
+#define SLUICE_BATCH_BATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "batch/limits.h"
+
+/* The noun that everything passes: one request's rows in columns, and what became of them.
+ * Columns are views into the message (unaligned: read them through the functions here); everything
+ * else lies in the batch's arena. One owner at a time; slices write disjoint row ranges of results. */
+
+enum op {
+#define OP(name, changes, rows, right) OP_##name,
+#include "batch/ops.tbl"
+#undef OP
+    OP_COUNT
+};
+
+enum right { RIGHT_NONE = 0, RIGHT_SUBMIT = 1, RIGHT_SCORE = 2, RIGHT_LABEL = 4, RIGHT_QUERY = 8, RIGHT_OPERATE = 16, RIGHT_EXPLAIN = 32 };
+
+enum column_id {
+#define COLUMN(name, type, needed, taken, text) COLUMN_##name,
+#include "batch/columns.tbl"
+#undef COLUMN
+    COLUMN_COUNT
+};
+
+enum column_type { COLUMN_TEXT, COLUMN_TIME, COLUMN_MONEY, COLUMN_COUNT_TYPE };
+
+enum column_form { FORM_ABSENT, FORM_I64, FORM_F64, FORM_STR, FORM_DICT8, FORM_DICT16, FORM_DICT32 };
+
+struct text { /* borrowed bytes, no end mark */
+    const char *data;
+    uint32_t bytes;
+};
+
+struct column {
+    enum column_form form;
+    struct text name;
+    const unsigned char *data;    /* i64 or f64 values, str bytes, or dict codes; unaligned */
+    const unsigned char *offsets; /* str: u32 × (rows + 1), checked monotone and in range */
+    const unsigned char *valid;   /* bitmap, LSB first; NULL: all valid */
+    const struct text *values;    /* dict: checked, every valid code is below value_count */
+    uint32_t value_count;
+};
+
+static inline bool column_is_valid(const struct column *column, uint32_t row)
+{
+    return column->form != FORM_ABSENT && (!column->valid || (column->valid[row >> 3] >> (row & 7) & 1));
+}
+
+static inline int64_t column_i64(const struct column *column, uint32_t row) /* of a valid cell of FORM_I64 */
+{
+    int64_t value;
+    memcpy(&value, column->data + 8 * (size_t)row, sizeof value);
+    return value;
+}
+
+static inline uint32_t column_code(const struct column *column, uint32_t row) /* of a valid cell of FORM_DICT* */
+{
+    uint32_t wide;
+    uint16_t half;
+    if (column->form == FORM_DICT8)
+        return column->data[row];
+    if (column->form == FORM_DICT16)
+        return memcpy(&half, column->data + 2 * (size_t)row, sizeof half), half;
+    return memcpy(&wide, column->data + 4 * (size_t)row, sizeof wide), wide;
+}
+
+static inline struct text column_text(const struct column *column, uint32_t row) /* of a valid cell of a text form */
+{
+    if (column->form != FORM_STR)
+        return column->values[column_code(column, row)];
+    uint32_t bounds[2];
+    memcpy(bounds, column->offsets + 4 * (size_t)row, sizeof bounds);
+    return (struct text){.data = (const char *)column->data + bounds[0], .bytes = bounds[1] - bounds[0]};
+}
+
+/* What kind of observation an observe batch holds. */
+enum observe_kind { OBSERVE_NONE, OBSERVE_ATTRIBUTE, OBSERVE_CONTACT, OBSERVE_REGISTRATION, OBSERVE_USE, OBSERVE_COUNT };
+
+enum dimension { DIMENSION_transaction, DIMENSION_device, DIMENSION_behaviour, DIMENSION_social, DIMENSION_COUNT };
+
+enum verdict { VERDICT_PASS, VERDICT_HOLD, VERDICT_REJECT, VERDICT_INVALID, VERDICT_COUNT };
+enum level { LEVEL_NONE, LEVEL_LOW, LEVEL_MEDIUM, LEVEL_HIGH, LEVEL_CRITICAL, LEVEL_COUNT };
+/* What made the level: nothing, the best scene's match, the anomaly degree, both, a failed check, a twin transfer. */
+enum cause { CAUSE_NONE, CAUSE_SCENE, CAUSE_ANOMALY, CAUSE_SCENE_AND_ANOMALY, CAUSE_CHECK, CAUSE_COUNT };
+
+extern const char *const dimension_names[DIMENSION_COUNT];
+extern const char *const verdict_names[VERDICT_COUNT];
+extern const char *const level_names_of_risk[LEVEL_COUNT];
+extern const char *const cause_names[CAUSE_COUNT];
+extern const char *const op_names[OP_COUNT];
+extern const char *const observe_names[OBSERVE_COUNT];
+
+const char *column_name(uint16_t column);                         /* "" for COLUMN_NONE */
+const char *column_meaning(uint16_t column);
+enum column_type column_type_of(uint16_t column);
+bool column_needed_by(uint16_t column, enum op op, bool is_funds);
+bool column_taken_by(uint16_t column, enum op op);
+enum column_id column_find(struct text name);                     /* COLUMN_COUNT: not a known one */
+enum op op_find(struct text name);                                /* OP_COUNT: not one */
+bool op_changes_state(enum op op);
+bool op_carries_rows(enum op op);
+enum right op_right(enum op op);
+
+/* Facts of every row that the rooms after fill work on; arrays of row_count in the arena, 64-byte aligned.
+ * Keys are hash64 over the account namespace and the id; 0: absent. Filled by intake. */
+struct batch_facts {
+    uint64_t *payer, *payee;
+    uint64_t *payer_device, *payee_device, *payer_address, *payee_address; /* NULL: column absent */
+    uint32_t *payer_network, *payee_network;                               /* 32-bit tags; NULL: column absent */
+    int64_t *amount;    /* reference minor units, through the rate table; 0 where not funds */
+    int64_t *time_us;
+    uint8_t *invalid;   /* 1: the row failed a check and goes no further */
+    uint8_t *label;     /* import, label: 0 unknown, 1 good, 2 a risk scene; NULL: column absent */
+    float *in_batch[8]; /* batch-scope figures, in the order of feature/in_batch.tbl; filled by feature */
+};
+
+/* Why a row did not pass, strongest first: features of the best scene (or of the anomaly) and their shares. */
+struct reason {
+    uint16_t feature;  /* enum feature_id */
+    uint16_t dimension;
+    float value, share; /* the feature's value; its part of the evidence against background, in nats */
+};
+struct reason_block { /* of one slice; count rows, ascending */
+    uint32_t count;
+    uint32_t *row;
+    uint8_t *reason_count;
+    struct reason *reasons; /* count × REASONS_MAX */
+};
+
+struct results { /* arrays of row_count; everything that is recorded and replied about a row */
+    uint8_t *verdict, *level, *cause;
+    uint8_t *scene, *runner_up;           /* index into the base's scenes, 0 = background = none */
+    uint8_t *risk_type, *countermeasure;  /* index into the strategy's tables, 0 = none */
+    float *match, *runner_match, *risk;
+    float *anomaly_own, *anomaly_linked;  /* calibrated, in [0, 1] */
+    float *distance[DIMENSION_COUNT];     /* feature distance to the best scene */
+    struct reason_block *reasons;         /* slice_count blocks, in row order */
+    uint32_t slice_count;
+};
+
+/* Counts of failed checks per column and rule, beyond the notes that a reply holds. */
+struct check_note {
+    uint32_t row;
+    uint16_t column;
+    char text[100];
+};
+enum check_rule { RULE_MISSING, RULE_RANGE, RULE_LENGTH, RULE_UNIQUE, RULE_ENUM, RULE_TIME, RULE_UTF8, RULE_COUNT };
+extern const char *const check_rule_names[RULE_COUNT];
+
+struct batch {
+    unsigned magic;
+    enum op op;
+    enum observe_kind observe_kind;
+    struct text tenant, id, name;     /* name: the batch's own, the id when none was given */
+    struct digest digest;             /* of op and decoded columns, see batch_digest */
+    uint32_t tenant_index;
+    uint32_t row_count;
+    struct column columns[COLUMN_COUNT];
+    struct column others[OTHER_COLUMNS_MAX];
+    uint32_t other_count;
+    bool reply_in_rows;               /* answer in the form asked */
+
+    uint64_t sequence;                /* taken with the next three under one lock; 0: not taken */
+    int64_t now_us;
+    uint64_t scene_epoch, config_epoch;
+
+    struct batch_facts facts;
+    struct results results;
+    struct check_note *notes;
+    uint32_t note_count;
+    uint32_t rule_counts[COLUMN_COUNT][RULE_COUNT];
+    struct arena arena;
+};
+
+enum { BATCH_MAGIC = 0x5b47c401 };
+
+/* Takes the arena. FAULT_memory when there is none. */
+enum fault batch_init(struct batch *batch, size_t arena_bytes, struct fault_note *note);
+void batch_fini(struct batch *batch);                      /* safe on zeroed memory */
+enum fault batch_take_facts(struct batch *batch, struct fault_note *note);
+enum fault batch_take_results(struct batch *batch, struct fault_note *note);
+uint32_t batch_slice_count(const struct batch *batch);
+/* Marks the row invalid, counts the rule, keeps a note while there is room. Only before the batch is cut into slices. */
+void batch_row_fails(struct batch *batch, uint32_t row, uint16_t column, enum check_rule rule, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* XXH3-128 over op, observe kind, batch name and the decoded columns in name order: the same for str or dict, for
+ * rows or columns, for any map order. row_hashes is scratch of row_count. */
+struct digest batch_digest(const struct batch *batch, uint64_t secret, uint64_t *row_hashes);
+
+/* One 64-bit hash per row of a text column (0 where null); dict values are hashed once. */
+void column_hashes(const struct column *column, uint32_t row_count, uint64_t seed, uint64_t *out, uint64_t *value_scratch);
+
+bool text_equal(struct text a, struct text b);
+struct text text_of(const char *c_string);
+void text_copy(char *out, size_t out_bytes, struct text text); /* cut to fit, end mark set */
+
+#endif

@@ -1,0 +1,47 @@
+#ifndef SLUICE_COMPUTE_DEVICE_H
+#define SLUICE_COMPUTE_DEVICE_H
+
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "batch/batch.h"
+#include "feature/feature.h"
+#include "kernels.h"
+#include "scene/scene_base.h"
+
+/* Devices behind one ops struct. All give the twin's bits: an approximate one proposes, the twin's arithmetic records. */
+
+struct scores { /* one slice's, row stride SLICE_ROWS, 64-byte aligned; padded rows hold rubbish */
+    float *distance[DIMENSION_COUNT]; /* [scene][row]: segment minima of the panel */
+    float *anomaly[ANOMALY_COUNT];    /* [row]: raw ensemble mean; untouched when the base has no such set */
+    float *z[DIMENSION_COUNT];        /* the row tiles scored, kept for explanation */
+    float *z_anomaly[ANOMALY_COUNT];
+};
+
+struct device;   /* one per server: options, chosen kernels */
+struct resident; /* one base made ready on a device; any number of threads score on it at once */
+struct scratch;  /* one thread's working memory for one resident */
+
+struct device_options {
+    unsigned cpu_mask;   /* CPU_MASK_ALL, or a forced subset */
+};
+
+struct device_ops {
+    const char *name; /* "cpu", "ref", "blas" (and "opencl") */
+    enum fault (*open)(struct device **out, const struct device_options *options, struct fault_note *note);
+    void (*close)(struct device **device_p);
+    const char *(*describe)(const struct device *device); /* "cpu avx512", for replies, figures, logs */
+    const struct kernels *(*kernels)(const struct device *device);
+    enum fault (*prepare)(struct resident **out, struct device *device, const struct scene_base *base, struct fault_note *note);
+    void (*release)(struct resident **resident_p);
+    enum fault (*scratch_take)(struct scratch **out, const struct resident *resident, struct fault_note *note);
+    void (*scratch_give)(struct scratch **scratch_p);
+    /* Rows of one slice. *out points into scratch and is valid until the next call with it. */
+    enum fault (*score)(struct scores *out, struct scratch *scratch, const struct resident *resident,
+                        const struct feature_block *features, struct fault_note *note);
+};
+extern const struct device_ops device_cpu, device_ref, device_blas;
+const struct device_ops *device_find(const char *name); /* NULL: none of that name in this build */
+size_t scratch_bytes(const struct scene_base *base);    /* upper bound, for the total printed at start */
+
+#endif

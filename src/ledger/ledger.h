@@ -1,0 +1,97 @@
+#ifndef SLUICE_LEDGER_LEDGER_H
+#define SLUICE_LEDGER_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "base/hash.h"
+#include "batch/batch.h"
+
+/* The one log of every change. Frames (columns and results of a batch, zstd, checksummed) are appended to segment files
+ * and synced per commit group; the SQLite transaction after it is the commit point. A reply leaves only after it. Frames
+ * past the last committed offset are cut at open. One thread commits; readers are any thread and see what is committed. */
+
+struct ledger;
+
+struct ledger_options {
+    const char *folder;          /* created when absent; locked: a second server on it is refused */
+    uint64_t segment_bytes_max;  /* a new segment is begun beyond, default 256 MiB */
+    uint64_t reserve_bytes;      /* kept back, freed when the disk is full, default 16 MiB */
+    uint32_t readers;            /* read-only connections for queries, default 2 */
+};
+
+/* One change, ready to commit: what frame_encode made of a batch, and what the index keeps. */
+struct ledger_entry {
+    const struct batch *batch;   /* borrowed until ledger_commit returns; results NULL for ops without verdicts */
+    struct frame *frame;         /* of frame_encode */
+    struct digest base_digest, config_digest;
+    enum fault fault;            /* set by ledger_commit */
+};
+
+/* Encodes columns, facts that history needs, results and notes. Any thread; takes memory, give it with frame_give. */
+enum fault frame_encode(struct frame **out, const struct batch *batch, struct fault_note *note);
+void frame_give(struct frame **frame_p);
+size_t frame_bytes(const struct frame *frame);
+/* The inverse: a batch with columns, facts, results and notes as they were, in its own arena (batch_fini). Hostile-safe. */
+enum fault frame_decode(struct batch *out, const void *bytes, size_t byte_count, struct fault_note *note);
+
+struct ledger_request { /* what is known under (tenant, id) */
+    uint64_t sequence;
+    struct digest digest;
+    enum op op;
+};
+
+struct ledger_batch { /* one line of the index */
+    uint64_t sequence;
+    enum op op;
+    char tenant[129], id[129], name[129];
+    int64_t now_us;
+    uint32_t row_count, verdict_counts[VERDICT_COUNT];
+    struct digest digest, base_digest, config_digest;
+};
+
+struct ledger_query { /* what is zero or empty does not narrow */
+    const char *tenant;                 /* NULL: all (operators only) */
+    const char *batch, *transfer, *account, *scene; /* names; account: payer or payee */
+    int64_t from_us, to_us;             /* of the batch's now, to exclusive */
+    int verdict;                        /* -1: any */
+    uint64_t after_sequence;            /* paging: rows behind (after_sequence, after_row) */
+    uint32_t after_row;
+    uint32_t rows_max;                  /* of the page */
+};
+struct ledger_row { /* borrowed during the call back */
+    const struct batch *batch; /* decoded; names through its columns */
+    uint32_t row;
+    const char *scene, *runner_up;
+};
+typedef bool ledger_row_fn(void *context, const struct ledger_row *row); /* false: enough */
+
+struct ledger_ops {
+    const char *name;
+    enum fault (*open)(struct ledger **out, const struct ledger_options *options, struct fault_note *note);
+    void (*close)(struct ledger **ledger_p);
+    uint64_t (*secret)(const struct ledger *ledger);          /* seeds digests and keys; made at first open */
+    uint64_t (*last_sequence)(const struct ledger *ledger);   /* last committed, 0: none */
+    /* Entries in sequence order, all or none: append, sync, one transaction. Blocks. On FAULT_ledger nothing was recorded.
+     * FAULT_limit in the text of a full disk is told as ledger, "disk full". */
+    enum fault (*commit)(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note);
+    /* FAULT_not_found when the id is new. */
+    enum fault (*find_request)(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id, struct fault_note *note);
+    enum fault (*find_batch)(struct ledger *ledger, struct ledger_batch *out, struct text tenant, struct text name, struct fault_note *note);
+    enum fault (*read)(struct ledger *ledger, struct batch *out, uint64_t sequence, struct fault_note *note); /* frame_decode of it */
+    enum fault (*find_transfer)(struct ledger *ledger, struct text tenant, struct text transfer, uint64_t *sequence, uint32_t *row, struct fault_note *note); /* the newest */
+    enum fault (*query)(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context, struct fault_note *note);
+    enum fault (*batches)(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *), void *context, struct fault_note *note);
+    /* Every committed frame with sequence >= from, in order, decoded. */
+    enum fault (*replay)(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *), void *context, struct fault_note *note);
+    /* Labels: what was known before (0 unknown, 1 good, 2 risky) and where; written by commit of label batches. */
+    enum fault (*label_find)(struct ledger *ledger, struct text tenant, struct text transfer, uint8_t *out, struct fault_note *note);
+    /* Bases and configurations by digest, kept for replay. Put is durable; the same twice is one. */
+    enum fault (*document_put)(struct ledger *ledger, const char *kind, struct digest digest, const char *name, const void *bytes, size_t byte_count, struct fault_note *note);
+    enum fault (*document_get)(struct ledger *ledger, const char *kind, struct digest digest, void **out, size_t *out_bytes, struct fault_note *note);
+    uint64_t (*disk_bytes)(const struct ledger *ledger);
+};
+extern const struct ledger_ops ledger_sqlite;
+
+#endif

@@ -1,0 +1,41 @@
+#ifndef SLUICE_PIPELINE_PIPELINE_H
+#define SLUICE_PIPELINE_PIPELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "pipeline/config.h"
+#include "wire/wire.h"
+
+/* The way of a batch, from bytes to a durable reply. Owns workers, the history thread, the ledger thread, epochs. */
+
+struct pipeline;
+
+/* One request on its way. The caller gives message bytes (kept until deliver has run) and gets the reply once. */
+struct delivery {
+    /* Runs on a pipeline thread, exactly once per accepted request; takes over reply (wire_buffer_fini). */
+    void (*deliver)(void *context, struct wire_buffer *reply);
+    void *context;
+};
+
+enum fault pipeline_open(struct pipeline **out, const struct config *config, struct fault_note *note); /* history is rebuilt: may take long */
+void pipeline_drain(struct pipeline *pipeline);     /* no new work; returns when all replies are delivered and history is saved */
+void pipeline_close(struct pipeline **pipeline_p);
+
+/* Admission: checks bytes, credentials, limits, in-flight and queue; answers through deliver in every case but never
+ * blocks and never computes. message stays the caller's and must live until deliver has run. received_ns: steady clock. */
+void pipeline_request(struct pipeline *pipeline, const void *message, size_t message_bytes, int64_t received_ns,
+                      const struct delivery *delivery);
+
+/* A new configuration and base for batches from now on (SIGHUP); a broken one is refused and nothing changes. */
+enum fault pipeline_reload(struct pipeline *pipeline, const struct config *config, struct fault_note *note);
+
+/* Counters and latency histograms, in Prometheus text; also the numbers behind `stats` and `health`. */
+enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out);
+bool pipeline_ready(struct pipeline *pipeline, char *why, size_t why_bytes);
+bool pipeline_alive(struct pipeline *pipeline); /* the watchdog's question: no stage has stood still with work waiting */
+uint64_t pipeline_memory_total(const struct config *config); /* computed upper bound, printed at start */
+
+#endif

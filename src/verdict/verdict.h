@@ -1,0 +1,64 @@
+#ifndef SLUICE_VERDICT_VERDICT_H
+#define SLUICE_VERDICT_VERDICT_H
+
+#include <pthread.h>
+
+#include "base/fault.h"
+#include "batch/batch.h"
+#include "compute/device.h"
+#include "scene/scene_base.h"
+
+/* Pure: distances and anomaly → match → level → verdict, countermeasure, reasons. No clock, no state.
+ *     e_s = bias_s − Σ_g weight_{s,g} · distance_{s,g}  (g in index order; a scene without clusters in g is skipped there)
+ *     match_s = 1 / (1 + exp(e_0 − e_s));  risk = 1 − softmax(e)_0  (kernel_exp, index order)
+ *     anomaly = share of the base's reference table below the raw score */
+
+/* From score to level, relative to the threshold T of scene or anomaly set: low ≥ T·low, medium ≥ T·medium,
+ * high ≥ T, critical ≥ T + (1 − T)·critical. */
+struct level_rules {
+    float low, medium, critical;
+    enum level anomaly_cap; /* the highest level that anomaly alone may raise */
+};
+#define LEVEL_RULES_DEFAULT ((struct level_rules){.low = 0.5f, .medium = 0.8f, .critical = 0.8f, .anomaly_cap = LEVEL_HIGH})
+
+enum { RISK_TYPES_MAX = 64, COUNTERMEASURES_MAX = 64, STRATEGY_ROWS_MAX = 256 };
+
+/* The strategy table: risk type × level → verdict and countermeasure. First matching row wins; "*" matches any risk type.
+ * Index 0 of both name lists is "none". */
+struct strategy_row {
+    uint8_t risk_type;      /* index, or STRATEGY_ANY */
+    enum level level_least; /* applies from this level on */
+    enum verdict verdict;
+    uint8_t countermeasure;
+    bool final;             /* may not be corrected and sent again */
+};
+enum { STRATEGY_ANY = 255 };
+struct strategy {
+    uint32_t risk_type_count, countermeasure_count, row_count;
+    char risk_types[RISK_TYPES_MAX][64];
+    struct { char name[64]; char text[160]; } countermeasures[COUNTERMEASURES_MAX];
+    struct strategy_row rows[STRATEGY_ROWS_MAX];
+    uint8_t scene_risk_type[SCENES_MAX];                         /* of the base's scenes, see strategy_bind */
+    uint8_t risk_type_anomaly, risk_type_invalid;
+};
+/* Built-in table: critical → reject "do_not_pay", high → hold "confirm_with_payer", invalid → "correct_and_resubmit", else pass. */
+void strategy_default(struct strategy *out);
+/* Adds the base's risk types to the list and fills scene_risk_type. FAULT_limit when the list is full. */
+enum fault strategy_bind(struct strategy *strategy, const struct scene_base *base, struct fault_note *note);
+
+struct decide_scratch; /* one thread's */
+size_t decide_scratch_bytes(void);
+
+/* Rows [first, first + count) of the batch: every results array and one reason block of its slice (taken from the
+ * arena under arena_lock: called once per slice with the rows that did not pass). base NULL: only checks decide. */
+struct decide_input {
+    const struct scene_base *base;
+    const struct strategy *strategy;
+    const struct level_rules *levels;
+    const struct scores *scores;
+    const struct feature_block *features;
+};
+enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, const struct decide_input *in,
+                          void *scratch, pthread_mutex_t *arena_lock, struct fault_note *note);
+
+#endif
