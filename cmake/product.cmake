@@ -27,7 +27,9 @@ set_target_properties(libsluice PROPERTIES OUTPUT_NAME sluice VERSION ${PROJECT_
 target_link_libraries(libsluice PRIVATE nng::nng PkgConfig::MSGPACK PkgConfig::JANSSON PkgConfig::XXHASH Threads::Threads m)
 
 # Everything else, room by room, as one static library that program and tests share.
-set(rooms base batch wire intake history feature scene compute verdict ledger synth pipeline server client command)
+set(SLUICE_ROOMS base batch wire intake history feature scene compute verdict ledger synth pipeline server client command
+  CACHE STRING "Rooms to build: all, or those that one works on and what they include")
+set(rooms ${SLUICE_ROOMS})
 set(room_sources)
 foreach(room ${rooms})
   file(GLOB found CONFIGURE_DEPENDS src/${room}/*.c src/${room}/*/*.c)
@@ -38,7 +40,7 @@ set(room_libraries kernels nng::nng PkgConfig::MSGPACK PkgConfig::CYAML PkgConfi
 add_library(rooms STATIC ${room_sources})
 target_link_libraries(rooms PUBLIC ${room_libraries})
 
-if(EXISTS ${CMAKE_SOURCE_DIR}/src/main.c)
+if(EXISTS ${CMAKE_SOURCE_DIR}/src/main.c AND "command" IN_LIST rooms)
   add_executable(sluice src/main.c)
   target_link_libraries(sluice PRIVATE rooms)
 endif()
