@@ -152,7 +152,7 @@ struct check_note {
     uint16_t column;
     char text[100];
 };
-enum check_rule { RULE_MISSING, RULE_RANGE, RULE_LENGTH, RULE_UNIQUE, RULE_ENUM, RULE_TIME, RULE_UTF8, RULE_COUNT };
+enum check_rule { RULE_MISSING, RULE_RANGE, RULE_LENGTH, RULE_UNIQUE, RULE_ENUM, RULE_TIME, RULE_UTF8, RULE_TYPE, RULE_COUNT };
 extern const char *const check_rule_names[RULE_COUNT];
 
 struct batch {
@@ -175,7 +175,7 @@ struct batch {
     struct batch_facts facts;
     struct results results;
     struct check_note *notes;
-    uint32_t note_count;
+    uint32_t note_count, note_max;    /* room of notes, see batch_take_checks */
     uint32_t rule_counts[COLUMN_COUNT][RULE_COUNT];
     struct arena arena;
 };
@@ -185,7 +185,11 @@ enum { BATCH_MAGIC = 0x5b47c401 };
 /* Takes the arena. FAULT_memory when there is none. */
 enum fault batch_init(struct batch *batch, size_t arena_bytes, struct fault_note *note);
 void batch_fini(struct batch *batch);                      /* safe on zeroed memory */
+/* facts.invalid and room for notes; done once, a second call changes nothing. Comes before the first batch_row_fails. */
+enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fault_note *note);
+/* The other facts arrays, cleared; those of absent columns stay NULL. Done once; in_batch is taken by feature. */
 enum fault batch_take_facts(struct batch *batch, struct fault_note *note);
+/* Every results array, cleared, and one empty reason block per slice. */
 enum fault batch_take_results(struct batch *batch, struct fault_note *note);
 uint32_t batch_slice_count(const struct batch *batch);
 /* Marks the row invalid, counts the rule, keeps a note while there is room. Only before the batch is cut into slices. */
@@ -193,10 +197,11 @@ void batch_row_fails(struct batch *batch, uint32_t row, uint16_t column, enum ch
     __attribute__((format(printf, 5, 6)));
 
 /* XXH3-128 over op, observe kind, batch name and the decoded columns in name order: the same for str or dict, for
- * rows or columns, for any map order. row_hashes is scratch of row_count. */
+ * rows or columns, for any map order; a column without a valid cell counts as absent. row_hashes: scratch of row_count. */
 struct digest batch_digest(const struct batch *batch, uint64_t secret, uint64_t *row_hashes);
 
-/* One 64-bit hash per row of a text column (0 where null); dict values are hashed once. */
+/* One 64-bit hash per row of a text column (0 where null, never 0 otherwise). Dict values are hashed once with
+ * value_scratch (room for value_count); with NULL through a small cache. */
 void column_hashes(const struct column *column, uint32_t row_count, uint64_t seed, uint64_t *out, uint64_t *value_scratch);
 
 bool text_equal(struct text a, struct text b);

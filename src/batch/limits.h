@@ -1,6 +1,7 @@
 #ifndef SLUICE_BATCH_LIMITS_H
 #define SLUICE_BATCH_LIMITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,10 +24,16 @@ enum {
     SLICE_ROWS = 1024,  /* rows that the steps relate … decide take at once; a multiple of 16 */
     REASONS_MAX = 5,    /* top features told for a row that did not pass */
     OTHER_COLUMNS_MAX = 64,
+    SCRATCH_ROW_BYTES = 48, /* per row, what digest and intake together take from the arena to work with */
 };
 
 /* Bytes of arena that a batch of row_count rows may need: asked at admission, promised to suffice for
- * decode … reply of a batch within the limits (wire_bytes: size of its message). */
+ * decode … reply of a batch within the limits (wire_bytes: size of its message), but for what feature_in_batch_bytes
+ * tells of its own. */
 size_t batch_arena_bytes(const struct batch_limits *limits, uint32_t row_count, size_t wire_bytes);
+/* The part of it that does not depend on the message: all but decode. Decode's part of one request: struct request. */
+size_t batch_work_bytes(const struct batch_limits *limits, uint32_t row_count);
+/* Decode's part at the most, for a batch in columns (dictionaries) and in rows (whole columns). */
+size_t batch_decode_bytes(const struct batch_limits *limits, uint32_t row_count, size_t wire_bytes, size_t dict_values, bool in_rows);
 
 #endif
