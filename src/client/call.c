@@ -1,0 +1,322 @@
+/* One request until its answer. The bytes, and with them the id, stay the same over every resend, so that a resend is
+ * harmless. Network steps (send, receive, pause) run on nng's threads and only chain; what to do with their outcome is
+ * decided by call_step, on the blocked caller's thread or, for asynchronous calls, on the client's own. */
+#include "client/client.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/must.h"
+
+enum call_state { CALL_SEND, CALL_RECEIVE, CALL_PAUSE };
+
+struct call {
+    struct sluice_client *client;
+    struct server *server; /* where this attempt went; NULL before the first */
+    nng_ctx context;
+    nng_aio *aio;
+    struct wire_buffer request;
+    struct call_wish wish;
+    int64_t deadline_ns;
+    unsigned disconnects;
+    enum call_state state;
+    bool ready;            /* of a blocking call: its network step is over */
+    struct call *next;     /* of an asynchronous one that is ready */
+    int error;
+    struct sluice_reply *reply;
+};
+
+static _Thread_local bool on_call_thread;
+
+static int64_t call_left_ms(const struct call *call)
+{
+    int64_t left = (call->deadline_ns - clock_steady_ns() + 999999) / 1000000;
+    return left > 0 ? left : 0;
+}
+
+static void call_is_ready(struct call *call)
+{
+    struct sluice_client *client = call->client;
+    pthread_mutex_lock(&client->lock);
+    if (!call->wish.done)
+        call->ready = true;
+    else if (client->ready_last)
+        client->ready_last->next = call;
+    else
+        client->ready_first = call;
+    if (call->wish.done)
+        client->ready_last = call;
+    pthread_cond_broadcast(&client->changed);
+    pthread_mutex_unlock(&client->lock);
+}
+
+static void network_step_over(void *argument) /* nng's thread */
+{
+    struct call *call = argument;
+    if (call->state != CALL_SEND || nng_aio_result(call->aio) != 0) {
+        call_is_ready(call);
+        return;
+    }
+    call->state = CALL_RECEIVE;
+    nng_aio_set_timeout(call->aio, (nng_duration)call_left_ms(call));
+    nng_ctx_recv(call->context, call->aio);
+}
+
+static void call_leave_server(struct call *call)
+{
+    if (!call->server)
+        return;
+    nng_ctx_close(call->context);
+    atomic_fetch_sub(&call->server->in_flight, 1);
+    call->server = NULL;
+}
+
+static int call_enter_server(struct call *call, struct server *server)
+{
+    if (call->server == server)
+        return SLUICE_OK;
+    call_leave_server(call);
+    int failed = nng_ctx_open(&call->context, server->socket);
+    if (failed != 0)
+        return failed == NNG_ENOMEM ? SLUICE_MEMORY : SLUICE_UNREACHABLE;
+    atomic_fetch_add(&server->in_flight, 1);
+    call->server = server;
+    return SLUICE_OK;
+}
+
+/* 0: under way, network_step_over will follow. Otherwise nothing is under way. */
+static int call_attempt(struct call *call, struct server *server)
+{
+    nng_msg *message = NULL;
+    int error = call_enter_server(call, server);
+    if (error != SLUICE_OK)
+        return error;
+    if (nng_msg_alloc(&message, call->request.bytes) != 0)
+        return SLUICE_MEMORY;
+    memcpy(nng_msg_body(message), call->request.data, call->request.bytes);
+    call->state = CALL_SEND;
+    nng_aio_set_msg(call->aio, message);
+    nng_aio_set_timeout(call->aio, (nng_duration)call_left_ms(call));
+    nng_ctx_send(call->context, call->aio);
+    return SLUICE_OK;
+}
+
+static int call_again(struct call *call)
+{
+    struct server *server = call->wish.server;
+    if (!server)
+        server_choose(&server, call->client, call->wish.pinned, 0, false);
+    return call_attempt(call, server);
+}
+
+static int call_disconnected(struct call *call)
+{
+    if (++call->disconnects >= DISCONNECTS_MAX)
+        return SLUICE_UNREACHABLE;
+    return call_again(call);
+}
+
+static int call_answered(struct call *call)
+{
+    struct fault_note note = {0};
+    nng_msg *message = nng_aio_get_msg(call->aio);
+    nng_aio_set_msg(call->aio, NULL);
+    sluice_reply_free(&call->reply);
+    enum fault fault = reply_read(&call->reply, message, &note);
+    if (fault != FAULT_NONE)
+        return fault == FAULT_memory ? SLUICE_MEMORY : SLUICE_PROTOCOL_ERROR;
+    if (!sluice_reply_fault(call->reply))
+        return SLUICE_OK;
+    int64_t pause_ms = sluice_reply_retry_after_ms(call->reply);
+    if (!reply_says_come_again(call->reply) || pause_ms >= call_left_ms(call))
+        return SLUICE_FAULT;
+    call->state = CALL_PAUSE;
+    nng_sleep_aio((nng_duration)pause_ms, call->aio);
+    return SLUICE_OK;
+}
+
+/* After a network step. false: another one is under way; true: the call is over, error and reply are set. */
+static bool call_step(struct call *call)
+{
+    int result = nng_aio_result(call->aio);
+    enum call_state state = call->state;
+    if (state == CALL_SEND) { /* only failures come here */
+        nng_msg_free(nng_aio_get_msg(call->aio));
+        nng_aio_set_msg(call->aio, NULL);
+        call->error = result == NNG_ENOMEM ? SLUICE_MEMORY : SLUICE_UNREACHABLE;
+    } else if (state == CALL_PAUSE) {
+        call->error = result == 0 ? call_again(call) : SLUICE_UNREACHABLE;
+    } else if (result == 0) {
+        call->error = call_answered(call);
+        return call->error != SLUICE_OK || call->state != CALL_PAUSE;
+    } else if (result == NNG_ECONNRESET) {
+        call->error = call_disconnected(call);
+    } else {
+        call->error = result == NNG_ETIMEDOUT ? SLUICE_TIMEOUT : result == NNG_ENOMEM ? SLUICE_MEMORY : SLUICE_UNREACHABLE;
+    }
+    return call->error != SLUICE_OK;
+}
+
+static void call_give(struct call *call)
+{
+    if (!call)
+        return;
+    call_leave_server(call);
+    nng_aio_free(call->aio);
+    wire_buffer_fini(&call->request);
+    memory_give(call);
+}
+
+static int call_wait(struct call *call, struct sluice_reply **out)
+{
+    struct sluice_client *client = call->client;
+    do {
+        pthread_mutex_lock(&client->lock);
+        while (!call->ready)
+            pthread_cond_wait(&client->changed, &client->lock);
+        call->ready = false;
+        pthread_mutex_unlock(&client->lock);
+    } while (!call_step(call));
+    *out = call->reply;
+    return call->error;
+}
+
+static int call_new(struct call **out, struct sluice_client *client, struct wire_buffer *request, const struct call_wish *wish)
+{
+    struct call *call = memory_take_zeroed(1, sizeof *call);
+    if (!call || nng_aio_alloc(&call->aio, network_step_over, call) != 0) {
+        memory_give(call);
+        wire_buffer_fini(request);
+        return SLUICE_MEMORY;
+    }
+    call->client = client;
+    call->wish = *wish;
+    call->request = *request;
+    call->deadline_ns = clock_steady_ns() + wish->timeout_ms * 1000000;
+    *request = (struct wire_buffer){0};
+    *out = call;
+    return SLUICE_OK;
+}
+
+/* What the server would answer by closing the connection is told before sending. */
+static int call_fits(const struct call *call, const struct server *server, struct sluice_reply **out)
+{
+    struct fault_note note = {0};
+    if (call->wish.server) /* hello */
+        return SLUICE_OK;
+    if (call->request.bytes > server->message_bytes_max)
+        fault_set(&note, FAULT_limit, ROW_NONE, COLUMN_NONE, "a message of %zu bytes; the server takes %zu", call->request.bytes,
+                  server->message_bytes_max);
+    else if (call->wish.row_count > server->rows_max)
+        fault_set(&note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%u rows; the server takes %u", call->wish.row_count, server->rows_max);
+    return note.fault == FAULT_NONE ? SLUICE_OK : reply_refusal(out, &note);
+}
+
+static int call_first(struct call *call, struct sluice_reply **out)
+{
+    struct server *server = call->wish.server;
+    int error = SLUICE_OK;
+    if (!server)
+        error = server_choose(&server, call->client, call->wish.pinned, call->wish.timeout_ms, !on_call_thread);
+    if (error == SLUICE_OK)
+        error = call_fits(call, server, out);
+    return error == SLUICE_OK ? call_attempt(call, server) : error;
+}
+
+static int call_run_blocking(struct call *call, struct sluice_reply **out)
+{
+    int error = call_first(call, out);
+    if (error == SLUICE_OK)
+        error = call_wait(call, out);
+    call_give(call);
+    return error;
+}
+
+static void room_wait(struct sluice_client *client)
+{
+    pthread_mutex_lock(&client->lock);
+    while (client->in_flight >= client->in_flight_max && !on_call_thread)
+        pthread_cond_wait(&client->changed, &client->lock);
+    client->in_flight++;
+    client->pending++;
+    pthread_mutex_unlock(&client->lock);
+}
+
+static void room_leave(struct sluice_client *client, size_t in_flight, size_t pending)
+{
+    pthread_mutex_lock(&client->lock);
+    client->in_flight -= in_flight;
+    client->pending -= pending;
+    pthread_cond_broadcast(&client->changed);
+    pthread_mutex_unlock(&client->lock);
+}
+
+static void call_finish(struct call *call) /* an asynchronous one: its room first, so that done may begin the next */
+{
+    struct sluice_client *client = call->client;
+    sluice_done_fn *done = call->wish.done;
+    void *context = call->wish.context;
+    struct sluice_reply *reply = call->reply;
+    int error = call->error;
+    call_give(call);
+    room_leave(client, 1, 0);
+    done(context, error, reply);
+    room_leave(client, 0, 1);
+}
+
+/* A refusal before sending is told through done like one of the server's, so that callers have one way to look at. */
+static int call_run_async(struct call *call)
+{
+    room_wait(call->client);
+    call->deadline_ns = clock_steady_ns() + call->wish.timeout_ms * 1000000;
+    call->error = call_first(call, &call->reply);
+    if (call->error == SLUICE_OK)
+        return SLUICE_OK;
+    if (call->error == SLUICE_FAULT) {
+        call_is_ready(call);
+        return SLUICE_OK;
+    }
+    int error = call->error;
+    room_leave(call->client, 1, 1);
+    call_give(call);
+    return error;
+}
+
+int call_run(struct sluice_client *client, struct wire_buffer *request, const struct call_wish *wish, struct sluice_reply **out)
+{
+    struct call *call = NULL;
+    MUST(client->magic == CLIENT_MAGIC);
+    if (request->failed) {
+        wire_buffer_fini(request);
+        return SLUICE_MEMORY;
+    }
+    int error = call_new(&call, client, request, wish);
+    if (error != SLUICE_OK)
+        return error;
+    return wish->done ? call_run_async(call) : call_run_blocking(call, out);
+}
+
+static struct call *ready_pop(struct sluice_client *client) /* NULL: the client closes and nothing is left */
+{
+    pthread_mutex_lock(&client->lock);
+    while (!client->ready_first && !(client->closing && client->pending == 0))
+        pthread_cond_wait(&client->changed, &client->lock);
+    struct call *call = client->ready_first;
+    if (call && !(client->ready_first = call->next))
+        client->ready_last = NULL;
+    pthread_mutex_unlock(&client->lock);
+    if (call)
+        call->next = NULL;
+    return call;
+}
+
+void call_thread_run(void *argument)
+{
+    struct sluice_client *client = argument;
+    struct call *call;
+    on_call_thread = true;
+    while ((call = ready_pop(client)) != NULL)
+        if (call->error == SLUICE_FAULT || call_step(call))
+            call_finish(call);
+}

@@ -1,0 +1,83 @@
+#ifndef SLUICE_CLIENT_CLIENT_H
+#define SLUICE_CLIENT_CLIENT_H
+
+#include <nng/nng.h>
+#include <nng/supplemental/tls/tls.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/thread.h"
+#include "batch/batch.h"
+#include "client/sluice.h"
+#include "wire/wire.h"
+
+/* Inside libsluice, and what the subcommands use beyond sluice.h. */
+
+enum {
+    GREETING_MS = 5000,       /* longest wait for an answer to `hello` */
+    DISCONNECTS_MAX = 3,      /* of one call without an answer: then it is given up */
+    REPLY_BYTES_MAX = 1 << 30 /* a larger answer closes the connection */
+};
+
+struct server {
+    char *url;
+    nng_socket socket;
+    atomic_uint in_flight, connections;
+    atomic_bool greeted;
+    atomic_llong shunned_until_ns; /* after a failed greeting */
+    size_t message_bytes_max;      /* of its hello; read once greeted */
+    uint32_t rows_max;
+};
+
+struct sluice_client {
+    unsigned magic; /* CLIENT_MAGIC */
+    struct server *servers;
+    size_t server_count;
+    char *tenant, *token;
+    int64_t timeout_ms;
+    size_t in_flight_max;
+    nng_tls_config *tls;
+    pthread_mutex_t lock, greet_lock;  /* lock: all below */
+    pthread_cond_t changed;            /* a call is ready, gone, or the client closes */
+    struct call *ready_first, *ready_last; /* asynchronous calls whose network step is over */
+    size_t in_flight, pending;         /* asynchronous: begun; begun and done not yet run */
+    bool closing;
+    struct thread thread;              /* steps asynchronous calls and runs done */
+    atomic_uint_fast64_t turn;
+};
+enum { CLIENT_MAGIC = 0x5111ce01 };
+
+/* server.c: sockets. */
+int server_open(struct server *server, const char *url, nng_tls_config *tls, char *error, size_t error_bytes);
+void server_close(struct server *server); /* safe on zeroed memory */
+/* hello once; 0 or an enum sluice_error with its reason in error (may be NULL). Blocks up to wait_ms. */
+int server_greet(struct sluice_client *client, struct server *server, int64_t wait_ms, char *error, size_t error_bytes);
+/* Where the call goes: urls[0], or the least loaded of those that answer. Blocks for a first greeting if may_greet. */
+int server_choose(struct server **out, struct sluice_client *client, bool pinned, int64_t wait_ms, bool may_greet);
+
+/* call.c: one request until its answer. Takes over request's bytes in every case. done NULL: blocks and gives *out. */
+struct call_wish {
+    bool pinned;
+    uint32_t row_count;
+    struct server *server; /* NULL: chosen */
+    int64_t timeout_ms;
+    sluice_done_fn *done;
+    void *context;
+};
+int call_run(struct sluice_client *client, struct wire_buffer *request, const struct call_wish *wish, struct sluice_reply **out);
+void call_thread_run(void *client);
+
+/* reply.c */
+/* Takes over the message in every case. FAULT_NONE also for a reply that tells a fault. */
+enum fault reply_read(struct sluice_reply **out, nng_msg *message, struct fault_note *note);
+/* A reply that the library itself gives: a refusal before sending. */
+int reply_refusal(struct sluice_reply **out, const struct fault_note *note);
+bool reply_says_come_again(const struct sluice_reply *reply); /* transient, with a hint when */
+const struct wire_value *reply_top(const struct sluice_reply *reply);
+
+/* A decoded batch of the caller's (op, id, name and observe_kind set) instead of a sluice_batch. done NULL: blocks. */
+int client_send(struct sluice_client *client, struct batch *batch, int64_t deadline_ms, sluice_done_fn *done, void *context,
+                struct sluice_reply **out);
+
+#endif

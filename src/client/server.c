@@ -1,0 +1,166 @@
+/* One REQ socket per server, dialled for as long as the client lives. RESENDTIME is infinite: nng then tells a lost
+ * connection to the call (NNG_ECONNRESET) instead of sending again by itself, and call.c decides. */
+#include "client/client.h"
+
+#include <nng/protocol/reqrep0/req.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+enum { REDIAL_MS_MIN = 20, REDIAL_MS_MAX = 500, SHUN_MS = 2000 };
+
+static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *argument)
+{
+    struct server *server = argument;
+    (void)pipe;
+    if (event == NNG_PIPE_EV_ADD_POST)
+        atomic_fetch_add(&server->connections, 1);
+    else if (event == NNG_PIPE_EV_REM_POST)
+        atomic_fetch_sub(&server->connections, 1);
+}
+
+static int socket_set_up(struct server *server, nng_tls_config *tls)
+{
+    nng_dialer dialer;
+    int failed;
+    if ((failed = nng_socket_set_ms(server->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE)) != 0 ||
+        (failed = nng_socket_set_ms(server->socket, NNG_OPT_RECONNMINT, REDIAL_MS_MIN)) != 0 ||
+        (failed = nng_socket_set_ms(server->socket, NNG_OPT_RECONNMAXT, REDIAL_MS_MAX)) != 0 ||
+        (failed = nng_socket_set_size(server->socket, NNG_OPT_RECVMAXSZ, REPLY_BYTES_MAX)) != 0 ||
+        (failed = nng_pipe_notify(server->socket, NNG_PIPE_EV_ADD_POST, pipe_changed, server)) != 0 ||
+        (failed = nng_pipe_notify(server->socket, NNG_PIPE_EV_REM_POST, pipe_changed, server)) != 0 ||
+        (failed = nng_dialer_create(&dialer, server->socket, server->url)) != 0)
+        return failed;
+    if (tls && strncmp(server->url, "tls", 3) == 0 && (failed = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, tls)) != 0)
+        return failed;
+    return nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
+}
+
+int server_open(struct server *server, const char *url, nng_tls_config *tls, char *error, size_t error_bytes)
+{
+    if (!(server->url = memory_copy_text(url)))
+        return SLUICE_MEMORY;
+    int failed = nng_req0_open(&server->socket);
+    if (failed == 0)
+        failed = socket_set_up(server, tls);
+    if (failed == 0)
+        return SLUICE_OK;
+    snprintf(error, error_bytes, "cannot dial %s: %s", url, nng_strerror(failed));
+    return failed == NNG_ENOMEM ? SLUICE_MEMORY : SLUICE_ARGUMENT;
+}
+
+void server_close(struct server *server)
+{
+    if (server->socket.id)
+        nng_close(server->socket);
+    server->socket = (nng_socket)NNG_SOCKET_INITIALIZER;
+    memory_give(server->url);
+    server->url = NULL;
+}
+
+static int64_t hello_integer(const struct sluice_reply *reply, const char *key, int64_t fallback)
+{
+    struct wire_value limits, value;
+    if (!wire_find(&limits, reply_top(reply), "limits") || limits.type != WIRE_MAP || !wire_find(&value, &limits, key) ||
+        value.type != WIRE_INT || value.integer <= 0)
+        return fallback;
+    return value.integer;
+}
+
+static int hello_take(struct server *server, const struct sluice_reply *reply, char *error, size_t error_bytes)
+{
+    int64_t version = sluice_reply_integer(reply, "v", 0);
+    if (version != SLUICE_PROTOCOL) {
+        snprintf(error, error_bytes, "%s speaks protocol %lld, not %d", server->url, (long long)version, SLUICE_PROTOCOL);
+        return SLUICE_PROTOCOL_ERROR;
+    }
+    const struct batch_limits limits = BATCH_LIMITS_DEFAULT;
+    int64_t rows_max = hello_integer(reply, "rows_max", limits.rows_max);
+    server->message_bytes_max = (size_t)hello_integer(reply, "message_bytes_max", (int64_t)limits.message_bytes_max);
+    server->rows_max = rows_max < UINT32_MAX ? (uint32_t)rows_max : UINT32_MAX;
+    atomic_store(&server->greeted, true);
+    return SLUICE_OK;
+}
+
+static void hello_write(struct wire_buffer *out, const struct sluice_client *client)
+{
+    wire_pack_map(out, 4);
+    wire_pack_text(out, "v");
+    wire_pack_i64(out, SLUICE_PROTOCOL);
+    wire_pack_text(out, "op");
+    wire_pack_text(out, "hello");
+    wire_pack_text(out, "tenant");
+    wire_pack_text(out, client->tenant);
+    wire_pack_text(out, "token");
+    wire_pack_text(out, client->token);
+}
+
+static int hello_ask(struct sluice_client *client, struct server *server, int64_t wait_ms, char *error, size_t error_bytes)
+{
+    struct wire_buffer request = {0};
+    struct sluice_reply *reply = NULL;
+    const struct call_wish wish = {.server = server, .timeout_ms = wait_ms < GREETING_MS ? wait_ms : GREETING_MS};
+    hello_write(&request, client);
+    int result = call_run(client, &request, &wish, &reply);
+    if (result == SLUICE_OK)
+        result = hello_take(server, reply, error, error_bytes);
+    else if (reply)
+        snprintf(error, error_bytes, "%s refuses: %s: %s", server->url, sluice_reply_fault(reply), sluice_reply_text(reply));
+    else
+        snprintf(error, error_bytes, "%s: %s", server->url, sluice_error_name(result));
+    sluice_reply_free(&reply);
+    return result;
+}
+
+int server_greet(struct sluice_client *client, struct server *server, int64_t wait_ms, char *error, size_t error_bytes)
+{
+    char unread[1];
+    if (atomic_load(&server->greeted))
+        return SLUICE_OK;
+    int result = SLUICE_OK;
+    pthread_mutex_lock(&client->greet_lock);
+    if (!atomic_load(&server->greeted))
+        result = hello_ask(client, server, wait_ms, error ? error : unread, error ? error_bytes : sizeof unread);
+    if (result != SLUICE_OK)
+        atomic_store(&server->shunned_until_ns, clock_steady_ns() + SHUN_MS * 1000000LL);
+    pthread_mutex_unlock(&client->greet_lock);
+    return result;
+}
+
+/* Connected, greeted, least in flight; equals take turns. NULL: none. */
+static struct server *least_loaded(struct sluice_client *client)
+{
+    struct server *best = NULL;
+    size_t first = client->server_count > 1 ? (size_t)(atomic_fetch_add(&client->turn, 1) % client->server_count) : 0;
+    for (size_t i = 0; i < client->server_count; i++) {
+        struct server *server = &client->servers[(first + i) % client->server_count];
+        if (atomic_load(&server->greeted) && atomic_load(&server->connections) > 0 &&
+            (!best || atomic_load(&server->in_flight) < atomic_load(&best->in_flight)))
+            best = server;
+    }
+    return best;
+}
+
+static void greet_newcomers(struct sluice_client *client, int64_t wait_ms)
+{
+    for (size_t i = 0; i < client->server_count; i++) {
+        struct server *server = &client->servers[i];
+        if (!atomic_load(&server->greeted) && atomic_load(&server->connections) > 0 &&
+            clock_steady_ns() > atomic_load(&server->shunned_until_ns))
+            server_greet(client, server, wait_ms, NULL, 0);
+    }
+}
+
+int server_choose(struct server **out, struct sluice_client *client, bool pinned, int64_t wait_ms, bool may_greet)
+{
+    if (!pinned && client->server_count > 1) {
+        if (may_greet)
+            greet_newcomers(client, wait_ms);
+        if ((*out = least_loaded(client)) != NULL)
+            return SLUICE_OK;
+    }
+    *out = &client->servers[0];
+    return may_greet ? server_greet(client, *out, wait_ms, NULL, 0) : SLUICE_OK;
+}
