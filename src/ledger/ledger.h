@@ -24,8 +24,10 @@ struct ledger_options {
 /* One change, ready to commit: what frame_encode made of a batch, and what the index keeps. */
 struct ledger_entry {
     const struct batch *batch;   /* borrowed until ledger_commit returns; results NULL for ops without verdicts */
-    struct frame *frame;         /* of frame_encode */
+    struct frame *frame;         /* of frame_encode; stays the caller's */
     struct digest base_digest, config_digest;
+    const char *const *scenes;   /* names of the scene codes in results, borrowed; kept once per distinct list; NULL: none */
+    uint32_t scene_count;
     enum fault fault;            /* set by ledger_commit */
 };
 
@@ -51,19 +53,20 @@ struct ledger_batch { /* one line of the index */
     struct digest digest, base_digest, config_digest;
 };
 
-struct ledger_query { /* what is zero or empty does not narrow */
+/* What is zero or empty does not narrow. Newest batch first, its rows in their order; only ops that carry transfers. */
+struct ledger_query {
     const char *tenant;                 /* NULL: all (operators only) */
     const char *batch, *transfer, *account, *scene; /* names; account: payer or payee */
     int64_t from_us, to_us;             /* of the batch's now, to exclusive */
     int verdict;                        /* -1: any */
-    uint64_t after_sequence;            /* paging: rows behind (after_sequence, after_row) */
+    uint64_t after_sequence;            /* paging: rows behind (after_sequence, after_row) in that order; 0: from the newest */
     uint32_t after_row;
-    uint32_t rows_max;                  /* of the page */
+    uint32_t rows_max;                  /* of the page; 0: no bound */
 };
 struct ledger_row { /* borrowed during the call back */
     const struct batch *batch; /* decoded; names through its columns */
     uint32_t row;
-    const char *scene, *runner_up;
+    const char *scene, *runner_up; /* names; "" where there is none or none was given to commit */
 };
 typedef bool ledger_row_fn(void *context, const struct ledger_row *row); /* false: enough */
 
@@ -82,7 +85,11 @@ struct ledger_ops {
     enum fault (*read)(struct ledger *ledger, struct batch *out, uint64_t sequence, struct fault_note *note); /* frame_decode of it */
     enum fault (*find_transfer)(struct ledger *ledger, struct text tenant, struct text transfer, uint64_t *sequence, uint32_t *row, struct fault_note *note); /* the newest */
     enum fault (*query)(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context, struct fault_note *note);
+    /* Index lines of every op, newest first; of the query only tenant, batch, times, verdict, after_sequence, rows_max count. */
     enum fault (*batches)(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *), void *context, struct fault_note *note);
+    /* Called by the committing thread when nothing waits for it: moves what the write-ahead log holds into the database.
+     * Without it commit does so itself whenever the log has grown to its bound. */
+    void (*idle)(struct ledger *ledger);
     /* Every committed frame with sequence >= from, in order, decoded. */
     enum fault (*replay)(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *), void *context, struct fault_note *note);
     /* Labels: what was known before (0 unknown, 1 good, 2 risky) and where; written by commit of label batches. */
