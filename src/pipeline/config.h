@@ -2,6 +2,7 @@
 #define SLUICE_PIPELINE_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/fault.h"
@@ -9,10 +10,12 @@
 #include "history/history.h"
 #include "verdict/verdict.h"
 
-/* sluice.yaml, read through a schema (libcyaml; config.c is its only user): an unknown or wrong key is refused with
- * file, line and what was expected. Immutable after open; a new epoch is a new one. */
+/* sluice.yaml, read through a schema (libcyaml; config_text.c is its only user): an unknown or wrong key is refused with
+ * file, line and what was expected. Relative paths are from the file's folder. Immutable after open; a new epoch is a
+ * new one. docs/configuration.md has every key. */
 
-enum { TENANTS_MAX = 256, LISTEN_MAX = 8, TOKENS_MAX = 2 };
+enum { TENANTS_MAX = 256, LISTEN_MAX = 8, TOKENS_MAX = 2, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8 };
+enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256 };
 
 struct config_tenant {
     char name[129];
@@ -48,13 +51,15 @@ struct config {
     struct level_rules levels;
     struct strategy strategy;
     uint32_t rate_count;
-    struct config_rate { char currency[4]; double per_reference; } rates[64];  /* reference minor units per minor unit are derived */
+    struct config_rate { char currency[4]; double per_reference; } rates[RATES_MAX];  /* reference minor units per minor unit are derived */
     char reference_currency[4];
     uint32_t tenant_count;
     struct config_tenant tenants[TENANTS_MAX];
 };
 
-enum fault config_open(struct config **out, const char *path, struct fault_note *note);
+enum fault config_open(struct config **out, const char *path, struct fault_note *note); /* the calling thread reads files */
+/* The same from bytes; source names them in faults, and its folder is where relative paths begin. */
+enum fault config_open_text(struct config **out, const char *source, const char *text, size_t bytes, struct fault_note *note);
 void config_close(struct config **config_p);
 
 #endif

@@ -1,0 +1,45 @@
+/* Nothing here depends in time on the content of a secret, and no secret is kept. */
+#include "base/secret.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "base/must.h"
+
+_Static_assert(SECRET_HASH_BYTES == crypto_hash_sha256_BYTES, "SHA-256");
+
+bool secret_open(void)
+{
+    return sodium_init() >= 0;
+}
+
+void secret_hash(unsigned char out[SECRET_HASH_BYTES], const void *data, size_t bytes)
+{
+    MUST(crypto_hash_sha256(out, data, bytes) == 0);
+}
+
+bool secret_equal(const void *a, const void *b, size_t bytes)
+{
+    return sodium_memcmp(a, b, bytes) == 0;
+}
+
+void secret_random(void *out, size_t bytes)
+{
+    randombytes_buf(out, bytes);
+}
+
+void secret_wipe(void *data, size_t bytes)
+{
+    sodium_memzero(data, bytes);
+}
+
+void secret_to_hex(char *out, const void *data, size_t bytes)
+{
+    MUST(sodium_bin2hex(out, 2 * bytes + 1, data, bytes) != NULL);
+}
+
+bool secret_from_hex(void *out, size_t bytes, const char *hex)
+{
+    size_t written = 0;
+    return strlen(hex) == 2 * bytes && sodium_hex2bin(out, bytes, hex, 2 * bytes, NULL, &written, NULL) == 0 && written == bytes;
+}

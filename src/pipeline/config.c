@@ -1,0 +1,449 @@
+/* A configuration is whole and right when open returns it, or there is none and the note says which line is wrong. */
+#include "pipeline/config.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/secret.h"
+#include "kernels.h"
+#include "pipeline/config_rules.h"
+#include "pipeline/config_text.h"
+#include "pipeline/config_value.h"
+#include "pipeline/config_yaml.h"
+
+enum { PREFIX_BYTES = 24, PATH_BYTES = 80, IPC_PATH_MAX = 107 /* of a Unix socket's address */ };
+
+static enum fault listen_ipc(char *out, const struct reading *reading, const char *path, const char *name)
+{
+    char place[256];
+    if (*name == '\0' || !config_path(place, sizeof place, reading, name) || strlen(place) > IPC_PATH_MAX)
+        return config_wrong(reading, path, "expected ipc://PATH with a path of 1 to %d bytes", IPC_PATH_MAX);
+    snprintf(out, sizeof(reading->config->data_listen[0]), "ipc://%s", place);
+    return FAULT_NONE;
+}
+
+static bool port_is_there(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    int64_t port;
+    return colon && colon != address && value_integer(&port, colon + 1) && port >= 1 && port <= 65535;
+}
+
+static enum fault listen_url(char *out, const struct reading *reading, const char *path, const char *url)
+{
+    const struct config *config = reading->config;
+    bool is_tls = strncmp(url, "tls+tcp://", 10) == 0;
+    const char *address = is_tls ? url + 10 : url + 6;
+    if (strncmp(url, "ipc://", 6) == 0)
+        return listen_ipc(out, reading, path, url + 6);
+    if (!is_tls && strncmp(url, "tcp://", 6) != 0)
+        return config_wrong(reading, path, "expected ipc://, tcp:// or tls+tcp://, is '%.40s'", url);
+    if (!port_is_there(address) || strlen(url) >= sizeof config->data_listen[0])
+        return config_wrong(reading, path, "expected ADDRESS:PORT behind the scheme, is '%.40s'", url);
+    if (is_tls && (!config->tls_certificate[0] || !config->tls_key[0]))
+        return config_wrong(reading, path, "tls+tcp needs listen.tls_certificate and listen.tls_key");
+    snprintf(out, sizeof config->data_listen[0], "%s", url);
+    return FAULT_NONE;
+}
+
+static enum fault listen_list(char (*out)[256], uint32_t *out_count, const struct reading *reading, const char *name, char *const *urls, uint32_t count)
+{
+    enum fault fault = FAULT_NONE;
+    for (uint32_t i = 0; i < count && fault == FAULT_NONE; i++) {
+        char path[PATH_BYTES];
+        snprintf(path, sizeof path, "listen.%s[%u]", name, i);
+        fault = listen_url(out[i], reading, path, urls[i]);
+    }
+    *out_count = count;
+    return fault;
+}
+
+static enum fault listen_read(const struct reading *reading, const struct listen_text *text)
+{
+    struct config *config = reading->config;
+    if (text->data_count == 0)
+        return config_wrong(reading, "listen.data", "expected at least one address, such as tcp://127.0.0.1:9170");
+    enum fault fault = listen_list(config->data_listen, &config->data_listen_count, reading, "data", text->data, text->data_count);
+    if (fault == FAULT_NONE)
+        fault = listen_list(config->admin_listen, &config->admin_listen_count, reading, "admin", text->admin, text->admin_count);
+    return fault;
+}
+
+static enum fault cpu_mask_read(const struct reading *reading, const struct config_text *text)
+{
+    static const struct {
+        const char *name;
+        unsigned bits;
+    } names[] = {{"all", CPU_MASK_ALL}, {"none", 0}, {"avx2", CPU_AVX2}, {"avx512", CPU_AVX512}, {"neon", CPU_NEON}};
+    enum { NAME_COUNT = sizeof names / sizeof names[0] };
+    reading->config->cpu_mask = text->cpu_mask_count ? 0 : CPU_MASK_ALL;
+    for (uint32_t i = 0; i < text->cpu_mask_count; i++) {
+        char path[PATH_BYTES];
+        size_t known = 0;
+        while (known < NAME_COUNT && strcmp(text->cpu_mask[i], names[known].name) != 0)
+            known++;
+        snprintf(path, sizeof path, "cpu_mask[%u]", i);
+        if (known == NAME_COUNT)
+            return config_wrong(reading, path, "expected all, none, avx2, avx512 or neon, is '%.40s'", text->cpu_mask[i]);
+        reading->config->cpu_mask |= names[known].bits;
+    }
+    return FAULT_NONE;
+}
+
+static enum fault currency_read(char out[4], const struct reading *reading, const char *path, const char *value)
+{
+    bool fits = value && strlen(value) == 3 && isupper((unsigned char)value[0]) && isupper((unsigned char)value[1]) && isupper((unsigned char)value[2]);
+    if (!fits)
+        return config_wrong(reading, path, "expected a currency of three capital letters, is '%.40s'", value ? value : "");
+    memcpy(out, value, 4);
+    return FAULT_NONE;
+}
+
+static enum fault rate_read(const struct reading *reading, uint32_t index, const struct rate_text *text)
+{
+    struct config_rate *rate = &reading->config->rates[index];
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "currencies.rates[%u].currency", index);
+    enum fault fault = currency_read(rate->currency, reading, path, text->currency);
+    if (fault != FAULT_NONE)
+        return fault;
+    for (uint32_t i = 0; i < index; i++)
+        if (strcmp(reading->config->rates[i].currency, rate->currency) == 0)
+            return config_wrong(reading, path, "%s is given twice", rate->currency);
+    snprintf(path, sizeof path, "currencies.rates[%u].per_reference", index);
+    double most = 1e9, least = 1e-9;
+    if (!text->per_reference || !value_real(&rate->per_reference, text->per_reference) || rate->per_reference < least || rate->per_reference > most)
+        return config_wrong(reading, path, "expected how many %s one unit of the reference currency is, 1e-9 to 1e9", rate->currency);
+    return FAULT_NONE;
+}
+
+static enum fault currencies_read(const struct reading *reading, const struct currencies_text *text)
+{
+    struct config *config = reading->config;
+    enum fault fault = currency_read(config->reference_currency, reading, "currencies.reference", text->reference ? text->reference : "EUR");
+    for (uint32_t i = 0; i < text->rates_count && fault == FAULT_NONE; i++)
+        fault = rate_read(reading, i, &text->rates[i]);
+    config->rate_count = text->rates_count;
+    return fault;
+}
+
+/* A text of its own under a name that is there, or one more. */
+static enum fault countermeasure_read(const struct reading *reading, uint32_t index, const struct countermeasure_text *text)
+{
+    struct strategy *strategy = &reading->config->strategy;
+    char path[PATH_BYTES], name[sizeof strategy->countermeasures[0].name];
+    uint32_t at = 0;
+    snprintf(path, sizeof path, "countermeasures[%u]", index);
+    enum fault fault = config_name(name, sizeof name, reading, path, text->name ? text->name : "");
+    if (fault != FAULT_NONE)
+        return fault;
+    if (!text->text || strlen(text->text) >= sizeof strategy->countermeasures[0].text || strpbrk(text->text, "\x1f"))
+        return config_wrong(reading, path, "expected a text of at most %zu bytes", sizeof strategy->countermeasures[0].text - 1);
+    while (at < strategy->countermeasure_count && strcmp(strategy->countermeasures[at].name, name) != 0)
+        at++;
+    if (at == COUNTERMEASURES_MAX)
+        return config_wrong(reading, path, "more than %d countermeasures, the built-in ones counted", COUNTERMEASURES_MAX);
+    strategy->countermeasure_count += at == strategy->countermeasure_count;
+    memcpy(strategy->countermeasures[at].name, name, sizeof name);
+    strcpy(strategy->countermeasures[at].text, text->text);
+    return FAULT_NONE;
+}
+
+static enum fault risk_type_read(uint8_t *out, const struct reading *reading, const char *path, const char *value)
+{
+    struct strategy *strategy = &reading->config->strategy;
+    char name[sizeof strategy->risk_types[0]];
+    uint32_t at = 0;
+    if (value && strcmp(value, "*") == 0)
+        return *out = STRATEGY_ANY, FAULT_NONE;
+    enum fault fault = config_name(name, sizeof name, reading, path, value ? value : "");
+    if (fault != FAULT_NONE)
+        return fault;
+    while (at < strategy->risk_type_count && strcmp(strategy->risk_types[at], name) != 0)
+        at++;
+    if (at == RISK_TYPES_MAX)
+        return config_wrong(reading, path, "more than %d risk types", RISK_TYPES_MAX);
+    strategy->risk_type_count += at == strategy->risk_type_count;
+    memcpy(strategy->risk_types[at], name, sizeof name);
+    *out = (uint8_t)at;
+    return FAULT_NONE;
+}
+
+static enum fault strategy_outcome(struct strategy_row *out, const struct reading *reading, const char *path, const struct strategy_text *text)
+{
+    const struct strategy *strategy = &reading->config->strategy;
+    int level = text->level ? value_choice(text->level, level_names_of_risk, LEVEL_COUNT) : -1;
+    int verdict = text->verdict ? value_choice(text->verdict, verdict_names, VERDICT_INVALID) : -1;
+    uint32_t at = 0;
+    if (level < 0)
+        return config_wrong(reading, path, "expected level: none, low, medium, high or critical");
+    if (verdict < 0)
+        return config_wrong(reading, path, "expected verdict: pass, hold or reject");
+    if (text->final && !value_bool(&out->final, text->final))
+        return config_wrong(reading, path, "expected final: true or false");
+    while (text->countermeasure && at < strategy->countermeasure_count && strcmp(strategy->countermeasures[at].name, text->countermeasure) != 0)
+        at++;
+    if (text->countermeasure && at == strategy->countermeasure_count)
+        return config_wrong(reading, path, "countermeasure '%.40s' is neither built in nor under countermeasures", text->countermeasure);
+    out->level_least = (enum level)level;
+    out->verdict = (enum verdict)verdict;
+    out->countermeasure = (uint8_t)at;
+    return FAULT_NONE;
+}
+
+/* Rows of the file come before the built-in ones: the first that matches wins, and nothing falls through to pass
+ * because the file does not speak of it. */
+static enum fault strategy_read(const struct reading *reading, const struct config_text *text)
+{
+    struct strategy *strategy = &reading->config->strategy;
+    enum fault fault = FAULT_NONE;
+    strategy_default(strategy);
+    for (uint32_t i = 0; i < text->countermeasures_count && fault == FAULT_NONE; i++)
+        fault = countermeasure_read(reading, i, &text->countermeasures[i]);
+    uint32_t built_in = strategy->row_count, given = text->strategy_count;
+    if (fault == FAULT_NONE && given + built_in > STRATEGY_ROWS_MAX)
+        return config_wrong(reading, "strategy", "expected at most %u rows", STRATEGY_ROWS_MAX - built_in);
+    memmove(strategy->rows + given, strategy->rows, built_in * sizeof strategy->rows[0]);
+    memset(strategy->rows, 0, given * sizeof strategy->rows[0]);
+    strategy->row_count = given + built_in;
+    for (uint32_t i = 0; i < given && fault == FAULT_NONE; i++) {
+        char path[PATH_BYTES];
+        snprintf(path, sizeof path, "strategy[%u]", i);
+        fault = risk_type_read(&strategy->rows[i].risk_type, reading, path, text->strategy[i].risk_type);
+        if (fault == FAULT_NONE)
+            fault = strategy_outcome(&strategy->rows[i], reading, path, &text->strategy[i]);
+    }
+    return fault;
+}
+
+static enum fault levels_check(const struct reading *reading)
+{
+    const struct level_rules *levels = &reading->config->levels;
+    return levels->low <= levels->medium ? FAULT_NONE : config_wrong(reading, "levels.low", "expected at most levels.medium");
+}
+
+static enum fault rights_read(unsigned *out, const struct reading *reading, const char *prefix, const struct tenant_text *text)
+{
+    static const struct {
+        const char *name;
+        unsigned bits;
+    } names[] = {{"submit", RIGHT_SUBMIT}, {"score", RIGHT_SCORE}, {"label", RIGHT_LABEL}, {"query", RIGHT_QUERY},
+                 {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN}};
+    enum { NAME_COUNT = sizeof names / sizeof names[0] };
+    *out = text->rights_count ? 0 : RIGHT_SUBMIT | RIGHT_LABEL | RIGHT_QUERY;
+    for (uint32_t i = 0; i < text->rights_count; i++) {
+        char path[PATH_BYTES];
+        size_t known = 0;
+        while (known < NAME_COUNT && strcmp(text->rights[i], names[known].name) != 0)
+            known++;
+        snprintf(path, sizeof path, "%s.rights[%u]", prefix, i);
+        if (known == NAME_COUNT)
+            return config_wrong(reading, path, "expected submit, score, label, query, operate or explain, is '%.40s'", text->rights[i]);
+        *out |= names[known].bits;
+    }
+    return FAULT_NONE;
+}
+
+static enum fault token_add(struct config_tenant *tenant, const struct reading *reading, const char *path, const unsigned char *hash)
+{
+    if (tenant->token_count == TOKENS_MAX)
+        return config_wrong(reading, path, "expected at most %d tokens", TOKENS_MAX);
+    memcpy(tenant->token_hash[tenant->token_count++], hash, SECRET_HASH_BYTES);
+    return FAULT_NONE;
+}
+
+/* The value is never told: it may be a token put in the wrong place. */
+static enum fault token_hash_read(struct config_tenant *tenant, const struct reading *reading, const char *prefix, const char *key, const char *hex)
+{
+    unsigned char hash[SECRET_HASH_BYTES];
+    char path[PATH_BYTES];
+    if (!hex)
+        return FAULT_NONE;
+    snprintf(path, sizeof path, "%s.%s", prefix, key);
+    if (!secret_from_hex(hash, sizeof hash, hex))
+        return config_wrong(reading, path, "expected the SHA-256 of a token, 64 hex digits (sluice token prints both)");
+    return token_add(tenant, reading, path, hash);
+}
+
+static enum fault token_line(struct config_tenant *tenant, const struct reading *reading, const char *path, const char *line, size_t bytes)
+{
+    unsigned char hash[SECRET_HASH_BYTES];
+    if (bytes < TOKEN_BYTES_MIN || bytes > TOKEN_BYTES_MAX)
+        return config_wrong(reading, path, "a token has %d to %d bytes, one in the file has %zu", TOKEN_BYTES_MIN, TOKEN_BYTES_MAX, bytes);
+    secret_hash(hash, line, bytes);
+    return token_add(tenant, reading, path, hash);
+}
+
+/* A token a line; blanks at a line's end do not count. */
+static enum fault token_file_lines(struct config_tenant *tenant, const struct reading *reading, const char *path, const char *text, size_t bytes)
+{
+    enum fault fault = FAULT_NONE;
+    uint32_t before = tenant->token_count;
+    const char *end = text + bytes;
+    for (const char *at = text; at < end && fault == FAULT_NONE;) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at)), *stop = newline ? newline : end, *last = stop;
+        while (last > at && (last[-1] == ' ' || last[-1] == '\t' || last[-1] == '\r'))
+            last--;
+        if (last > at)
+            fault = token_line(tenant, reading, path, at, (size_t)(last - at));
+        at = newline ? newline + 1 : end;
+    }
+    return fault == FAULT_NONE && tenant->token_count == before ? config_wrong(reading, path, "the token file is empty") : fault;
+}
+
+static enum fault token_file_read(struct config_tenant *tenant, const struct reading *reading, const char *prefix, const char *name)
+{
+    enum { FILE_BYTES_MAX = 4096 };
+    char path[PATH_BYTES], file[512], *text;
+    struct fault_note why = {0};
+    size_t bytes;
+    if (!name)
+        return FAULT_NONE;
+    snprintf(path, sizeof path, "%s.token_file", prefix);
+    if (!config_path(file, sizeof file, reading, name))
+        return config_wrong(reading, path, "the path is too long");
+    if (file_read_all(&text, &bytes, file, FILE_BYTES_MAX, &why) != FAULT_NONE)
+        return config_wrong(reading, path, "%s", why.text);
+    enum fault fault = token_file_lines(tenant, reading, path, text, bytes);
+    secret_wipe(text, bytes);
+    memory_give(text);
+    return fault;
+}
+
+static enum fault tenant_read(const struct reading *reading, uint32_t index, const struct tenant_text *text)
+{
+    struct config_tenant *tenant = &reading->config->tenants[index];
+    char path[PREFIX_BYTES];
+    snprintf(path, sizeof path, "tenants[%u]", index);
+    tenant->anomaly_cap = reading->config->levels.anomaly_cap;
+    enum fault fault = config_read_tenant(tenant, reading, path, text);
+    if (fault == FAULT_NONE)
+        fault = rights_read(&tenant->rights, reading, path, text);
+    if (fault == FAULT_NONE)
+        fault = token_hash_read(tenant, reading, path, "token_hash", text->token_hash);
+    if (fault == FAULT_NONE)
+        fault = token_hash_read(tenant, reading, path, "token_hash_next", text->token_hash_next);
+    if (fault == FAULT_NONE)
+        fault = token_file_read(tenant, reading, path, text->token_file);
+    if (fault == FAULT_NONE && tenant->token_count == 0)
+        fault = config_wrong(reading, path, "expected token_file or token_hash (sluice token makes one)");
+    if (fault == FAULT_NONE && tenant->namespace_name[0] == '\0')
+        memcpy(tenant->namespace_name, tenant->name, sizeof tenant->name);
+    for (uint32_t i = 0; i < index && fault == FAULT_NONE; i++)
+        if (strcmp(reading->config->tenants[i].name, tenant->name) == 0)
+            fault = config_wrong(reading, path, "the name '%.40s' is given twice", tenant->name);
+    return fault;
+}
+
+static enum fault tenants_read(const struct reading *reading, const struct config_text *text)
+{
+    enum fault fault = FAULT_NONE;
+    if (text->tenants_count == 0)
+        return config_wrong(reading, "tenants", "expected at least one tenant");
+    for (uint32_t i = 0; i < text->tenants_count && fault == FAULT_NONE; i++)
+        fault = tenant_read(reading, i, &text->tenants[i]);
+    reading->config->tenant_count = text->tenants_count;
+    return fault;
+}
+
+static enum fault parts_read(const struct reading *reading, const struct config_text *text)
+{
+    enum fault fault = config_read_top(reading, text);
+    if (fault == FAULT_NONE)
+        fault = levels_check(reading);
+    if (fault == FAULT_NONE)
+        fault = listen_read(reading, &text->listen);
+    if (fault == FAULT_NONE)
+        fault = cpu_mask_read(reading, text);
+    if (fault == FAULT_NONE)
+        fault = currencies_read(reading, &text->currencies);
+    if (fault == FAULT_NONE)
+        fault = strategy_read(reading, text);
+    return fault == FAULT_NONE ? tenants_read(reading, text) : fault;
+}
+
+static enum fault text_read(struct reading *reading, size_t bytes)
+{
+    const char *text = reading->config->text;
+    struct config_text *parts = NULL;
+    enum fault fault = config_yaml_open(&reading->yaml, reading->source, text, bytes, reading->note);
+    if (fault == FAULT_NONE)
+        fault = config_text_open(&parts, text, (uint32_t)bytes, reading->source, reading->yaml, reading->note);
+    if (fault == FAULT_NONE)
+        fault = parts_read(reading, parts);
+    config_text_close(&parts);
+    config_yaml_close(&reading->yaml);
+    return fault;
+}
+
+static enum fault folder_set(struct reading *reading)
+{
+    const char *slash = strrchr(reading->source, '/');
+    size_t bytes = slash ? (size_t)(slash - reading->source) + 1 : 0;
+    if (bytes >= sizeof reading->folder)
+        return fault_set(reading->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "path too long: %.100s", reading->source);
+    memcpy(reading->folder, reading->source, bytes);
+    reading->folder[bytes] = '\0';
+    return FAULT_NONE;
+}
+
+/* Takes over text. */
+static enum fault config_make(struct config **out, const char *source, char *text, size_t bytes, struct fault_note *note)
+{
+    struct reading reading = {.source = source, .note = note};
+    struct config *config = memory_take_zeroed(1, sizeof *config);
+    enum fault fault = folder_set(&reading);
+    *out = NULL;
+    if (!config) {
+        memory_give(text);
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %.100s", source);
+    }
+    reading.config = config;
+    config->text = text;
+    config->digest = hash128(0, text, bytes);
+    config->source = memory_copy_text(source);
+    if (fault == FAULT_NONE && !config->source)
+        fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %.100s", source);
+    if (fault == FAULT_NONE)
+        fault = text_read(&reading, bytes);
+    if (fault != FAULT_NONE)
+        config_close(&config);
+    *out = config;
+    return fault;
+}
+
+enum fault config_open(struct config **out, const char *path, struct fault_note *note)
+{
+    char *text;
+    size_t bytes;
+    *out = NULL;
+    enum fault fault = file_read_all(&text, &bytes, path, CONFIG_BYTES_MAX, note);
+    return fault == FAULT_NONE ? config_make(out, path, text, bytes, note) : fault;
+}
+
+enum fault config_open_text(struct config **out, const char *source, const char *text, size_t bytes, struct fault_note *note)
+{
+    *out = NULL;
+    if (bytes > CONFIG_BYTES_MAX)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%.80s is larger than %d bytes", source, CONFIG_BYTES_MAX);
+    char *copy = memory_take(bytes + 1);
+    if (!copy)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %.100s", source);
+    memcpy(copy, text, bytes);
+    copy[bytes] = '\0';
+    return config_make(out, source, copy, bytes, note);
+}
+
+void config_close(struct config **config_p)
+{
+    struct config *config = *config_p;
+    if (!config)
+        return;
+    memory_give(config->source);
+    memory_give(config->text);
+    memory_give(config);
+    *config_p = NULL;
+}

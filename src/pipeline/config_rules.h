@@ -1,0 +1,29 @@
+#ifndef SLUICE_PIPELINE_CONFIG_RULES_H
+#define SLUICE_PIPELINE_CONFIG_RULES_H
+
+#include "pipeline/config.h"
+#include "pipeline/config_text.h"
+
+/* The keys of config_keys.tbl: from text into place, each with its own clear fault. */
+
+struct config_yaml;
+
+struct reading { /* what one open works with */
+    const char *source;
+    char folder[256]; /* of source, with its slash; empty: the working folder */
+    struct config_yaml *yaml;
+    struct config *config;
+    struct fault_note *note;
+};
+
+/* FAULT_schema "file:line: path: text". */
+enum fault config_wrong(const struct reading *reading, const char *path, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* path into out of out_bytes, relative ones from the file's folder; false: too long. */
+bool config_path(char *out, size_t out_bytes, const struct reading *reading, const char *path);
+/* A name of risk types, countermeasures, tenants: 1 … bytes_max printable bytes without blanks at the ends. */
+enum fault config_name(char *out, size_t out_bytes, const struct reading *reading, const char *path, const char *value);
+
+enum fault config_read_top(const struct reading *reading, const struct config_text *text); /* top keys and their groups */
+enum fault config_read_tenant(struct config_tenant *out, const struct reading *reading, const char *path, const struct tenant_text *text);
+
+#endif

@@ -1,0 +1,270 @@
+/* The only user of libcyaml. Its schema says where what may stand; every scalar is taken as text, since libcyaml reads
+ * numbers loosely ("5 5" is 5, any word is a true bool) and its lines are those of the value before. */
+#include "pipeline/config_text.h"
+
+#include <cyaml/cyaml.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "pipeline/config.h"
+#include "pipeline/config_yaml.h"
+
+#define TEXT_FIELD(in, key) CYAML_FIELD_STRING_PTR(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct in, key, 0, CYAML_UNLIMITED)
+#define LIST_FIELD(in, key, entry, most) \
+    CYAML_FIELD_SEQUENCE(#key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct in, key, entry, 0, most)
+#define GROUP_FIELD(key) CYAML_FIELD_MAPPING(#key, CYAML_FLAG_OPTIONAL, struct config_text, key, key##_fields)
+
+static const cyaml_schema_value_t text_entry = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CYAML_UNLIMITED)};
+
+static const cyaml_schema_field_t listen_fields[] = {
+    LIST_FIELD(listen_text, data, &text_entry, LISTEN_MAX),
+    LIST_FIELD(listen_text, admin, &text_entry, LISTEN_MAX),
+#define LISTEN(key, ...) TEXT_FIELD(listen_text, key),
+#include "pipeline/config_keys.tbl"
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t limits_fields[] = {
+#define LIMIT(key, ...) TEXT_FIELD(limits_text, key),
+#include "pipeline/config_keys.tbl"
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t history_fields[] = {
+#define HISTORY(key, ...) TEXT_FIELD(history_text, key),
+#include "pipeline/config_keys.tbl"
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t levels_fields[] = {
+#define LEVEL(key, ...) TEXT_FIELD(levels_text, key),
+#include "pipeline/config_keys.tbl"
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t rate_fields[] = {
+    TEXT_FIELD(rate_text, currency),
+    TEXT_FIELD(rate_text, per_reference),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t rate_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct rate_text, rate_fields)};
+
+static const cyaml_schema_field_t currencies_fields[] = {
+    TEXT_FIELD(currencies_text, reference),
+    LIST_FIELD(currencies_text, rates, &rate_entry, RATES_MAX),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t countermeasure_fields[] = {
+    TEXT_FIELD(countermeasure_text, name),
+    TEXT_FIELD(countermeasure_text, text),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t countermeasure_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct countermeasure_text, countermeasure_fields)};
+
+static const cyaml_schema_field_t strategy_fields[] = {
+    TEXT_FIELD(strategy_text, risk_type),
+    TEXT_FIELD(strategy_text, level),
+    TEXT_FIELD(strategy_text, verdict),
+    TEXT_FIELD(strategy_text, countermeasure),
+    TEXT_FIELD(strategy_text, final),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t strategy_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct strategy_text, strategy_fields)};
+
+static const cyaml_schema_field_t tenant_fields[] = {
+#define TENANT(key, ...) TEXT_FIELD(tenant_text, key),
+#include "pipeline/config_keys.tbl"
+    TEXT_FIELD(tenant_text, token_file),
+    TEXT_FIELD(tenant_text, token_hash),
+    TEXT_FIELD(tenant_text, token_hash_next),
+    LIST_FIELD(tenant_text, rights, &text_entry, RIGHTS_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t tenant_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tenant_text, tenant_fields)};
+
+static const cyaml_schema_field_t top_fields[] = {
+#define TOP(key, ...) TEXT_FIELD(config_text, key),
+#include "pipeline/config_keys.tbl"
+    GROUP_FIELD(listen),
+    GROUP_FIELD(limits),
+    GROUP_FIELD(history),
+    GROUP_FIELD(levels),
+    GROUP_FIELD(currencies),
+    LIST_FIELD(config_text, countermeasures, &countermeasure_entry, COUNTERMEASURES_MAX),
+    LIST_FIELD(config_text, strategy, &strategy_entry, STRATEGY_ROWS_MAX),
+    LIST_FIELD(config_text, tenants, &tenant_entry, TENANTS_MAX),
+    LIST_FIELD(config_text, cpu_mask, &text_entry, CPU_NAMES_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t top_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_text, top_fields)};
+
+/* What libcyaml told: its first error line, and the steps of the way from the innermost out. */
+enum { STEPS_MAX = 12, STEP_BYTES = 80 };
+struct complaint {
+    char text[200];
+    char steps[STEPS_MAX][STEP_BYTES];
+    unsigned step_count;
+};
+
+static void complaint_take(cyaml_log_t level, void *context, const char *format, va_list arguments)
+{
+    struct complaint *complaint = context;
+    char line[200];
+    if (level < CYAML_LOG_ERROR)
+        return;
+    vsnprintf(line, sizeof line, format, arguments);
+    line[strcspn(line, "\n")] = '\0';
+    const char *field = strstr(line, "in mapping field '"), *entry = strstr(line, "in sequence entry '");
+    const char *quoted = field || entry ? strchr(line, '\'') + 1 : NULL;
+    if (quoted && complaint->step_count < STEPS_MAX) {
+        int bytes = (int)strcspn(quoted, "'");
+        snprintf(complaint->steps[complaint->step_count++], STEP_BYTES, entry ? "[%.*s" : ".%.*s", bytes, quoted);
+    } else if (complaint->text[0] == '\0' && strncmp(line, "Load: ", 6) == 0 && !strstr(line, "Backtrace")) {
+        snprintf(complaint->text, sizeof complaint->text, "%s", line + 6);
+    }
+}
+
+/* "tenants[2].rights"; libcyaml counts entries from 1. */
+static void complaint_path(char *out, size_t out_bytes, const struct complaint *complaint)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (unsigned i = complaint->step_count; i-- > 0 && used < out_bytes;) {
+        const char *step = complaint->steps[i];
+        unsigned entry = 0;
+        if (sscanf(step, "[%u", &entry) == 1)
+            used += (size_t)snprintf(out + used, out_bytes - used, "[%u]", entry ? entry - 1 : 0);
+        else
+            used += (size_t)snprintf(out + used, out_bytes - used, "%s", step + (used == 0));
+    }
+}
+
+/* The fields of the mapping at a path. */
+static const cyaml_schema_field_t *fields_at(const struct complaint *complaint)
+{
+    const cyaml_schema_value_t *value = &top_value;
+    for (unsigned i = complaint->step_count; i-- > 0 && value;) {
+        const char *step = complaint->steps[i];
+        if (step[0] == '[') {
+            value = value->type == CYAML_SEQUENCE ? value->sequence.entry : NULL;
+            continue;
+        }
+        const cyaml_schema_field_t *field = value->type == CYAML_MAPPING ? value->mapping.fields : NULL;
+        while (field && field->key && strcmp(field->key, step + 1) != 0)
+            field++;
+        value = field && field->key ? &field->value : NULL;
+    }
+    return value && value->type == CYAML_MAPPING ? value->mapping.fields : NULL;
+}
+
+static void keys_list(char *out, size_t out_bytes, const cyaml_schema_field_t *fields)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (; fields && fields->key && used < out_bytes; fields++)
+        used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", used ? ", " : "", fields->key);
+}
+
+static unsigned letters_apart(const char *a, const char *b)
+{
+    unsigned row[32], width = (unsigned)strlen(b);
+    if (width >= 32)
+        return width;
+    for (unsigned j = 0; j <= width; j++)
+        row[j] = j;
+    for (unsigned i = 1; a[i - 1]; i++) {
+        unsigned diagonal = row[0]++;
+        for (unsigned j = 1; j <= width; j++) {
+            unsigned changed = diagonal + (a[i - 1] != b[j - 1]), least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = changed < least ? changed : least;
+        }
+    }
+    return row[width];
+}
+
+/* The key that was probably meant; NULL: none is near. */
+static const char *nearest_key(const cyaml_schema_field_t *fields, const char *name)
+{
+    const char *nearest = NULL;
+    unsigned least = 3;
+    for (; fields && fields->key; fields++) {
+        unsigned apart = letters_apart(name, fields->key);
+        if (apart < least)
+            least = apart, nearest = fields->key;
+    }
+    return nearest;
+}
+
+static enum fault unknown_key(const char *name, const char *path, const struct complaint *complaint, const char *source,
+                              const struct config_yaml *yaml, struct fault_note *note)
+{
+    char keys[128];
+    const cyaml_schema_field_t *fields = fields_at(complaint);
+    const char *nearest = nearest_key(fields, name);
+    unsigned line = config_yaml_line(yaml, path, name);
+    keys_list(keys, sizeof keys, fields);
+    return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "%s:%u: unknown key '%.40s'%s%s; expected %s%s", config_source_tail(source),
+                     line, name, *path ? " in " : "", path, nearest ? nearest : "one of: ", nearest ? "" : keys);
+}
+
+/* libcyaml's words for what it wanted and what it got. */
+static const char *wanted_text(const char *text)
+{
+    if (strstr(text, "already seen"))
+        return "the key is given twice";
+    if (strstr(text, "Expecting SEQUENCE"))
+        return "expected a list";
+    if (strstr(text, "Expecting MAPPING"))
+        return "expected keys and values";
+    if (strstr(text, "Expecting STRING"))
+        return "expected one value";
+    return text;
+}
+
+static enum fault complaint_tell(const struct complaint *complaint, cyaml_err_t error, const char *source, const struct config_yaml *yaml,
+                                 struct fault_note *note)
+{
+    static const char unknown[] = "Unexpected key: ";
+    char path[160];
+    if (error == CYAML_ERR_OOM)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %s", config_source_tail(source));
+    complaint_path(path, sizeof path, complaint);
+    if (strncmp(complaint->text, unknown, sizeof unknown - 1) == 0)
+        return unknown_key(complaint->text + sizeof unknown - 1, path, complaint, source, yaml, note);
+    return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "%s:%u: %s: %s", config_source_tail(source), config_yaml_line(yaml, path, NULL),
+                     path, wanted_text(complaint->text));
+}
+
+static void *cyaml_memory(void *context, void *block, size_t bytes)
+{
+    (void)context;
+    if (bytes > 0)
+        return memory_resize(block, bytes);
+    memory_give(block);
+    return NULL;
+}
+
+static const cyaml_config_t cyaml_quiet = {.mem_fn = cyaml_memory, .log_level = CYAML_LOG_ERROR, .flags = CYAML_CFG_NO_ALIAS};
+
+enum fault config_text_open(struct config_text **out, const char *text, uint32_t bytes, const char *source, const struct config_yaml *yaml,
+                            struct fault_note *note)
+{
+    struct complaint complaint = {.step_count = 0};
+    cyaml_config_t cyaml = cyaml_quiet;
+    cyaml.log_fn = complaint_take;
+    cyaml.log_ctx = &complaint;
+    *out = NULL;
+    cyaml_err_t error = cyaml_load_data((const uint8_t *)text, bytes, &cyaml, &top_value, (void **)out, NULL);
+    return error == CYAML_OK ? FAULT_NONE : complaint_tell(&complaint, error, source, yaml, note);
+}
+
+void config_text_close(struct config_text **text_p)
+{
+    if (*text_p)
+        cyaml_free(&cyaml_quiet, &top_value, *text_p, 0);
+    *text_p = NULL;
+}

@@ -1,0 +1,81 @@
+#ifndef SLUICE_PIPELINE_CONFIG_TEXT_H
+#define SLUICE_PIPELINE_CONFIG_TEXT_H
+
+#include <stdint.h>
+
+#include "base/fault.h"
+
+/* sluice.yaml as it was written: every value still text, NULL where a key was left out. config_text.c fills it through
+ * libcyaml (and is its only user), config.c reads the values out of it. */
+
+struct listen_text {
+    char **data, **admin;
+    uint32_t data_count, admin_count;
+#define LISTEN(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+};
+
+struct limits_text {
+#define LIMIT(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+};
+
+struct history_text {
+#define HISTORY(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+};
+
+struct levels_text {
+#define LEVEL(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+};
+
+struct rate_text {
+    char *currency, *per_reference;
+};
+
+struct currencies_text {
+    char *reference;
+    struct rate_text *rates;
+    uint32_t rates_count;
+};
+
+struct countermeasure_text {
+    char *name, *text;
+};
+
+struct strategy_text {
+    char *risk_type, *level, *verdict, *countermeasure, *final;
+};
+
+struct tenant_text {
+#define TENANT(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+    char *token_file, *token_hash, *token_hash_next;
+    char **rights;
+    uint32_t rights_count;
+};
+
+struct config_text {
+#define TOP(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+    struct listen_text listen;
+    struct limits_text limits;
+    struct history_text history;
+    struct levels_text levels;
+    struct currencies_text currencies;
+    struct countermeasure_text *countermeasures;
+    struct strategy_text *strategy;
+    struct tenant_text *tenants;
+    char **cpu_mask;
+    uint32_t countermeasures_count, strategy_count, tenants_count, cpu_mask_count;
+};
+
+struct config_yaml;
+
+/* What the schema refuses is told with the line that yaml knows. */
+enum fault config_text_open(struct config_text **out, const char *text, uint32_t bytes, const char *source, const struct config_yaml *yaml,
+                            struct fault_note *note);
+void config_text_close(struct config_text **text_p);
+
+#endif
