@@ -129,6 +129,11 @@ enum fault file_replace(const char *path, const void *data, size_t bytes, struct
     return fault;
 }
 
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
 enum fault file_map_open(struct file_map *out, const char *path, struct fault_note *note)
 {
     *out = (struct file_map){0};

@@ -28,6 +28,8 @@ enum fault file_read_all(char **out, size_t *out_bytes, const char *path, size_t
 /* Written beside, synced, renamed over, folder synced: old or new after a crash, never half. */
 enum fault file_replace(const char *path, const void *data, size_t bytes, struct fault_note *note);
 
+bool file_exists(const char *path);
+
 /* A file mapped for reading. */
 struct file_map {
     const unsigned char *data;

@@ -35,5 +35,6 @@ void *queue_try_pop(struct queue *queue);                   /* NULL: empty */
 void *queue_pop_until(struct queue *queue, int64_t steady_ns); /* NULL: time is up, or closed and empty */
 void queue_close(struct queue *queue);                      /* what is in it is still popped */
 size_t queue_count(struct queue *queue);
+bool queue_is_closed(struct queue *queue);                     /* and empty */
 
 #endif

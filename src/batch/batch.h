@@ -98,13 +98,13 @@ extern const char *const cause_names[CAUSE_COUNT];
 extern const char *const op_names[OP_COUNT];
 extern const char *const observe_names[OBSERVE_COUNT];
 
-const char *column_name(uint16_t column);                         /* "" for COLUMN_NONE */
+const char *column_name(uint16_t column); /* "" for COLUMN_NONE */
 const char *column_meaning(uint16_t column);
 enum column_type column_type_of(uint16_t column);
 bool column_needed_by(uint16_t column, enum op op, bool is_funds);
 bool column_taken_by(uint16_t column, enum op op);
-enum column_id column_find(struct text name);                     /* COLUMN_COUNT: not a known one */
-enum op op_find(struct text name);                                /* OP_COUNT: not one */
+enum column_id column_find(struct text name); /* COLUMN_COUNT: not a known one */
+enum op op_find(struct text name);            /* OP_COUNT: not one */
 bool op_changes_state(enum op op);
 bool op_carries_rows(enum op op);
 enum right op_right(enum op op);
@@ -115,7 +115,7 @@ struct batch_facts {
     uint64_t *payer, *payee;
     uint64_t *payer_device, *payee_device, *payer_address, *payee_address; /* NULL: column absent */
     uint32_t *payer_network, *payee_network;                               /* 32-bit tags; NULL: column absent */
-    int64_t *amount;    /* reference minor units, through the rate table; 0 where not funds */
+    int64_t *amount; /* reference minor units, through the rate table; 0 where not funds */
     int64_t *time_us;
     uint8_t *invalid;   /* 1: the row failed a check and goes no further */
     uint8_t *label;     /* import, label: 0 unknown, 1 good, 2 a risk scene; NULL: column absent */
@@ -124,7 +124,7 @@ struct batch_facts {
 
 /* Why a row did not pass, strongest first: features of the best scene (or of the anomaly) and their shares. */
 struct reason {
-    uint16_t feature;  /* enum feature_id */
+    uint16_t feature; /* enum feature_id */
     uint16_t dimension;
     float value, share; /* the feature's value; its part of the evidence against background, in nats */
 };
@@ -137,12 +137,12 @@ struct reason_block { /* of one slice; count rows, ascending */
 
 struct results { /* arrays of row_count; everything that is recorded and replied about a row */
     uint8_t *verdict, *level, *cause;
-    uint8_t *scene, *runner_up;           /* index into the base's scenes, 0 = background = none */
-    uint8_t *risk_type, *countermeasure;  /* index into the strategy's tables, 0 = none */
+    uint8_t *scene, *runner_up;          /* index into the base's scenes, 0 = background = none */
+    uint8_t *risk_type, *countermeasure; /* index into the strategy's tables, 0 = none */
     float *match, *runner_match, *risk;
-    float *anomaly_own, *anomaly_linked;  /* calibrated, in [0, 1] */
-    float *distance[DIMENSION_COUNT];     /* feature distance to the best scene */
-    struct reason_block *reasons;         /* slice_count blocks, in row order */
+    float *anomaly_own, *anomaly_linked; /* calibrated, in [0, 1] */
+    float *distance[DIMENSION_COUNT];    /* feature distance to the best scene */
+    struct reason_block *reasons;        /* slice_count blocks, in row order */
     uint32_t slice_count;
 };
 
@@ -159,23 +159,25 @@ struct batch {
     unsigned magic;
     enum op op;
     enum observe_kind observe_kind;
-    struct text tenant, id, name;     /* name: the batch's own, the id when none was given */
-    struct digest digest;             /* of op and decoded columns, see batch_digest */
+    struct text tenant, id, name; /* name: the batch's own, the id when none was given */
+    struct digest digest;         /* of op and decoded columns, see batch_digest */
     uint32_t tenant_index;
     uint32_t row_count;
     struct column columns[COLUMN_COUNT];
     struct column others[OTHER_COLUMNS_MAX];
     uint32_t other_count;
-    bool reply_in_rows;               /* answer in the form asked */
+    bool reply_in_rows; /* answer in the form asked */
 
-    uint64_t sequence;                /* taken with the next three under one lock; 0: not taken */
+    uint64_t sequence; /* taken with the next three under one lock; 0: not taken */
     int64_t now_us;
     uint64_t scene_epoch, config_epoch;
+    uint64_t key_seed;         /* of the account namespace; kept in the ledger, so that keys and history can be rebuilt */
+    int64_t feedback_delay_us; /* of the tenant when the batch was taken; kept in the ledger for the same reason */
 
     struct batch_facts facts;
     struct results results;
     struct check_note *notes;
-    uint32_t note_count, note_max;    /* room of notes, see batch_take_checks */
+    uint32_t note_count, note_max; /* room of notes, see batch_take_checks */
     uint32_t rule_counts[COLUMN_COUNT][RULE_COUNT];
     struct arena arena;
 };
@@ -184,7 +186,7 @@ enum { BATCH_MAGIC = 0x5b47c401 };
 
 /* Takes the arena. FAULT_memory when there is none. */
 enum fault batch_init(struct batch *batch, size_t arena_bytes, struct fault_note *note);
-void batch_fini(struct batch *batch);                      /* safe on zeroed memory */
+void batch_fini(struct batch *batch); /* safe on zeroed memory */
 /* facts.invalid and room for notes; done once, a second call changes nothing. Comes before the first batch_row_fails. */
 enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fault_note *note);
 /* The other facts arrays, cleared; those of absent columns stay NULL. Done once; in_batch is taken by feature. */
@@ -206,6 +208,8 @@ void column_hashes(const struct column *column, uint32_t row_count, uint64_t see
 
 bool text_equal(struct text a, struct text b);
 struct text text_of(const char *c_string);
-void text_copy(char *out, size_t out_bytes, struct text text); /* cut to fit, end mark set */
+void text_copy(char *out, size_t out_bytes, struct text text); /* cut to fit, never through a character; end mark set */
+bool text_is_utf8(struct text text);
+bool text_is_id(struct text text); /* UTF-8 without control characters */
 
 #endif

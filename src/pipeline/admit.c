@@ -1,0 +1,343 @@
+/* Admission and leaving: every accepted request gets exactly one answer, and gives back all that it held. The lines of the
+ * tenants are bounded: by requests in flight, by memory reserved, and by the time that a request may wait. */
+#include "pipeline/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/secret.h"
+
+static int64_t retry_after_ms(const struct pipeline *pipeline)
+{
+    uint64_t mean_ns = histogram_quantile_ns(&pipeline->metrics.request[OP_screen], 0.5);
+    int64_t wait = (int64_t)(mean_ns / 1000000) * (pipeline->waiting + 1) / (pipeline->worker_count ? pipeline->worker_count : 1);
+    return wait < 5 ? 5 : wait > 5000 ? 5000 : wait;
+}
+
+static void job_free(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    batch_fini(&job->batch);
+    frame_give(&job->frame);
+    wire_buffer_fini(&job->reply);
+    epoch_release(&job->epoch);
+    if (job->in_flight_counted) {
+        pthread_mutex_lock(&pipeline->line_lock);
+        pipeline->in_flight--;
+        job->line->in_flight--;
+        pipeline->reserved_bytes -= job->reserved_bytes;
+        pthread_cond_broadcast(&pipeline->line_changed);
+        if (pipeline->in_flight == 0)
+            pthread_cond_broadcast(&pipeline->idle);
+        pthread_mutex_unlock(&pipeline->line_lock);
+    }
+    pthread_mutex_destroy(&job->arena_lock);
+    memory_give(job);
+}
+
+/* Repeats of an id that was in flight: the stored reply when the first was recorded, its fault when it was not. */
+static void twins_answer(struct job *twins, uint64_t sequence, const struct fault_note *note)
+{
+    while (twins) {
+        struct job *twin = twins;
+        twins = twin->next;
+        twin->next = NULL;
+        twin->stored_sequence = sequence;
+        if (note->fault == FAULT_NONE && queue_try_push(&twin->pipeline->ask_queue, twin))
+            continue;
+        twin->note = *note;
+        if (note->fault == FAULT_NONE)
+            fault_set(&twin->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "recorded; too many repeats wait for the stored reply");
+        job_fail_note(twin);
+    }
+}
+
+void job_answer(struct job *job, struct wire_buffer *reply)
+{
+    struct pipeline *pipeline = job->pipeline;
+    struct metrics *metrics = &pipeline->metrics;
+    struct delivery delivery = job->delivery;
+    struct fault_note note = job->note;
+    uint64_t sequence = job->batch.sequence;
+    registry_leave(job);
+    labels_leave(job);
+    struct job *twins = job->twins;
+    histogram_add(&metrics->request[job->request.op], clock_steady_ns() - job->received_ns);
+    atomic_fetch_add_explicit(&metrics->bytes_out, reply->bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&metrics->faults[note.fault], 1, memory_order_relaxed);
+    if (note.fault == FAULT_NONE)
+        atomic_fetch_add_explicit(&metrics->rows[job->request.op], job->batch.row_count, memory_order_relaxed);
+    struct wire_buffer out = *reply;
+    *reply = (struct wire_buffer){0};
+    delivery.deliver(delivery.context, &out); /* the message is the caller's again: nothing of the job is read past here */
+    job_free(job);
+    twins_answer(twins, sequence, &note);
+}
+
+void job_fail_note(struct job *job)
+{
+    struct wire_buffer reply = {0};
+    if (job->note.fault == FAULT_busy && job->note.retry_after_ms == 0)
+        job->note.retry_after_ms = (uint32_t)retry_after_ms(job->pipeline);
+    wire_reply_fault(&reply, job->request.id, &job->note);
+    job_answer(job, &reply);
+}
+
+void job_fail(struct job *job, enum fault fault, const char *format, ...)
+{
+    char text[sizeof job->note.text];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fault_set(&job->note, fault, ROW_NONE, COLUMN_NONE, "%s", text);
+    job_fail_note(job);
+}
+
+/* --- ids in flight ---------------------------------------------------------------------------------------------- */
+
+static bool same_request(const struct job *a, const struct job *b)
+{
+    return a->tenant_index == b->tenant_index && text_equal(a->batch.tenant, b->batch.tenant) && text_equal(a->batch.id, b->batch.id);
+}
+
+enum fault registry_enter(struct job *job, bool *out_is_twin)
+{
+    struct pipeline *pipeline = job->pipeline;
+    enum fault fault = FAULT_NONE;
+    *out_is_twin = false;
+    pthread_mutex_lock(&pipeline->registry_lock);
+    struct job *first = NULL;
+    for (uint32_t i = 0; i < pipeline->registry_count && !first; i++)
+        if (same_request(pipeline->registry[i], job))
+            first = pipeline->registry[i];
+    if (first && !digest_equal(first->batch.digest, job->batch.digest)) {
+        fault = fault_set(&job->note, FAULT_conflict, ROW_NONE, COLUMN_NONE, "id is in flight with other content");
+    } else if (first) {
+        job->next = first->twins;
+        first->twins = job;
+        *out_is_twin = true;
+    } else if (pipeline->registry_count == pipeline->registry_capacity) {
+        fault = fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "too many ids in flight");
+    } else {
+        pipeline->registry[pipeline->registry_count++] = job;
+        job->registered = true;
+    }
+    pthread_mutex_unlock(&pipeline->registry_lock);
+    return fault;
+}
+
+void registry_leave(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    if (!job->registered)
+        return;
+    pthread_mutex_lock(&pipeline->registry_lock);
+    for (uint32_t i = 0; i < pipeline->registry_count; i++)
+        if (pipeline->registry[i] == job) {
+            pipeline->registry[i] = pipeline->registry[--pipeline->registry_count];
+            break;
+        }
+    job->registered = false;
+    pthread_mutex_unlock(&pipeline->registry_lock);
+}
+
+/* --- lines ------------------------------------------------------------------------------------------------------ */
+
+enum { QUANTUM_ROWS = 10000 };
+
+static struct job *line_pop(struct pipeline *pipeline, struct tenant_line *line)
+{
+    struct job *job = line->first;
+    line->first = job->next;
+    if (!line->first)
+        line->last = NULL;
+    job->next = NULL;
+    line->waiting--;
+    pipeline->waiting--;
+    return job;
+}
+
+/* Deficit round robin: each turn a line may send rows in proportion to its weight. */
+struct job *line_pick(struct pipeline *pipeline)
+{
+    if (pipeline->waiting == 0)
+        return NULL;
+    for (;;) {
+        struct tenant_line *line = &pipeline->lines[pipeline->line_turn % pipeline->line_count];
+        if (line->first && line->deficit_rows > 0) {
+            line->deficit_rows -= (int64_t)line->first->request.row_count + 1;
+            return line_pop(pipeline, line);
+        }
+        if (line->first)
+            line->deficit_rows += (int64_t)QUANTUM_ROWS * line->weight;
+        else
+            line->deficit_rows = 0;
+        pipeline->line_turn++;
+    }
+}
+
+static bool wait_is_over(const struct pipeline *pipeline, const struct job *job, int64_t now_ns)
+{
+    return (job->deadline_ns && now_ns >= job->deadline_ns) || now_ns - job->received_ns >= pipeline->queue_wait_ns_max;
+}
+
+void line_expire(struct pipeline *pipeline)
+{
+    int64_t now_ns = clock_steady_ns();
+    struct job *over = NULL;
+    pthread_mutex_lock(&pipeline->line_lock);
+    for (uint32_t i = 0; i < pipeline->line_count; i++)
+        for (struct tenant_line *line = &pipeline->lines[i]; line->first && wait_is_over(pipeline, line->first, now_ns);) {
+            struct job *job = line_pop(pipeline, line);
+            job->next = over;
+            over = job;
+        }
+    pthread_mutex_unlock(&pipeline->line_lock);
+    while (over) {
+        struct job *job = over;
+        over = job->next;
+        job->next = NULL;
+        if (job->deadline_ns && now_ns >= job->deadline_ns)
+            job_fail(job, FAULT_deadline, "deadline passed while waiting for a worker");
+        else
+            job_fail(job, FAULT_busy, "waited %lld ms for a worker", (long long)((now_ns - job->received_ns) / 1000000));
+    }
+}
+
+static enum fault line_refuses(struct pipeline *pipeline, struct job *job)
+{
+    if (pipeline->draining)
+        return job->note.retry_after_ms = 1000,
+               fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the server is draining");
+    if (pipeline->in_flight >= pipeline->in_flight_max)
+        return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "%u requests are in flight", pipeline->in_flight);
+    /* One tenant never takes the last quarter of the places while others exist. */
+    if (pipeline->line_count > 1 && job->line->in_flight >= pipeline->in_flight_max - pipeline->in_flight_max / 4)
+        return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "%u requests of this tenant are in flight", job->line->in_flight);
+    if (job->reserved_bytes > pipeline->budget_bytes)
+        return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch needs %zu bytes, memory for batches is %llu",
+                         job->reserved_bytes, (unsigned long long)pipeline->budget_bytes);
+    if (job->reserved_bytes > pipeline->budget_bytes - pipeline->reserved_bytes)
+        return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "memory for batches in flight is taken");
+    return FAULT_NONE;
+}
+
+static enum fault line_enter(struct pipeline *pipeline, struct job *job)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    enum fault fault = line_refuses(pipeline, job);
+    if (fault == FAULT_NONE) {
+        struct tenant_line *line = job->line;
+        *(line->last ? &line->last->next : &line->first) = job;
+        line->last = job;
+        line->waiting++;
+        line->in_flight++;
+        pipeline->waiting++;
+        pipeline->in_flight++;
+        pipeline->reserved_bytes += job->reserved_bytes;
+        job->in_flight_counted = true;
+        pthread_cond_signal(&pipeline->line_changed);
+    }
+    pthread_mutex_unlock(&pipeline->line_lock);
+    return fault;
+}
+
+/* --- requests ---------------------------------------------------------------------------------------------------- */
+
+static bool token_matches(const struct config_tenant *tenant, const unsigned char hash[32])
+{
+    int equal = 0;
+    for (uint32_t i = 0; i < tenant->token_count; i++)
+        equal |= secret_equal(tenant->token_hash[i], hash, 32);
+    return equal != 0;
+}
+
+/* The same answer and the same work for a tenant that does not exist and for a wrong token. */
+static enum fault job_authenticate(struct job *job)
+{
+    static const struct config_tenant nobody = {.token_count = 1};
+    const struct config *config = job->epoch->config;
+    const struct config_tenant *tenant = &nobody;
+    unsigned char hash[32];
+    for (uint32_t i = 0; i < config->tenant_count; i++)
+        if (text_equal(job->request.tenant, text_of(config->tenants[i].name)))
+            tenant = &config->tenants[i], job->tenant_index = i;
+    secret_hash(hash, job->request.token.data, job->request.token.bytes);
+    if (!token_matches(tenant, hash) || tenant == &nobody)
+        return fault_set(&job->note, FAULT_auth, ROW_NONE, COLUMN_NONE, "the tenant or its token is not known");
+    enum right right = op_right(job->request.op);
+    if (right != RIGHT_NONE && !(tenant->rights & right))
+        return fault_set(&job->note, FAULT_denied, ROW_NONE, COLUMN_NONE, "the tenant has no right to %s", op_names[job->request.op]);
+    job->rights = tenant->rights;
+    job->line = job->epoch->lines[job->tenant_index];
+    return FAULT_NONE;
+}
+
+static enum fault job_read(struct job *job)
+{
+    const struct batch_limits *limits = &job->epoch->config->limits;
+    if (job->message_bytes > limits->message_bytes_max)
+        return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "message of %zu bytes, at most %zu are taken", job->message_bytes,
+                         limits->message_bytes_max);
+    enum fault fault = wire_check(job->message, job->message_bytes, &job->note);
+    if (fault == FAULT_NONE)
+        fault = wire_request_read(&job->request, job->message, job->message_bytes, limits, &job->note);
+    if (fault == FAULT_NONE && op_right(job->request.op) != RIGHT_NONE)
+        fault = job_authenticate(job);
+    return fault;
+}
+
+static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
+{
+    if (!op_carries_rows(job->request.op)) {
+        if (op_right(job->request.op) == RIGHT_NONE || job->request.op == OP_stats)
+            return ask_inline(job), FAULT_NONE;
+        if (queue_try_push(&pipeline->ask_queue, job))
+            return FAULT_NONE;
+        return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "too many questions wait");
+    }
+    if (!atomic_load(&pipeline->ready))
+        return job->note.retry_after_ms = 1000, fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the server is not ready");
+    job->reserved_bytes = job->request.arena_bytes + feature_in_batch_bytes(job->request.row_count) + 2 * job->message_bytes;
+    return line_enter(pipeline, job);
+}
+
+static void deliver_no_memory(const struct delivery *delivery)
+{
+    struct wire_buffer reply = {0};
+    struct fault_note note = {0};
+    fault_set(&note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to take the request");
+    wire_reply_fault(&reply, (struct text){0}, &note);
+    delivery->deliver(delivery->context, &reply);
+}
+
+void pipeline_request(struct pipeline *pipeline, const void *message, size_t message_bytes, int64_t received_ns, const struct delivery *delivery)
+{
+    struct job *job = memory_take_zeroed(1, sizeof *job);
+    if (!job) {
+        deliver_no_memory(delivery);
+        return;
+    }
+    job->magic = (unsigned)JOB_MAGIC;
+    job->pipeline = pipeline;
+    job->message = message;
+    job->message_bytes = message_bytes;
+    job->received_ns = received_ns;
+    job->delivery = *delivery;
+    pthread_mutex_init(&job->arena_lock, NULL);
+    job->epoch = epoch_hold(pipeline);
+    atomic_fetch_add_explicit(&pipeline->metrics.bytes_in, message_bytes, memory_order_relaxed);
+    enum fault fault = job_read(job);
+    if (fault == FAULT_NONE) {
+        atomic_fetch_add_explicit(&pipeline->metrics.requests[job->request.op], 1, memory_order_relaxed);
+        if (job->request.deadline_ms > 0)
+            job->deadline_ns = received_ns + job->request.deadline_ms * 1000000;
+        fault = job_enqueue(pipeline, job);
+    }
+    if (fault != FAULT_NONE)
+        job_fail_note(job);
+}

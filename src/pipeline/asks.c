@@ -1,0 +1,384 @@
+/* Questions. hello, health and stats are answered where they arrive, under any load; what reads the ledger runs on one thread
+ * of its own, so that no reader stands in the way of a batch. A tenant sees only its own. */
+#include "pipeline/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { QUERY_ROWS_DEFAULT = 100, QUERY_ROWS_MAX = 10000 };
+
+static void pack_head(struct wire_buffer *out, struct text id, uint32_t further_pairs)
+{
+    wire_pack_map(out, 3 + further_pairs);
+    wire_pack_text(out, "v");
+    wire_pack_i64(out, 1);
+    wire_pack_text(out, "id");
+    wire_pack_str(out, id);
+    wire_pack_text(out, "status");
+    wire_pack_text(out, "ok");
+}
+
+static void pack_pair_i64(struct wire_buffer *out, const char *key, int64_t value)
+{
+    wire_pack_text(out, key);
+    wire_pack_i64(out, value);
+}
+
+static void pack_pair_text(struct wire_buffer *out, const char *key, const char *value)
+{
+    wire_pack_text(out, key);
+    wire_pack_text(out, value);
+}
+
+static void pack_pair_str(struct wire_buffer *out, const char *key, struct text value)
+{
+    wire_pack_text(out, key);
+    wire_pack_str(out, value);
+}
+
+static void answer(struct job *job)
+{
+    if (job->note.fault == FAULT_NONE && job->reply.failed)
+        fault_set(&job->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the reply");
+    if (job->note.fault != FAULT_NONE)
+        job_fail_note(job);
+    else
+        job_answer(job, &job->reply);
+}
+
+/* --- at once --------------------------------------------------------------------------------------------------------- */
+
+static void pack_limits(struct wire_buffer *out, const struct batch_limits *limits)
+{
+    wire_pack_text(out, "limits");
+    wire_pack_map(out, 7);
+    pack_pair_i64(out, "message_bytes", (int64_t)limits->message_bytes_max);
+    pack_pair_i64(out, "rows", limits->rows_max);
+    pack_pair_i64(out, "columns", limits->columns_max);
+    pack_pair_i64(out, "text_bytes", limits->text_bytes_max);
+    pack_pair_i64(out, "id_bytes", limits->id_bytes_max);
+    pack_pair_i64(out, "dict_values", limits->dict_values_max);
+    pack_pair_i64(out, "notes", limits->notes_max);
+}
+
+static void answer_hello(struct job *job)
+{
+    struct wire_buffer *out = &job->reply;
+    static const char *const type_names[] = {"text", "i64", "i64"};
+    pack_head(out, job->request.id, 7);
+    pack_pair_text(out, "server", "sluice");
+    pack_pair_text(out, "version", SLUICE_VERSION);
+    pack_limits(out, &job->epoch->config->limits);
+    wire_pack_text(out, "ops");
+    wire_pack_array(out, OP_COUNT);
+    for (unsigned i = 0; i < OP_COUNT; i++)
+        wire_pack_text(out, op_names[i]);
+    wire_pack_text(out, "columns");
+    wire_pack_map(out, COLUMN_COUNT);
+    for (uint16_t i = 0; i < COLUMN_COUNT; i++)
+        pack_pair_text(out, column_name(i), type_names[column_type_of(i)]);
+    pack_pair_text(out, "base", job->epoch->names.base_name);
+    pack_pair_text(out, "kernel", job->epoch->names.kernel);
+}
+
+static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, struct metrics_gauges *out)
+{
+    struct history_counts counts = {0};
+    pthread_mutex_lock(&pipeline->line_lock);
+    *out = (struct metrics_gauges){.in_flight = pipeline->in_flight, .waiting = pipeline->waiting,
+                                   .reserved_bytes = pipeline->reserved_bytes, .budget_bytes = pipeline->budget_bytes};
+    pthread_mutex_unlock(&pipeline->line_lock);
+    if (atomic_load(&pipeline->ready))
+        pipeline->history_ops->count(pipeline->history, &counts);
+    out->ledger_bytes = pipeline->ledger_ops->disk_bytes(pipeline->ledger);
+    out->last_sequence = pipeline->ledger_ops->last_sequence(pipeline->ledger);
+    out->epoch = epoch->number;
+    out->accounts = counts.accounts, out->busy = counts.busy, out->events = counts.events;
+    out->links = counts.links, out->places = counts.places, out->evicted = counts.evicted, out->history_bytes = counts.bytes;
+    out->ready = atomic_load(&pipeline->ready);
+    out->base = epoch->names.base_name;
+    out->kernel = epoch->names.kernel;
+}
+
+static void answer_stats(struct job *job)
+{
+    struct metrics_gauges gauges;
+    char digest[33];
+    gauges_read(job->pipeline, job->epoch, &gauges);
+    digest_to_hex(digest, job->pipeline->history_digest);
+    pack_head(&job->reply, job->request.id, 2);
+    pack_pair_text(&job->reply, "history_digest_at_start", digest);
+    wire_pack_text(&job->reply, "stats");
+    metrics_pack(&job->pipeline->metrics, &gauges, &job->reply);
+}
+
+static void answer_health(struct job *job)
+{
+    char why[160] = "";
+    bool ready = pipeline_ready(job->pipeline, why, sizeof why);
+    pack_head(&job->reply, job->request.id, 2);
+    wire_pack_text(&job->reply, "ready");
+    wire_pack_bool(&job->reply, ready);
+    pack_pair_text(&job->reply, "why", why);
+}
+
+void ask_inline(struct job *job)
+{
+    if (job->request.op == OP_hello)
+        answer_hello(job);
+    else if (job->request.op == OP_stats)
+        answer_stats(job);
+    else
+        answer_health(job);
+    answer(job);
+}
+
+/* --- from the ledger ---------------------------------------------------------------------------------------------- */
+
+static bool in_flight(struct pipeline *pipeline, const struct job *asking)
+{
+    bool found = false;
+    pthread_mutex_lock(&pipeline->registry_lock);
+    for (uint32_t i = 0; i < pipeline->registry_count && !found; i++) {
+        const struct batch *batch = &pipeline->registry[i]->batch;
+        found = text_equal(batch->tenant, asking->request.tenant) && text_equal(batch->name, asking->request.batch);
+    }
+    pthread_mutex_unlock(&pipeline->registry_lock);
+    return found;
+}
+
+static void answer_status(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    struct wire_buffer *out = &job->reply;
+    struct ledger_batch found;
+    bool flying = in_flight(pipeline, job);
+    enum fault fault = pipeline->ledger_ops->find_batch(pipeline->ledger, &found, job->request.tenant, job->request.batch, &job->note);
+    if (fault == FAULT_not_found && flying) {
+        job->note = (struct fault_note){0};
+        pack_head(out, job->request.id, 2);
+        pack_pair_str(out, "batch", job->request.batch);
+        pack_pair_text(out, "state", "in_flight");
+        return;
+    }
+    if (fault != FAULT_NONE)
+        return;
+    pack_head(out, job->request.id, 7);
+    pack_pair_str(out, "batch", job->request.batch);
+    pack_pair_text(out, "state", "recorded");
+    pack_pair_text(out, "op", op_names[found.op]);
+    pack_pair_i64(out, "sequence", (int64_t)found.sequence);
+    pack_pair_i64(out, "rows", found.row_count);
+    pack_pair_i64(out, "time", found.now_us);
+    wire_pack_text(out, "counts");
+    wire_pack_map(out, VERDICT_COUNT);
+    for (unsigned i = 0; i < VERDICT_COUNT; i++)
+        pack_pair_i64(out, verdict_names[i], found.verdict_counts[i]);
+}
+
+/* The reply of a recorded batch again, made from the ledger with the names of the epoch that decided it. */
+static void answer_stored(struct job *job, uint64_t sequence)
+{
+    struct pipeline *pipeline = job->pipeline;
+    struct batch stored = {0};
+    struct ledger_batch found;
+    struct stored_names *names = NULL;
+    if (pipeline->ledger_ops->read(pipeline->ledger, &stored, sequence, &job->note) != FAULT_NONE)
+        return;
+    bool with_verdicts = stored.op == OP_screen;
+    stored.reply_in_rows = job->request.reply_in_rows;
+    if (!with_verdicts) {
+        wire_reply_done(&job->reply, &stored, &job->note);
+    } else if (pipeline->ledger_ops->find_batch(pipeline->ledger, &found, stored.tenant, stored.name, &job->note) == FAULT_NONE &&
+               epoch_names_stored(&names, pipeline, found.config_digest, &job->note) == FAULT_NONE) {
+        names->names.with_margins = job->rights & RIGHT_EXPLAIN;
+        wire_reply_verdicts(&job->reply, &stored, &names->names, &job->note);
+    }
+    stored_names_give(&names);
+    batch_fini(&stored);
+    atomic_fetch_add_explicit(&pipeline->metrics.twins, 1, memory_order_relaxed);
+}
+
+static void answer_result(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    struct ledger_batch found;
+    if (pipeline->ledger_ops->find_batch(pipeline->ledger, &found, job->request.tenant, job->request.batch, &job->note) == FAULT_NONE)
+        answer_stored(job, found.sequence);
+}
+
+/* --- query ------------------------------------------------------------------------------------------------------------ */
+
+struct query_page {
+    struct wire_buffer rows;
+    struct job *job;
+    struct stored_names *names; /* of the epoch of the batch looked at last */
+    uint64_t names_sequence, last_sequence;
+    uint32_t row_count, last_row;
+    bool failed;
+};
+
+static bool page_names(struct query_page *page, const struct batch *batch)
+{
+    struct pipeline *pipeline = page->job->pipeline;
+    struct ledger_batch found;
+    if (page->names && page->names_sequence == batch->sequence)
+        return true;
+    stored_names_give(&page->names);
+    page->names_sequence = batch->sequence;
+    return pipeline->ledger_ops->find_batch(pipeline->ledger, &found, batch->tenant, batch->name, &page->job->note) == FAULT_NONE &&
+           epoch_names_stored(&page->names, pipeline, found.config_digest, &page->job->note) == FAULT_NONE;
+}
+
+static void pack_cell(struct wire_buffer *out, const struct batch *batch, enum column_id id, uint32_t row)
+{
+    const struct column *column = &batch->columns[id];
+    wire_pack_text(out, column_name((uint16_t)id));
+    if (!column_is_valid(column, row))
+        wire_pack_nil(out);
+    else if (column->form == FORM_I64)
+        wire_pack_i64(out, column_i64(column, row));
+    else
+        wire_pack_str(out, column_text(column, row));
+}
+
+static const char *name_at(const char *const *names, uint32_t count, uint32_t code)
+{
+    return code < count ? names[code] : "";
+}
+
+static void pack_result(struct wire_buffer *out, const struct results *results, uint32_t row, const struct reply_names *names)
+{
+    const char *measure = name_at(names->countermeasures, names->countermeasure_count, results->countermeasure[row]);
+    pack_pair_text(out, "verdict", verdict_names[results->verdict[row]]);
+    pack_pair_text(out, "level", level_names_of_risk[results->level[row]]);
+    pack_pair_text(out, "cause", cause_names[results->cause[row]]);
+    pack_pair_text(out, "scene", name_at(names->scenes, names->scene_count, results->scene[row]));
+    pack_pair_text(out, "runner_up", name_at(names->scenes, names->scene_count, results->runner_up[row]));
+    pack_pair_text(out, "risk_type", name_at(names->risk_types, names->risk_type_count, results->risk_type[row]));
+    pack_pair_str(out, "countermeasure", (struct text){.data = measure, .bytes = (uint32_t)strcspn(measure, "\x1f")});
+    const float *numbers[] = {results->match, results->runner_match, results->risk, results->anomaly_own, results->anomaly_linked};
+    static const char *const number_names[] = {"match", "runner_match", "risk", "anomaly_own", "anomaly_linked"};
+    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        wire_pack_text(out, number_names[i]);
+        wire_pack_f64(out, (double)numbers[i][row]);
+    }
+}
+
+static bool query_row(void *context, const struct ledger_row *found)
+{
+    static const enum column_id cells[] = {COLUMN_transfer_id, COLUMN_payer_id, COLUMN_payee_id, COLUMN_amount, COLUMN_currency};
+    enum { CELLS = sizeof cells / sizeof *cells, RESULT_PAIRS = 12 };
+    struct query_page *page = context;
+    const struct batch *batch = found->batch;
+    bool with_result = batch->op == OP_screen;
+    if (with_result && !page_names(page, batch)) {
+        page->failed = true;
+        return false;
+    }
+    struct wire_buffer *out = &page->rows;
+    wire_pack_map(out, 5 + CELLS + (with_result ? RESULT_PAIRS : 0));
+    pack_pair_str(out, "batch", batch->name);
+    pack_pair_text(out, "op", op_names[batch->op]);
+    pack_pair_i64(out, "sequence", (int64_t)batch->sequence);
+    pack_pair_i64(out, "row", found->row);
+    pack_pair_i64(out, "time", batch->facts.time_us[found->row]);
+    for (unsigned i = 0; i < CELLS; i++)
+        pack_cell(out, batch, cells[i], found->row);
+    if (with_result)
+        pack_result(out, &batch->results, found->row, &page->names->names);
+    page->row_count++;
+    page->last_sequence = batch->sequence;
+    page->last_row = found->row;
+    return !out->failed;
+}
+
+static int verdict_wanted(struct text name)
+{
+    for (int i = 0; i < VERDICT_COUNT; i++)
+        if (text_equal(name, text_of(verdict_names[i])))
+            return i;
+    return -1;
+}
+
+static enum fault query_read(struct ledger_query *out, const struct job *job, char names[5][256], struct fault_note *note)
+{
+    const struct request *request = &job->request;
+    struct text batch = request->batch.data == request->id.data ? (struct text){0} : request->batch; /* absent: stands for the id */
+    const struct text texts[5] = {request->tenant, batch, request->transfer, request->account, request->scene};
+    for (unsigned i = 0; i < 5; i++)
+        text_copy(names[i], 256, texts[i]);
+    *out = (struct ledger_query){.tenant = names[0], .verdict = verdict_wanted(request->verdict),
+                                 .batch = names[1][0] ? names[1] : NULL, .transfer = names[2][0] ? names[2] : NULL,
+                                 .account = names[3][0] ? names[3] : NULL, .scene = names[4][0] ? names[4] : NULL,
+                                 .from_us = request->from_us > 0 ? request->from_us : 0, .to_us = request->to_us > 0 ? request->to_us : 0};
+    if (request->verdict.bytes && out->verdict < 0)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "verdict is pass, hold, reject or invalid");
+    if (request->rows_max < 0 || request->rows_max > QUERY_ROWS_MAX)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "rows_max is 1 to %d", QUERY_ROWS_MAX);
+    out->rows_max = request->rows_max ? (uint32_t)request->rows_max : QUERY_ROWS_DEFAULT;
+    char cursor[64], *end = cursor;
+    text_copy(cursor, sizeof cursor, request->cursor);
+    if (cursor[0]) {
+        out->after_sequence = strtoull(cursor, &end, 10);
+        out->after_row = *end == ':' ? (uint32_t)strtoul(end + 1, &end, 10) : 0;
+        if (*end || out->after_sequence == 0)
+            return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "cursor is not one that this server gave");
+    }
+    return FAULT_NONE;
+}
+
+static void answer_query(struct job *job)
+{
+    struct query_page page = {.job = job};
+    struct ledger_query query;
+    char names[5][256], cursor[48] = "";
+    if (query_read(&query, job, names, &job->note) == FAULT_NONE &&
+        job->pipeline->ledger_ops->query(job->pipeline->ledger, &query, query_row, &page, &job->note) == FAULT_NONE && !page.failed) {
+        if (page.row_count == query.rows_max)
+            snprintf(cursor, sizeof cursor, "%" PRIu64 ":%" PRIu32, page.last_sequence, page.last_row);
+        pack_head(&job->reply, job->request.id, 2);
+        pack_pair_text(&job->reply, "cursor", cursor);
+        wire_pack_text(&job->reply, "transfers");
+        wire_pack_array(&job->reply, page.row_count);
+        buffer_append(&job->reply, page.rows.data, page.rows.bytes);
+        job->reply.failed |= page.rows.failed;
+    }
+    stored_names_give(&page.names);
+    wire_buffer_fini(&page.rows);
+}
+
+static void ask_answer(struct job *job)
+{
+    if (job->stored_sequence)
+        answer_stored(job, job->stored_sequence);
+    else if (job->request.op == OP_status)
+        answer_status(job);
+    else if (job->request.op == OP_result)
+        answer_result(job);
+    else
+        answer_query(job);
+    answer(job);
+}
+
+void ask_run(void *argument)
+{
+    struct pipeline *pipeline = argument;
+    struct job *job;
+    while ((job = queue_pop(&pipeline->ask_queue)))
+        ask_answer(job);
+}
+
+enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out)
+{
+    struct metrics_gauges gauges;
+    struct epoch *epoch = epoch_hold(pipeline);
+    gauges_read(pipeline, epoch, &gauges);
+    metrics_prometheus(&pipeline->metrics, &gauges, out);
+    epoch_release(&epoch);
+    return out->failed ? FAULT_memory : FAULT_NONE;
+}

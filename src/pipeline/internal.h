@@ -1,0 +1,230 @@
+#ifndef SLUICE_PIPELINE_INTERNAL_H
+#define SLUICE_PIPELINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "base/thread.h"
+#include "batch/batch.h"
+#include "compute/device.h"
+#include "feature/feature.h"
+#include "history/history.h"
+#include "intake/intake.h"
+#include "ledger/ledger.h"
+#include "pipeline/config.h"
+#include "pipeline/metrics.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/steps.h"
+#include "scene/scene_base.h"
+#include "verdict/verdict.h"
+#include "wire/wire.h"
+
+/* What the files of this room share. Threads: dispatchers (the server's, in pipeline_request), workers (decode to fill,
+ * slices, encoding), one history thread (relate, in sequence order), one ledger thread (commit, in sequence order),
+ * one asker (reads of the ledger), one timer (waits that ended, snapshots). */
+
+struct pipeline;
+
+/* One configuration with its base, made ready. A batch is checked, scored and decided wholly under one epoch; the last
+ * batch that leaves frees it. */
+struct epoch {
+    atomic_uint users;
+    uint64_t number;
+    struct config *config;             /* owned */
+    struct scene_base *base;           /* owned; NULL: only checks decide */
+    struct device *device;             /* owned */
+    const struct device_ops *device_ops;
+    const struct kernels *kernels;
+    struct resident *resident;         /* NULL without base */
+    struct strategy strategy;          /* the configuration's, bound to the base */
+    struct intake_rules intake;        /* key_seed is per tenant, below */
+    uint64_t key_seed[TENANTS_MAX];
+    struct tenant_line *lines[TENANTS_MAX];
+    struct digest digest;              /* of configuration, base and kernel: what the ledger keeps per batch */
+    char base_hex[33], config_hex[33];
+    struct reply_names names;          /* tables of this epoch; pointers into the epoch */
+    const char *scene_names[SCENES_MAX], *risk_names[RISK_TYPES_MAX], *measure_names[COUNTERMEASURES_MAX];
+    char measure_texts[COUNTERMEASURES_MAX][232];
+    const char *feature_names[FEATURE_COUNT];
+};
+
+/* The waiting line of one tenant; lines are served in turn, by rows and weight. Guarded by the pipeline's line_lock. */
+struct tenant_line {
+    char name[129];
+    uint32_t weight;
+    struct job *first, *last;
+    uint32_t waiting, in_flight;
+    int64_t deficit_rows;
+};
+
+struct slice {
+    struct job *job;
+    uint32_t index, first, count;
+    struct figures figures; /* columns of its own memory */
+};
+
+struct job { /* one request on its way; owned by the list or thread that holds it */
+    unsigned magic;
+    struct pipeline *pipeline;
+    const void *message;
+    size_t message_bytes;
+    struct delivery delivery;
+    struct request request;
+    struct tenant_line *line;
+    uint32_t tenant_index;
+    unsigned rights;
+    int64_t received_ns, deadline_ns; /* deadline 0: none */
+    int64_t waited_ns;                /* in the tenant's line */
+    size_t reserved_bytes;
+    struct epoch *epoch;
+    struct batch batch;
+    enum batch_step step;
+    bool in_flight_counted, registered, sequenced, holds_labels;
+    uint64_t stored_sequence;         /* answer the stored reply of this sequence */
+    atomic_uint slices_left;
+    pthread_mutex_t arena_lock;       /* guards the arena while slices are decided, and note */
+    struct fault_note note;
+    struct frame *frame;
+    struct wire_buffer reply;
+    struct job *next, *twins;
+};
+enum { JOB_MAGIC = 0x50b5a11d };
+
+struct worker {
+    struct pipeline *pipeline;
+    struct thread thread;
+    struct epoch *epoch;              /* whose scratch this is; held */
+    struct scratch *scratch;
+    struct feature_block features;
+    float *feature_memory;
+    void *decide_scratch;
+    uint64_t *hashes;                 /* digest scratch, grown to the largest batch seen */
+    uint32_t hash_capacity;
+};
+
+struct pipeline {
+    unsigned magic;
+    const struct ledger_ops *ledger_ops;
+    const struct history_ops *history_ops;
+    struct ledger *ledger;
+    struct history *history;
+    char ledger_folder[256];
+    struct metrics metrics;
+
+    pthread_mutex_t epoch_lock;       /* guards the pointer alone */
+    struct epoch *epoch;
+    uint64_t epoch_count;
+
+    pthread_mutex_t line_lock;        /* lines, in-flight counts, memory budget, drain */
+    pthread_cond_t line_changed, idle;
+    struct tenant_line lines[TENANTS_MAX];
+    uint32_t line_count, line_turn, waiting, in_flight, in_flight_max;
+    uint64_t budget_bytes, reserved_bytes;
+    int64_t queue_wait_ns_max;
+    bool draining, stopping;
+
+    pthread_mutex_t registry_lock;    /* ids in flight */
+    struct job **registry;
+    uint32_t registry_count, registry_capacity;
+
+    pthread_mutex_t sequence_lock;    /* sequence, now, order into history */
+    uint64_t sequence_next;
+    int64_t now_last_us;
+    bool recovering, label_uncommitted;
+    struct job *labels_parked, *labels_parked_last;
+
+    struct queue history_queue, slice_pool, ask_queue;
+    struct worker *workers;
+    uint32_t worker_count;
+    /* Work for workers, guarded by line_lock: slices first, then encoding, then the tenants' lines. */
+    struct slice **slices_ready;
+    uint32_t slice_count, slices_head, slices_waiting;
+    struct slice *slice_memory;
+    float *figure_memory;
+    struct job *encode_first, *encode_last;
+
+    pthread_mutex_t record_lock;      /* finished batches on their way into the ledger, by sequence */
+    pthread_cond_t record_changed;
+    struct job **record_ring;
+    uint32_t record_capacity;
+    uint64_t record_next;             /* the sequence that commits next */
+    uint32_t record_waiting;
+    bool record_stopping, record_failing;
+    uint32_t commit_batches_max;
+
+    atomic_uint_fast64_t history_pending, sequenced_pending, progress;
+    struct thread history_thread, ledger_thread, ask_thread, timer_thread;
+    bool locks_ready;
+    uint64_t rows_since_snapshot, history_sequence; /* the history thread's */
+    int64_t snapshot_ns, snapshot_interval_ns;
+    struct history_limits history_limits;
+    uint64_t alive_progress;                        /* of pipeline_alive, which one thread calls */
+    int64_t alive_ns;
+    atomic_bool ready;
+    struct digest history_digest;     /* after open, for `stats` */
+};
+enum { PIPELINE_MAGIC = 0x919e11e0 };
+
+/* epoch.c */
+enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note);
+struct epoch *epoch_hold(struct pipeline *pipeline);  /* the current one */
+void epoch_release(struct epoch **epoch_p);
+void epoch_swap(struct pipeline *pipeline, struct epoch *epoch);
+enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, struct fault_note *note); /* documents, for later replies */
+enum { STORED_FEATURES_MAX = 1024 };
+struct stored_names { /* of an epoch that may be long gone */
+    struct reply_names names;
+    void *memory;
+    const char *tables[3][256], *features[STORED_FEATURES_MAX];
+};
+enum fault epoch_names_stored(struct stored_names **out, struct pipeline *pipeline, struct digest digest, struct fault_note *note);
+void stored_names_give(struct stored_names **stored_p); /* NULL is fine */
+
+/* admit.c */
+struct job *line_pick(struct pipeline *pipeline);     /* under line_lock; NULL: nothing waits */
+void line_expire(struct pipeline *pipeline);          /* answers those whose wait or deadline ended */
+void job_answer(struct job *job, struct wire_buffer *reply); /* delivers, releases everything, frees the job */
+void job_fail(struct job *job, enum fault fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void job_fail_note(struct job *job);                  /* with job->note */
+enum fault registry_enter(struct job *job, bool *out_is_twin); /* a twin belongs to its first from then on; conflict: fault */
+void registry_leave(struct job *job);
+
+/* steps.c, in the order of BATCH_STEPS; false: the job was answered, parked or handed on */
+enum step_next { STEP_NEXT, STEP_DONE, STEP_FAULT };
+enum step_next step_decode(struct worker *worker, struct job *job);
+enum step_next step_check(struct worker *worker, struct job *job);
+enum step_next step_fill(struct worker *worker, struct job *job);
+void step_relate(struct pipeline *pipeline, struct job *job, struct slice *slice);
+void step_feature(struct worker *worker, struct slice *slice);
+enum fault step_scene(struct worker *worker, struct slice *slice, struct scores *scores, struct fault_note *note); /* scenes and anomaly */
+enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note);
+enum fault step_record(struct job *job);              /* encodes; the ledger thread commits */
+enum fault step_reply(struct job *job);
+
+/* worker.c */
+bool workers_start(struct pipeline *pipeline, uint32_t count, bool pinned);
+void workers_stop(struct pipeline *pipeline);
+void worker_give_slice(struct pipeline *pipeline, struct slice *slice);  /* scored next */
+void worker_give_encode(struct pipeline *pipeline, struct job *job);     /* or to fill again: what its step says */
+
+/* relate.c */
+enum fault sequence_take(struct job *job);            /* number, now, place in history's queue; FAULT_NONE: handed on */
+void history_run(void *pipeline);
+enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note);
+enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note);
+bool labels_claim(struct job *job);                   /* false: parked until the label batch before it is committed */
+enum step_next labels_fill(struct job *job);          /* where the labelled transfers stand, then the sequence */
+void labels_leave(struct job *job);
+
+/* record.c */
+void record_give(struct pipeline *pipeline, struct job *job);
+void record_run(void *pipeline);
+
+/* asks.c */
+void ask_run(void *pipeline);
+void ask_inline(struct job *job);                     /* hello, health, stats: at once, under any load */
+
+#endif

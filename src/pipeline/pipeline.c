@@ -1,0 +1,283 @@
+/* Opens the rooms in order and closes them in reverse. Nothing is taken from outside before history stands where the ledger
+ * ends; a drain answers all that was accepted, then saves history. */
+#include "pipeline/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/must.h"
+
+enum { TIMER_NS = 10000000, ASKS_MAX = 256, STANDSTILL_NS_LOG2 = 35 };
+
+static uint32_t worker_count_of(const struct config *config)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return config->workers ? config->workers : cpus > 0 ? (uint32_t)cpus : 1;
+}
+
+static uint32_t slice_count_of(const struct config *config)
+{
+    return 2 * worker_count_of(config) + 2;
+}
+
+/* --- memory: all that the configuration can make the process take, added up ------------------------------------------- */
+
+enum { SCRATCH_BYTES_GUESS = 48 << 20, FIXED_BYTES = 96 << 20, BUDGET_DEFAULT_MIB = 2048, CONTEXTS_THAT_REFUSE = 16 };
+
+static uint64_t fixed_bytes(const struct config *config)
+{
+    uint64_t workers = worker_count_of(config), slices = slice_count_of(config);
+    uint64_t per_worker = (uint64_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float) + decide_scratch_bytes() + SCRATCH_BYTES_GUESS +
+                          8ull * config->limits.rows_max;
+    return history_bytes(&config->history) + workers * per_worker + slices * FIGURE_COUNT * SLICE_ROWS * sizeof(float) + FIXED_BYTES;
+}
+
+/* Messages that nng may hold before admission sees them: one being received and one unread per connection. */
+static uint64_t message_bytes(const struct config *config)
+{
+    return 2ull * config->limits.message_bytes_max * (config->connections_max + CONTEXTS_THAT_REFUSE);
+}
+
+static uint64_t budget_bytes(const struct config *config)
+{
+    uint64_t others = fixed_bytes(config) + message_bytes(config);
+    if (config->memory_max == 0)
+        return (uint64_t)BUDGET_DEFAULT_MIB << 20;
+    return config->memory_max > others ? config->memory_max - others : 0;
+}
+
+uint64_t pipeline_memory_total(const struct config *config)
+{
+    return fixed_bytes(config) + message_bytes(config) + budget_bytes(config);
+}
+
+/* --- opening --------------------------------------------------------------------------------------------------------- */
+
+static bool locks_init(struct pipeline *pipeline)
+{
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_mutex_init(&pipeline->epoch_lock, NULL);
+    pthread_mutex_init(&pipeline->line_lock, NULL);
+    pthread_mutex_init(&pipeline->registry_lock, NULL);
+    pthread_mutex_init(&pipeline->sequence_lock, NULL);
+    pthread_mutex_init(&pipeline->record_lock, NULL);
+    pthread_cond_init(&pipeline->line_changed, &steady);
+    pthread_cond_init(&pipeline->idle, &steady);
+    pthread_cond_init(&pipeline->record_changed, &steady);
+    pthread_condattr_destroy(&steady);
+    return pipeline->locks_ready = true;
+}
+
+static bool slices_take(struct pipeline *pipeline, uint32_t count)
+{
+    size_t columns = (size_t)count * FIGURE_COUNT;
+    pipeline->slice_count = count;
+    pipeline->slices_ready = memory_take_zeroed(count, sizeof *pipeline->slices_ready);
+    pipeline->slice_memory = memory_take_zeroed(count, sizeof *pipeline->slice_memory);
+    pipeline->figure_memory = memory_take_aligned(columns * SLICE_ROWS * sizeof(float), 64);
+    if (!pipeline->slices_ready || !pipeline->slice_memory || !pipeline->figure_memory || !queue_init(&pipeline->slice_pool, count))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice *slice = &pipeline->slice_memory[i];
+        for (uint32_t f = 0; f < FIGURE_COUNT; f++)
+            slice->figures.column[f] = pipeline->figure_memory + ((size_t)i * FIGURE_COUNT + f) * SLICE_ROWS;
+        MUST(queue_try_push(&pipeline->slice_pool, slice));
+    }
+    return true;
+}
+
+static bool tables_take(struct pipeline *pipeline, const struct config *config)
+{
+    uint32_t in_flight_max = config->in_flight_max;
+    pipeline->in_flight_max = in_flight_max;
+    pipeline->registry_capacity = in_flight_max;
+    pipeline->record_capacity = in_flight_max + 1;
+    pipeline->registry = memory_take_zeroed(in_flight_max, sizeof *pipeline->registry);
+    pipeline->record_ring = memory_take_zeroed(pipeline->record_capacity, sizeof *pipeline->record_ring);
+    return pipeline->registry && pipeline->record_ring && queue_init(&pipeline->history_queue, in_flight_max + 1) &&
+           queue_init(&pipeline->ask_queue, ASKS_MAX) && slices_take(pipeline, slice_count_of(config));
+}
+
+static void settings_take(struct pipeline *pipeline, const struct config *config)
+{
+    pipeline->budget_bytes = budget_bytes(config);
+    pipeline->queue_wait_ns_max = config->queue_wait_ms_max * 1000000;
+    pipeline->snapshot_interval_ns = config->snapshot_interval_s * 1000000000;
+    pipeline->commit_batches_max = config->commit_batches_max ? config->commit_batches_max : 1;
+    pipeline->history_limits = config->history;
+    pipeline->snapshot_ns = clock_steady_ns();
+    snprintf(pipeline->ledger_folder, sizeof pipeline->ledger_folder, "%s", config->ledger_folder);
+}
+
+static void timer_run(void *argument)
+{
+    struct pipeline *pipeline = argument;
+    const struct timespec tick = {.tv_nsec = TIMER_NS};
+    for (bool stopping = false; !stopping;) {
+        nanosleep(&tick, NULL);
+        line_expire(pipeline);
+        pthread_mutex_lock(&pipeline->line_lock);
+        stopping = pipeline->stopping;
+        pthread_mutex_unlock(&pipeline->line_lock);
+    }
+}
+
+static enum fault threads_start(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    bool started = workers_start(pipeline, worker_count_of(config), config->pin_workers) &&
+                   thread_start(&pipeline->history_thread, "history", CPU_ANY, history_run, pipeline) &&
+                   thread_start(&pipeline->ledger_thread, "ledger", CPU_ANY, record_run, pipeline) &&
+                   thread_start(&pipeline->ask_thread, "ask", CPU_ANY, ask_run, pipeline) &&
+                   thread_start(&pipeline->timer_thread, "timer", CPU_ANY, timer_run, pipeline);
+    return started ? FAULT_NONE : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory or no thread to start with");
+}
+
+static enum fault ledger_start(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    const struct ledger_options options = {.folder = config->ledger_folder};
+    enum fault fault = pipeline->ledger_ops->open(&pipeline->ledger, &options, note);
+    if (fault == FAULT_NONE)
+        fault = epoch_make(&pipeline->epoch, pipeline, config, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    pipeline->epoch->number = pipeline->epoch_count = 1;
+    if ((fault = epoch_keep(pipeline, pipeline->epoch, note)) != FAULT_NONE || (fault = history_rebuild(pipeline, note)) != FAULT_NONE)
+        return fault;
+    pipeline->sequence_next = pipeline->record_next = pipeline->ledger_ops->last_sequence(pipeline->ledger) + 1;
+    return FAULT_NONE;
+}
+
+enum fault pipeline_open(struct pipeline **out, const struct config *config, struct fault_note *note)
+{
+    struct pipeline *pipeline = memory_take_zeroed(1, sizeof *pipeline);
+    if (!pipeline)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the pipeline");
+    pipeline->magic = (unsigned)PIPELINE_MAGIC;
+    pipeline->ledger_ops = &ledger_sqlite;
+    pipeline->history_ops = &history_memory;
+    locks_init(pipeline);
+    settings_take(pipeline, config);
+    enum fault fault = tables_take(pipeline, config)
+                           ? ledger_start(pipeline, config, note)
+                           : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the pipeline's tables");
+    if (fault == FAULT_NONE)
+        fault = threads_start(pipeline, config, note);
+    if (fault != FAULT_NONE) {
+        pipeline_close(&pipeline);
+        return fault;
+    }
+    atomic_store(&pipeline->ready, true);
+    *out = pipeline;
+    return FAULT_NONE;
+}
+
+/* --- closing --------------------------------------------------------------------------------------------------------- */
+
+void pipeline_drain(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    pipeline->draining = true;
+    while (pipeline->in_flight > 0)
+        pthread_cond_wait(&pipeline->idle, &pipeline->line_lock);
+    pthread_mutex_unlock(&pipeline->line_lock);
+}
+
+static void threads_stop(struct pipeline *pipeline)
+{
+    workers_stop(pipeline);
+    queue_close(&pipeline->history_queue);
+    queue_close(&pipeline->ask_queue);
+    thread_join(&pipeline->history_thread);
+    pthread_mutex_lock(&pipeline->record_lock);
+    pipeline->record_stopping = true;
+    pthread_cond_broadcast(&pipeline->record_changed);
+    pthread_mutex_unlock(&pipeline->record_lock);
+    thread_join(&pipeline->ledger_thread);
+    thread_join(&pipeline->ask_thread);
+    thread_join(&pipeline->timer_thread);
+}
+
+void pipeline_close(struct pipeline **pipeline_p)
+{
+    struct pipeline *pipeline = *pipeline_p;
+    struct fault_note note = {0};
+    *pipeline_p = NULL;
+    if (!pipeline)
+        return;
+    bool was_ready = atomic_load(&pipeline->ready);
+    if (was_ready)
+        pipeline_drain(pipeline);
+    threads_stop(pipeline);
+    if (was_ready && history_snapshot(pipeline, &note) != FAULT_NONE)
+        log_line(LOG_WARN, "pipeline", "history snapshot failed: %s", note.text);
+    if (pipeline->history)
+        pipeline->history_ops->close(&pipeline->history);
+    epoch_release(&pipeline->epoch);
+    if (pipeline->ledger)
+        pipeline->ledger_ops->close(&pipeline->ledger);
+    queue_fini(&pipeline->history_queue);
+    queue_fini(&pipeline->ask_queue);
+    queue_fini(&pipeline->slice_pool);
+    memory_give(pipeline->slices_ready);
+    memory_give(pipeline->slice_memory);
+    memory_give(pipeline->figure_memory);
+    memory_give(pipeline->registry);
+    memory_give(pipeline->record_ring);
+    pthread_mutex_destroy(&pipeline->epoch_lock);
+    pthread_mutex_destroy(&pipeline->line_lock);
+    pthread_mutex_destroy(&pipeline->registry_lock);
+    pthread_mutex_destroy(&pipeline->sequence_lock);
+    pthread_mutex_destroy(&pipeline->record_lock);
+    pthread_cond_destroy(&pipeline->line_changed);
+    pthread_cond_destroy(&pipeline->idle);
+    pthread_cond_destroy(&pipeline->record_changed);
+    memory_give(pipeline);
+}
+
+/* --- while it runs --------------------------------------------------------------------------------------------------- */
+
+enum fault pipeline_reload(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    struct epoch *epoch = NULL;
+    enum fault fault = epoch_make(&epoch, pipeline, config, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    if ((fault = epoch_keep(pipeline, epoch, note)) != FAULT_NONE) {
+        epoch_release(&epoch);
+        return fault;
+    }
+    epoch_swap(pipeline, epoch);
+    atomic_fetch_add(&pipeline->metrics.reloads, 1);
+    return FAULT_NONE;
+}
+
+bool pipeline_ready(struct pipeline *pipeline, char *why, size_t why_bytes)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    bool draining = pipeline->draining;
+    pthread_mutex_unlock(&pipeline->line_lock);
+    bool ready = atomic_load(&pipeline->ready);
+    snprintf(why, why_bytes, "%s", draining ? "draining" : ready ? "" : "history is being rebuilt");
+    return ready && !draining;
+}
+
+bool pipeline_alive(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    bool waits = pipeline->in_flight > 0;
+    pthread_mutex_unlock(&pipeline->line_lock);
+    uint64_t progress = atomic_load(&pipeline->progress);
+    int64_t now_ns = clock_steady_ns();
+    if (!waits || progress != pipeline->alive_progress || pipeline->alive_ns == 0) {
+        pipeline->alive_progress = progress;
+        pipeline->alive_ns = now_ns;
+    }
+    return now_ns - pipeline->alive_ns < 1LL << STANDSTILL_NS_LOG2;
+}

@@ -1,0 +1,315 @@
+/* The history thread walks batches by sequence and rows by position: it reads a row's figures, then adds the row. History is
+ * a function of the log alone, so a snapshot is saved only when all that it holds is committed. */
+#include "pipeline/internal.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/must.h"
+
+enum { SNAPSHOT_LOOK_NS = 100000000 };
+
+/* --- the sequence -------------------------------------------------------------------------------------------------- */
+
+static enum fault sequence_refuses(struct job *job)
+{
+    if (job->pipeline->recovering)
+        return fault_set(&job->note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
+    if (job->deadline_ns && clock_steady_ns() >= job->deadline_ns)
+        return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before the batch was taken");
+    return FAULT_NONE;
+}
+
+enum fault sequence_take(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    struct batch *batch = &job->batch;
+    FAILPOINT(sequence);
+    pthread_mutex_lock(&pipeline->sequence_lock);
+    enum fault fault = sequence_refuses(job);
+    if (fault == FAULT_NONE) {
+        int64_t now = clock_wall_us();
+        pipeline->now_last_us = now > pipeline->now_last_us ? now : pipeline->now_last_us;
+        batch->now_us = pipeline->now_last_us;
+        batch->scene_epoch = batch->config_epoch = job->epoch->number;
+        if (op_changes_state(batch->op)) {
+            batch->sequence = pipeline->sequence_next++;
+            job->sequenced = true;
+            atomic_fetch_add(&pipeline->sequenced_pending, 1);
+        }
+        atomic_fetch_add(&pipeline->history_pending, 1);
+        job->step = STEP_relate;
+        MUST(queue_try_push(&pipeline->history_queue, job)); /* as wide as what may be in flight */
+    }
+    pthread_mutex_unlock(&pipeline->sequence_lock);
+    return fault;
+}
+
+/* --- labels -------------------------------------------------------------------------------------------------------- */
+
+/* Which label a transfer had before is read from the ledger: one label batch at a time is between there and its commit. */
+bool labels_claim(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    pthread_mutex_lock(&pipeline->sequence_lock);
+    bool claimed = job->holds_labels || !pipeline->label_uncommitted;
+    if (claimed) {
+        pipeline->label_uncommitted = job->holds_labels = true;
+    } else {
+        job->next = NULL;
+        *(pipeline->labels_parked_last ? &pipeline->labels_parked_last->next : &pipeline->labels_parked) = job;
+        pipeline->labels_parked_last = job;
+    }
+    pthread_mutex_unlock(&pipeline->sequence_lock);
+    return claimed;
+}
+
+void labels_leave(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    if (!job->holds_labels)
+        return;
+    pthread_mutex_lock(&pipeline->sequence_lock);
+    struct job *next = pipeline->labels_parked;
+    if (next) {
+        pipeline->labels_parked = next->next;
+        if (!pipeline->labels_parked)
+            pipeline->labels_parked_last = NULL;
+        next->holds_labels = true;
+    }
+    pipeline->label_uncommitted = next != NULL;
+    pthread_mutex_unlock(&pipeline->sequence_lock);
+    job->holds_labels = false;
+    if (next)
+        worker_give_encode(pipeline, next);
+}
+
+static uint8_t label_value(struct text label)
+{
+    return label.bytes == 0 ? 0 : text_equal(label, text_of("good")) ? 1 : 2;
+}
+
+static enum fault label_resolve_row(struct job *job, uint32_t row)
+{
+    struct pipeline *pipeline = job->pipeline;
+    struct batch *batch = &job->batch, found = {0};
+    struct text transfer = column_text(&batch->columns[COLUMN_transfer_id], row);
+    uint64_t sequence;
+    uint32_t at;
+    uint8_t before = 0;
+    enum fault fault = pipeline->ledger_ops->find_transfer(pipeline->ledger, batch->tenant, transfer, &sequence, &at, &job->note);
+    if (fault == FAULT_not_found) {
+        batch_row_fails(batch, row, COLUMN_transfer_id, RULE_MISSING, "no transfer %.*s is recorded", (int)transfer.bytes, transfer.data);
+        return job->note = (struct fault_note){0}, FAULT_NONE;
+    }
+    if (fault == FAULT_NONE)
+        fault = pipeline->ledger_ops->label_find(pipeline->ledger, batch->tenant, transfer, &before, &job->note);
+    if (fault == FAULT_NONE)
+        fault = pipeline->ledger_ops->read(pipeline->ledger, &found, sequence, &job->note);
+    if (fault != FAULT_NONE)
+        return fault;
+    struct batch_facts *facts = &batch->facts;
+    facts->payer[row] = found.facts.payer[at];
+    facts->payee[row] = found.facts.payee[at];
+    facts->payer_device[row] = found.facts.payer_device ? found.facts.payer_device[at] : 0;
+    facts->payee_device[row] = found.facts.payee_device ? found.facts.payee_device[at] : 0;
+    facts->amount[row] = found.facts.amount[at];
+    facts->time_us[row] = found.facts.time_us[at];
+    facts->label[row] = (uint8_t)(label_value(column_text(&batch->columns[COLUMN_label], row)) | before << 2);
+    batch_fini(&found);
+    return FAULT_NONE;
+}
+
+enum step_next labels_fill(struct job *job)
+{
+    struct batch *batch = &job->batch;
+    for (uint32_t row = 0; row < batch->row_count; row++)
+        if (!batch->facts.invalid[row] && label_resolve_row(job, row) != FAULT_NONE)
+            return STEP_FAULT;
+    return sequence_take(job) == FAULT_NONE ? STEP_DONE : STEP_FAULT;
+}
+
+static void labels_apply(struct pipeline *pipeline, const struct batch *batch)
+{
+    const struct batch_facts *facts = &batch->facts;
+    for (uint32_t row = 0; row < batch->row_count; row++) {
+        if (facts->invalid[row])
+            continue;
+        const struct history_label label = {
+            .payer = facts->payer[row], .payee = facts->payee[row],
+            .payer_device = facts->payer_device ? facts->payer_device[row] : 0,
+            .payee_device = facts->payee_device ? facts->payee_device[row] : 0,
+            .time_us = facts->time_us[row], .amount = facts->amount[row], .delay_us = batch->feedback_delay_us,
+            .before = facts->label[row] >> 2, .after = facts->label[row] & 3,
+        };
+        pipeline->history_ops->label(pipeline->history, &label);
+    }
+}
+
+/* --- relate --------------------------------------------------------------------------------------------------------- */
+
+static void relate_slices(struct pipeline *pipeline, struct job *job)
+{
+    uint32_t slice_count = batch_slice_count(&job->batch);
+    atomic_store(&job->slices_left, slice_count);
+    if (slice_count == 0)
+        worker_give_encode(pipeline, job);
+    for (uint32_t i = 0; i < slice_count; i++) {
+        struct slice *slice = queue_pop(&pipeline->slice_pool);
+        slice->job = job;
+        slice->index = i;
+        slice->first = i * SLICE_ROWS;
+        slice->count = job->batch.row_count - slice->first < SLICE_ROWS ? job->batch.row_count - slice->first : SLICE_ROWS;
+        struct step_watch watch = watch_begin();
+        step_relate(pipeline, job, slice);
+        watch_end(&pipeline->metrics, STEP_relate, watch);
+        worker_give_slice(pipeline, slice); /* the job may be answered and gone from the last one on */
+    }
+}
+
+static void relate_whole(struct pipeline *pipeline, struct job *job)
+{
+    const struct batch *batch = &job->batch;
+    const struct history_ops *ops = pipeline->history_ops;
+    struct step_watch watch = watch_begin();
+    if (batch->op == OP_import)
+        ops->relate(pipeline->history, batch, 0, batch->row_count, batch->feedback_delay_us, true, NULL);
+    else if (batch->op == OP_observe)
+        ops->observe(pipeline->history, batch);
+    else
+        labels_apply(pipeline, batch);
+    watch_end(&pipeline->metrics, STEP_relate, watch);
+    worker_give_encode(pipeline, job);
+}
+
+static void history_take(struct pipeline *pipeline, struct job *job)
+{
+    uint32_t row_count = job->batch.row_count;
+    if (job->sequenced)
+        pipeline->history_sequence = job->batch.sequence;
+    if (job->batch.op != OP_label)
+        intake_fill_times(&job->batch, job->batch.now_us);
+    if (job->batch.op == OP_screen || job->batch.op == OP_score)
+        relate_slices(pipeline, job);
+    else
+        relate_whole(pipeline, job);
+    pipeline->rows_since_snapshot += row_count;
+    atomic_fetch_sub(&pipeline->history_pending, 1);
+    atomic_fetch_add_explicit(&pipeline->progress, 1, memory_order_relaxed);
+}
+
+/* Waits until all that history holds is committed; false: no snapshot is due, or a commit failed meanwhile. What history
+ * holds is looked at only while no commit has failed: after that it is the ledger thread's until it is rebuilt. */
+static bool snapshot_due(struct pipeline *pipeline)
+{
+    int64_t now_ns = clock_steady_ns();
+    pthread_mutex_lock(&pipeline->record_lock);
+    bool due = !pipeline->record_failing && pipeline->snapshot_interval_ns > 0 && pipeline->rows_since_snapshot > 0 &&
+               now_ns - pipeline->snapshot_ns >= pipeline->snapshot_interval_ns;
+    while (due && !pipeline->record_failing && !pipeline->record_stopping && pipeline->record_next <= pipeline->history_sequence)
+        pthread_cond_wait(&pipeline->record_changed, &pipeline->record_lock);
+    due = due && !pipeline->record_failing && pipeline->record_next > pipeline->history_sequence;
+    pthread_mutex_unlock(&pipeline->record_lock);
+    return due;
+}
+
+static void snapshot_if_due(struct pipeline *pipeline)
+{
+    struct fault_note note = {0};
+    if (!snapshot_due(pipeline))
+        return;
+    if (history_snapshot(pipeline, &note) != FAULT_NONE)
+        log_line(LOG_WARN, "pipeline", "history snapshot failed: %s", note.text);
+    pipeline->snapshot_ns = clock_steady_ns();
+}
+
+void history_run(void *argument)
+{
+    struct pipeline *pipeline = argument;
+    for (;;) {
+        struct job *job = queue_pop_until(&pipeline->history_queue, clock_steady_ns() + SNAPSHOT_LOOK_NS);
+        if (job)
+            history_take(pipeline, job);
+        else if (queue_is_closed(&pipeline->history_queue))
+            return;
+        snapshot_if_due(pipeline);
+    }
+}
+
+/* --- snapshot and rebuild ------------------------------------------------------------------------------------------ */
+
+static bool snapshot_path(char out[PATH_MAX], const struct pipeline *pipeline)
+{
+    return (size_t)snprintf(out, PATH_MAX, "%s/history.snapshot", pipeline->ledger_folder) < PATH_MAX;
+}
+
+enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note)
+{
+    char path[PATH_MAX];
+    MUST(snapshot_path(path, pipeline));
+    FAILPOINT(snapshot);
+    enum fault fault = pipeline->history_ops->save(pipeline->history, pipeline->history_sequence, path, note);
+    if (fault == FAULT_NONE) {
+        pipeline->rows_since_snapshot = 0;
+        atomic_fetch_add(&pipeline->metrics.snapshots, 1);
+    }
+    return fault;
+}
+
+static enum fault rebuild_batch(void *context, struct batch *batch, struct fault_note *note)
+{
+    struct pipeline *pipeline = context;
+    const struct history_ops *ops = pipeline->history_ops;
+    (void)note;
+    if (batch->op == OP_screen || batch->op == OP_import)
+        ops->relate(pipeline->history, batch, 0, batch->row_count, batch->feedback_delay_us, true, NULL);
+    else if (batch->op == OP_observe)
+        ops->observe(pipeline->history, batch);
+    else if (batch->op == OP_label)
+        labels_apply(pipeline, batch);
+    pipeline->history_sequence = batch->sequence;
+    pipeline->now_last_us = batch->now_us > pipeline->now_last_us ? batch->now_us : pipeline->now_last_us;
+    atomic_fetch_add_explicit(&pipeline->progress, 1, memory_order_relaxed);
+    return FAULT_NONE;
+}
+
+static enum fault history_fresh(struct pipeline *pipeline, struct fault_note *note)
+{
+    if (pipeline->history)
+        pipeline->history_ops->close(&pipeline->history);
+    pipeline->history_sequence = 0;
+    return pipeline->history_ops->open(&pipeline->history, &pipeline->history_limits, note);
+}
+
+/* From the snapshot when it can be used and holds nothing that was not committed, from the first batch otherwise. */
+enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note)
+{
+    char path[PATH_MAX];
+    uint64_t last = pipeline->ledger_ops->last_sequence(pipeline->ledger), from = 0;
+    struct fault_note why = {0};
+    enum fault fault = history_fresh(pipeline, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (!snapshot_path(path, pipeline))
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "ledger folder's path is too long");
+    if (file_exists(path)) {
+        fault = pipeline->history_ops->load(pipeline->history, &from, path, &why);
+        if (fault != FAULT_NONE || from > last) {
+            log_line(LOG_WARN, "pipeline", "history snapshot not used, rebuilding from the log: %s",
+                     fault != FAULT_NONE ? why.text : "it is ahead of the ledger");
+            from = 0;
+            if ((fault = history_fresh(pipeline, note)) != FAULT_NONE)
+                return fault;
+        }
+    }
+    pipeline->history_sequence = from;
+    pipeline->rows_since_snapshot = 0;
+    fault = pipeline->ledger_ops->replay(pipeline->ledger, from + 1, rebuild_batch, pipeline, note);
+    pipeline->history_digest = pipeline->history_ops->state_digest(pipeline->history);
+    return fault;
+}

@@ -1,0 +1,166 @@
+/* The journey of a batch, read top to bottom: every step is one call into one room. decode, check and fill take a whole
+ * batch and run on a worker; relate runs on the history thread in sequence order; feature to decide take a slice and run
+ * on any worker; record encodes on a worker, the ledger thread commits; the reply leaves after the commit. */
+#include "pipeline/internal.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/memory.h"
+
+static bool deadline_passed(const struct job *job)
+{
+    return job->deadline_ns && clock_steady_ns() >= job->deadline_ns;
+}
+
+static bool hashes_grow(struct worker *worker, uint32_t row_count)
+{
+    if (row_count <= worker->hash_capacity)
+        return true;
+    memory_give(worker->hashes);
+    worker->hashes = memory_take((size_t)row_count * sizeof *worker->hashes);
+    worker->hash_capacity = worker->hashes ? row_count : 0;
+    return worker->hashes != NULL;
+}
+
+/* A known id answers what is stored; the same id with other content is refused. */
+static enum step_next answer_repeat(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    struct batch *batch = &job->batch;
+    struct ledger_request known;
+    bool is_twin = false;
+    if (registry_enter(job, &is_twin) != FAULT_NONE)
+        return STEP_FAULT;
+    if (is_twin)
+        return STEP_DONE;
+    enum fault fault = pipeline->ledger_ops->find_request(pipeline->ledger, &known, batch->tenant, batch->id, &job->note);
+    if (fault == FAULT_not_found)
+        return job->note = (struct fault_note){0}, STEP_NEXT;
+    if (fault != FAULT_NONE)
+        return STEP_FAULT;
+    if (!digest_equal(known.digest, batch->digest) || known.op != batch->op)
+        return fault_set(&job->note, FAULT_conflict, ROW_NONE, COLUMN_NONE, "id was used before with other content"), STEP_FAULT;
+    job->stored_sequence = known.sequence;
+    if (queue_try_push(&pipeline->ask_queue, job))
+        return STEP_DONE;
+    return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "too many repeats wait for stored replies"), STEP_FAULT;
+}
+
+enum step_next step_decode(struct worker *worker, struct job *job)
+{
+    const struct request *request = &job->request;
+    const struct batch_limits *limits = &job->epoch->config->limits;
+    struct batch *batch = &job->batch;
+    FAILPOINT(step_decode);
+    if (deadline_passed(job))
+        return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before decode"), STEP_FAULT;
+    if (batch_init(batch, job->reserved_bytes - 2 * job->message_bytes, &job->note) != FAULT_NONE)
+        return STEP_FAULT;
+    batch->op = request->op;
+    batch->observe_kind = request->observe_kind;
+    batch->tenant = request->tenant;
+    batch->id = request->id;
+    batch->name = request->batch;
+    batch->tenant_index = job->tenant_index;
+    batch->reply_in_rows = request->reply_in_rows;
+    batch->feedback_delay_us = job->epoch->config->tenants[job->tenant_index].feedback_delay_us;
+    batch->key_seed = job->epoch->key_seed[job->tenant_index];
+    if (wire_batch_read(batch, request, limits, &job->note) != FAULT_NONE)
+        return STEP_FAULT;
+    if (!op_changes_state(batch->op))
+        return STEP_NEXT;
+    if (!hashes_grow(worker, batch->row_count))
+        return fault_set(&job->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the digest"), STEP_FAULT;
+    batch->digest = batch_digest(batch, job->pipeline->ledger_ops->secret(job->pipeline->ledger), worker->hashes);
+    return answer_repeat(job);
+}
+
+static struct intake_rules intake_rules_of(const struct job *job)
+{
+    struct intake_rules rules = job->epoch->intake;
+    rules.key_seed = job->batch.key_seed;
+    return rules;
+}
+
+enum step_next step_check(struct worker *worker, struct job *job)
+{
+    (void)worker;
+    struct intake_rules rules = intake_rules_of(job);
+    FAILPOINT(step_check);
+    if (batch_take_facts(&job->batch, &job->note) != FAULT_NONE)
+        return STEP_FAULT;
+    return intake_check(&job->batch, &rules, &job->note) == FAULT_NONE ? STEP_NEXT : STEP_FAULT;
+}
+
+enum step_next step_fill(struct worker *worker, struct job *job)
+{
+    (void)worker;
+    struct intake_rules rules = intake_rules_of(job);
+    struct batch *batch = &job->batch;
+    bool scored = batch->op == OP_screen || batch->op == OP_score;
+    FAILPOINT(step_fill);
+    if (batch->op == OP_label)
+        return labels_claim(job) ? labels_fill(job) : STEP_DONE;
+    if (intake_fill(batch, &rules, &job->note) != FAULT_NONE)
+        return STEP_FAULT;
+    if (scored && job->epoch->base && job->epoch->base->needs_batch_scope && feature_in_batch(batch, &job->note) != FAULT_NONE)
+        return STEP_FAULT;
+    if (scored && batch_take_results(batch, &job->note) != FAULT_NONE)
+        return STEP_FAULT;
+    return sequence_take(job) == FAULT_NONE ? STEP_DONE : STEP_FAULT;
+}
+
+void step_relate(struct pipeline *pipeline, struct job *job, struct slice *slice)
+{
+    const struct batch *batch = &job->batch;
+    FAILPOINT(step_relate);
+    pipeline->history_ops->relate(pipeline->history, batch, slice->first, slice->count, batch->feedback_delay_us, batch->op == OP_screen,
+                                  &slice->figures);
+}
+
+void step_feature(struct worker *worker, struct slice *slice)
+{
+    const struct epoch *epoch = slice->job->epoch;
+    FAILPOINT(step_feature);
+    feature_compute(&worker->features, &epoch->base->features, &slice->job->batch, slice->first, slice->count, &slice->figures, epoch->kernels);
+}
+
+/* Scenes and anomaly are one call: the device scores both on the same tiles. */
+enum fault step_scene(struct worker *worker, struct slice *slice, struct scores *scores, struct fault_note *note)
+{
+    const struct epoch *epoch = slice->job->epoch;
+    FAILPOINT(step_scene);
+    return epoch->device_ops->score(scores, worker->scratch, epoch->resident, &worker->features, note);
+}
+
+enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note)
+{
+    struct job *job = slice->job;
+    const struct epoch *epoch = job->epoch;
+    struct level_rules levels = epoch->config->levels;
+    enum level cap = epoch->config->tenants[job->tenant_index].anomaly_cap;
+    if (cap < levels.anomaly_cap)
+        levels.anomaly_cap = cap;
+    const struct decide_input input = {.base = epoch->base, .strategy = &epoch->strategy, .levels = &levels, .scores = scores,
+                                       .features = &worker->features, .kernels = epoch->kernels};
+    FAILPOINT(step_decide);
+    return verdict_decide(&job->batch, slice->first, slice->count, &input, worker->decide_scratch, &job->arena_lock, note);
+}
+
+enum fault step_record(struct job *job)
+{
+    FAILPOINT(step_record);
+    return frame_encode(&job->frame, &job->batch, &job->note);
+}
+
+enum fault step_reply(struct job *job)
+{
+    FAILPOINT(step_reply);
+    if (job->batch.op != OP_screen && job->batch.op != OP_score)
+        return wire_reply_done(&job->reply, &job->batch, &job->note);
+    struct reply_names names = job->epoch->names;
+    names.with_margins = job->rights & RIGHT_EXPLAIN;
+    return wire_reply_verdicts(&job->reply, &job->batch, &names, &job->note);
+}
