@@ -11,7 +11,7 @@ enum { ARENA_MAGIC = 0xa9e4a001, ARENA_ALIGN = 4096 };
 bool arena_init(struct arena *arena, size_t size)
 {
     *arena = (struct arena){.magic = (unsigned)ARENA_MAGIC, .size = size};
-    arena->base = memory_take_aligned(size, ARENA_ALIGN);
+    arena->base = memory_take_block(size, ARENA_ALIGN);
     return arena->base != NULL;
 }
 

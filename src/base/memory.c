@@ -32,13 +32,20 @@ void *memory_take_zeroed(size_t count, size_t bytes)
     return must_refuse() ? NULL : count_live(calloc(count ? count : 1, bytes ? bytes : 1));
 }
 
+static size_t round_up(size_t bytes, size_t align)
+{
+    return bytes ? (bytes + align - 1) / align * align : align;
+}
+
+void *memory_take_block(size_t bytes, size_t align)
+{
+    return must_refuse() || bytes > SIZE_MAX - align ? NULL : count_live(aligned_alloc(align, round_up(bytes, align)));
+}
+
 void *memory_take_aligned(size_t bytes, size_t align)
 {
-    if (must_refuse() || bytes > SIZE_MAX - align)
-        return NULL;
-    size_t rounded = bytes ? (bytes + align - 1) / align * align : align;
-    void *block = count_live(aligned_alloc(align, rounded));
-    return block ? memset(block, 0, rounded) : NULL;
+    void *block = memory_take_block(bytes, align);
+    return block ? memset(block, 0, round_up(bytes, align)) : NULL;
 }
 
 void *memory_resize(void *block, size_t bytes)

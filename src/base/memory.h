@@ -9,6 +9,7 @@
 void *memory_take(size_t bytes);                        /* not cleared; 16-byte aligned */
 void *memory_take_zeroed(size_t count, size_t bytes);   /* overflow-checked */
 void *memory_take_aligned(size_t bytes, size_t align);  /* align: power of two >= 16; cleared */
+void *memory_take_block(size_t bytes, size_t align);    /* the same, not cleared */
 void *memory_resize(void *block, size_t bytes);         /* only for blocks of memory_take[_zeroed] */
 void memory_give(void *block);                          /* NULL is fine; any of the above */
 char *memory_copy_text(const char *text);               /* a copy with its end mark */
