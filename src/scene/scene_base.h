@@ -14,6 +14,14 @@
 /* The versioned file of scenes that scoring uses, opened, verified and packed. Immutable after open: any thread.
  * File: safetensors; metadata has one key, `sluice`, that holds a JSON text (docs/scene-base.md). */
 
+/* Bounds on what a file may say; with them every distance is finite (docs/scene-base.md). */
+#define SCENE_INPUT_MAX    1e9   /* means, edges */
+#define SCENE_SCALE_MIN    1e-9  /* rscale, edge_scale, thresholds */
+#define SCENE_CENTRE_MAX   1e3   /* centres and points, in standardised units */
+#define SCENE_PRECISION_MAX 1e6
+#define SCENE_WEIGHT_MAX   1e6   /* weights, biases, offsets */
+enum { SCENE_BASE_FORMAT = 1, SCENE_BASE_BYTES_MAX = 64 << 20, ANOMALY_TABLE_MAX = 4096 };
+
 enum { SCENES_MAX = 32, /* background included */ DIMENSION_COLUMNS_MAX = 128, CLUSTERS_MAX = 4096, ANOMALY_SEGMENTS = 64 };
 
 enum scene_column_form { FORM_VALUE, FORM_OVERSHOOT, FORM_ABOVE }; /* x; log1p(8·max(0,(x-edge)/edge_scale)); x > edge */
@@ -43,11 +51,14 @@ struct anomaly_set { /* points: ANOMALY_SEGMENTS subsamples of equal size; none:
     uint32_t column_count;
     struct scene_column *columns;
     struct panel panel;
+    uint32_t point_stride;   /* column_count rounded up to 8 */
+    const float *points;     /* [point][point_stride], zeros past column_count */
     uint32_t table_count;
     const float *table;   /* ascending scores of reference rows: calibrated = share of entries below the score */
     float threshold;      /* of the calibrated score */
 };
-enum { ANOMALY_OWN, ANOMALY_LINKED, ANOMALY_COUNT };
+enum { ANOMALY_OWN, ANOMALY_LINKED, ANOMALY_COUNT }; /* from the transfer's own parameters; from these and history */
+extern const char *const anomaly_names[ANOMALY_COUNT];
 
 struct scene_base {
     unsigned magic; /* SCENE_BASE_MAGIC */
@@ -69,6 +80,12 @@ enum { SCENE_BASE_MAGIC = 0x5ce4eba5 };
 enum fault scene_base_read(struct scene_base **out, const unsigned char *bytes, size_t byte_count, struct fault_note *note);
 enum fault scene_base_open(struct scene_base **out, const char *path, struct fault_note *note);
 void scene_base_close(struct scene_base **base_p);
+
+/* The bytes of a file that reads back as base (out: memory_give). Needs names, scenes, dimensions (columns, panel's counts
+ * and segment_first, centres, precisions, offsets) and anomaly sets (columns, points, point_stride, panel's cluster_count,
+ * table). provenance, metrics: JSON objects as text, kept for people, or NULL. */
+enum fault scene_base_write(char **out, size_t *out_bytes, const struct scene_base *base, const char *provenance,
+                            const char *metrics, struct fault_note *note);
 
 /* One slice through one dimension's or anomaly set's columns into row tiles (compute calls it; the builder too). */
 void scene_columns_tile(float *z, const struct scene_column *columns, uint32_t column_count,

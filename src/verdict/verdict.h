@@ -10,7 +10,9 @@
 
 /* Pure: distances and anomaly → match → level → verdict, countermeasure, reasons. No clock, no state.
  *     e_s = bias_s − Σ_g weight_{s,g} · distance_{s,g}  (g in index order; a scene without clusters in g is skipped there)
- *     match_s = 1 / (1 + exp(e_0 − e_s));  risk = 1 − softmax(e)_0  (kernel_exp, index order)
+ *     x_s = exp(e_s − e_0);  match_s = x_s / (1 + x_s);  risk = Σ x_s / (1 + Σ x_s) = 1 − softmax(e)_0
+ * Evidence is summed in double in index order, its difference to the background's is kept in ±80 and rounded once to
+ * float; exp is kernel_exp. Best and runner-up are the scenes of most evidence, ties to the lower index.
  *     anomaly = share of the base's reference table below the raw score */
 
 /* From score to level, relative to the threshold T of scene or anomaly set: low ≥ T·low, medium ≥ T·medium,
@@ -32,6 +34,11 @@ struct strategy_row {
     uint8_t countermeasure;
     bool final;             /* may not be corrected and sent again */
 };
+/* Reasons, exact. Raised by a scene: of every feature w_{0,g} · ½ ℓ (z − c)² of the background's nearest cluster minus
+ * w_{s,g} · ½ ℓ (z − c)² of the scene's nearest, summed over its columns; these and the offsets and biases are e_s − e_0.
+ * Raised by anomaly alone: the degree is the mean over segments of d_t, d_t² = Σ_j (z_j − c_tj)² to the nearest point, so
+ * column j's share is the mean of (z_j − c_tj)² / d_t; the shares sum to the raw degree. Largest magnitude first. */
+
 enum { STRATEGY_ANY = 255 };
 struct strategy {
     uint32_t risk_type_count, countermeasure_count, row_count;
@@ -41,6 +48,8 @@ struct strategy {
     uint8_t scene_risk_type[SCENES_MAX];                         /* of the base's scenes, see strategy_bind */
     uint8_t risk_type_anomaly, risk_type_invalid;
 };
+/* What the table says; verdict pass and countermeasure 0 when no row applies. */
+struct strategy_row strategy_find(const struct strategy *strategy, uint8_t risk_type, enum level level);
 /* Built-in table: critical → reject "do_not_pay", high → hold "confirm_with_payer", invalid → "correct_and_resubmit", else pass. */
 void strategy_default(struct strategy *out);
 /* Adds the base's risk types to the list and fills scene_risk_type. FAULT_limit when the list is full. */
@@ -57,6 +66,7 @@ struct decide_input {
     const struct level_rules *levels;
     const struct scores *scores;
     const struct feature_block *features;
+    const struct kernels *kernels; /* NULL: the reference; same bits */
 };
 enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, const struct decide_input *in,
                           void *scratch, pthread_mutex_t *arena_lock, struct fault_note *note);

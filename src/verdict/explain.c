@@ -1,0 +1,125 @@
+/* The few rows that did not pass, one by one. Scene shares use the twin's arg-min, so the clusters explained are those
+ * that made the recorded distance; the sums are in double. */
+#include "verdict/explain.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/must.h"
+
+static const float *row_in_tiles(const float *z, uint32_t column_count, uint32_t row)
+{
+    return z + (size_t)(row / TILE_ROWS) * column_count * TILE_ROWS + row % TILE_ROWS;
+}
+
+/* The segment's cluster nearest to z, the lower index of equals. */
+static uint32_t nearest_in_segment(const float *z, const struct panel *panel, uint32_t segment)
+{
+    uint32_t nearest = panel->segment_first[segment];
+    float least = kernel_distance(z, TILE_ROWS, panel, nearest);
+    for (uint32_t k = nearest + 1; k < panel->segment_first[segment + 1]; k++) {
+        float distance = kernel_distance(z, TILE_ROWS, panel, k);
+        if (distance < least) {
+            least = distance;
+            nearest = k;
+        }
+    }
+    return nearest;
+}
+
+/* Adds weight · ½ ℓ (z − c)² of every column, to the feature that the column is made of. */
+static void add_shares(double *share, const float *z, const struct scene_dimension *dimension, uint32_t segment, double weight)
+{
+    const struct panel *panel = &dimension->panel;
+    if (panel->segment_first[segment] == panel->segment_first[segment + 1])
+        return;
+    size_t at = (size_t)nearest_in_segment(z, panel, segment) * panel->column_count;
+    for (uint32_t j = 0; j < panel->column_count; j++) {
+        double offset = (double)z[j * TILE_ROWS] - (double)dimension->centres[at + j];
+        share[dimension->columns[j].feature] += weight * 0.5 * (double)dimension->precisions[at + j] * offset * offset;
+    }
+}
+
+/* The strongest shares by magnitude, ties to the lower feature; a selection that keeps out sorted. */
+static uint8_t take_strongest(struct reason *out, const struct decide_input *in, uint32_t row, const double *share)
+{
+    uint8_t count = 0;
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++) {
+        float value = (float)share[f];
+        uint8_t at = count;
+        while (at > 0 && fabsf(value) > fabsf(out[at - 1].share))
+            at--;
+        if (value == 0.0f || at == REASONS_MAX)
+            continue;
+        count = (uint8_t)(count < REASONS_MAX ? count + 1 : count);
+        memmove(out + at + 1, out + at, (size_t)(count - 1 - at) * sizeof *out);
+        out[at] = (struct reason){.feature = (uint16_t)f, .dimension = (uint16_t)feature_infos[f].dimension,
+                                  .value = in->features->column[f][row], .share = value};
+    }
+    return count;
+}
+
+uint8_t explain_scene(struct reason *out, const struct decide_input *in, uint32_t row, uint32_t scene, struct explain_scratch *scratch)
+{
+    const struct scene_base *base = in->base;
+    memset(scratch->share, 0, sizeof scratch->share);
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        const struct scene_dimension *dimension = &base->dimensions[g];
+        if (dimension->panel.cluster_count == 0)
+            continue;
+        const float *z = row_in_tiles(in->scores->z[g], dimension->column_count, row);
+        add_shares(scratch->share, z, dimension, 0, (double)base->scenes[0].weight[g]);
+        add_shares(scratch->share, z, dimension, scene, -(double)base->scenes[scene].weight[g]);
+    }
+    return take_strongest(out, in, row, scratch->share);
+}
+
+static float distance_square(const float *z, const float *point, uint32_t stride)
+{
+    enum { LANES = 8 };
+    float part[LANES] = {0}, sum = 0.0f;
+    for (uint32_t j = 0; j < stride; j += LANES)
+        for (uint32_t lane = 0; lane < LANES; lane++) {
+            float offset = z[j + lane] - point[j + lane];
+            part[lane] += offset * offset;
+        }
+    for (uint32_t lane = 0; lane < LANES; lane++)
+        sum += part[lane];
+    return sum;
+}
+
+static const float *nearest_point(const struct anomaly_set *set, const float *z, uint32_t segment, float *least)
+{
+    const float *nearest = NULL;
+    *least = INFINITY;
+    for (uint32_t k = set->panel.segment_first[segment]; k < set->panel.segment_first[segment + 1]; k++) {
+        const float *point = set->points + (size_t)k * set->point_stride;
+        float square = distance_square(z, point, set->point_stride);
+        if (square < *least) {
+            *least = square;
+            nearest = point;
+        }
+    }
+    return nearest;
+}
+
+uint8_t explain_anomaly(struct reason *out, const struct decide_input *in, uint32_t row, int which, struct explain_scratch *scratch)
+{
+    const struct anomaly_set *set = &in->base->anomaly[which];
+    const float *tile = row_in_tiles(in->scores->z_anomaly[which], set->column_count, row);
+    memset(scratch->share, 0, sizeof scratch->share);
+    memset(scratch->z, 0, sizeof scratch->z);
+    for (uint32_t j = 0; j < set->column_count; j++)
+        scratch->z[j] = tile[j * TILE_ROWS];
+    for (uint32_t t = 0; t < ANOMALY_SEGMENTS; t++) {
+        float square;
+        const float *point = nearest_point(set, scratch->z, t, &square);
+        MUST(point);
+        double scale = square > 0.0f ? 1.0 / (ANOMALY_SEGMENTS * sqrt((double)square)) : 0.0;
+        for (uint32_t j = 0; j < set->column_count; j++) {
+            double offset = (double)scratch->z[j] - (double)point[j];
+            scratch->share[set->columns[j].feature] += scale * offset * offset;
+        }
+    }
+    return take_strongest(out, in, row, scratch->share);
+}

@@ -1,0 +1,308 @@
+/* Sixteen rows at a time in loops without branches; only rows that do not pass are looked at one by one. Nothing here
+ * knows a clock or keeps state, so the same numbers in give the same numbers out, on any thread. */
+#include "verdict/verdict.h"
+
+#include <string.h>
+
+#include "base/must.h"
+#include "verdict/explain.h"
+
+#define EVIDENCE_MAX 80.0 /* nats; exp of it stays finite in float */
+
+struct cuts { /* least score of each level */
+    float low, medium, high, critical;
+};
+
+struct decide_scratch {
+    double evidence[SCENES_MAX][TILE_ROWS];
+    float ratio[SCENES_MAX][TILE_ROWS]; /* exp(e_s − e_0), scene 0 left out */
+    uint32_t best[TILE_ROWS], runner_up[TILE_ROWS];
+    float calibrated[ANOMALY_COUNT][TILE_ROWS];
+    struct cuts scene_cuts[SCENES_MAX], anomaly_cuts[ANOMALY_COUNT];
+    struct strategy_row scene_answers[SCENES_MAX][LEVEL_COUNT], anomaly_answers[LEVEL_COUNT];
+    uint8_t anomaly_set[SLICE_ROWS]; /* the set that raised the row's level */
+    uint32_t held_count, held[SLICE_ROWS]; /* rows of the slice to explain */
+    struct explain_scratch explain;
+};
+
+size_t decide_scratch_bytes(void)
+{
+    return sizeof(struct decide_scratch);
+}
+
+static struct cuts cuts_of(float threshold, const struct level_rules *rules)
+{
+    return (struct cuts){.low = threshold * rules->low, .medium = threshold * rules->medium, .high = threshold,
+                         .critical = threshold + (1.0f - threshold) * rules->critical};
+}
+
+static enum level level_of(float score, const struct cuts *cuts)
+{
+    if (score >= cuts->critical)
+        return LEVEL_CRITICAL;
+    if (score >= cuts->high)
+        return LEVEL_HIGH;
+    if (score >= cuts->medium)
+        return LEVEL_MEDIUM;
+    return score >= cuts->low ? LEVEL_LOW : LEVEL_NONE;
+}
+
+/* What the base and the strategy say, looked up once for a slice. */
+static void prepare(struct decide_scratch *scratch, const struct decide_input *in)
+{
+    const struct scene_base *base = in->base;
+    for (uint32_t s = 1; s < base->scene_count; s++) {
+        scratch->scene_cuts[s] = cuts_of(base->scenes[s].threshold, in->levels);
+        for (int level = 0; level < LEVEL_COUNT; level++)
+            scratch->scene_answers[s][level] = strategy_find(in->strategy, in->strategy->scene_risk_type[s], (enum level)level);
+    }
+    for (int i = 0; i < ANOMALY_COUNT; i++)
+        scratch->anomaly_cuts[i] = cuts_of(base->anomaly[i].threshold, in->levels);
+    for (int level = 0; level < LEVEL_COUNT; level++)
+        scratch->anomaly_answers[level] = strategy_find(in->strategy, in->strategy->risk_type_anomaly, (enum level)level);
+}
+
+static bool scene_has_clusters(const struct scene_base *base, int g, uint32_t scene)
+{
+    const struct panel *panel = &base->dimensions[g].panel;
+    return panel->cluster_count && panel->segment_first[scene] < panel->segment_first[scene + 1];
+}
+
+/* e_s of the tile's rows. */
+static void sum_evidence(double (*restrict evidence)[TILE_ROWS], const struct decide_input *in, uint32_t at)
+{
+    const struct scene_base *base = in->base;
+    for (uint32_t s = 0; s < base->scene_count; s++) {
+        for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
+            evidence[s][lane] = (double)base->scenes[s].bias;
+        for (int g = 0; g < DIMENSION_COUNT; g++) {
+            if (!scene_has_clusters(base, g, s))
+                continue;
+            const float *distance = in->scores->distance[g] + (size_t)s * SLICE_ROWS + at;
+            double weight = (double)base->scenes[s].weight[g];
+            for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
+                evidence[s][lane] -= weight * (double)distance[lane];
+        }
+    }
+}
+
+static void rank_scenes(struct decide_scratch *scratch, uint32_t scene_count)
+{
+    for (uint32_t lane = 0; lane < TILE_ROWS; lane++) {
+        uint32_t best = 0, runner_up = 0;
+        for (uint32_t s = 1; s < scene_count; s++) {
+            double evidence = scratch->evidence[s][lane];
+            if (best == 0 || evidence > scratch->evidence[best][lane]) {
+                runner_up = best;
+                best = s;
+            } else if (runner_up == 0 || evidence > scratch->evidence[runner_up][lane]) {
+                runner_up = s;
+            }
+        }
+        scratch->best[lane] = best;
+        scratch->runner_up[lane] = runner_up;
+    }
+}
+
+static void take_ratios(struct decide_scratch *scratch, uint32_t scene_count, const struct kernels *kernels)
+{
+    for (uint32_t s = 1; s < scene_count; s++)
+        for (uint32_t lane = 0; lane < TILE_ROWS; lane++) {
+            double difference = scratch->evidence[s][lane] - scratch->evidence[0][lane];
+            difference = difference < EVIDENCE_MAX ? difference : EVIDENCE_MAX;
+            scratch->ratio[s][lane] = (float)(difference > -EVIDENCE_MAX ? difference : -EVIDENCE_MAX);
+        }
+    if (scene_count > 1)
+        kernels->exp(scratch->ratio[1], scratch->ratio[1], (size_t)(scene_count - 1) * TILE_ROWS);
+}
+
+static float risk_of(const struct decide_scratch *scratch, uint32_t scene_count, uint32_t lane)
+{
+    float sum = 0.0f;
+    for (uint32_t s = 1; s < scene_count; s++)
+        sum += scratch->ratio[s][lane];
+    return sum / (1.0f + sum);
+}
+
+static float match_of(const struct decide_scratch *scratch, uint32_t scene, uint32_t lane)
+{
+    return scene ? scratch->ratio[scene][lane] / (1.0f + scratch->ratio[scene][lane]) : 0.0f;
+}
+
+/* Share of the table's entries below the score. */
+static float calibrate(const struct anomaly_set *set, float score)
+{
+    uint32_t below = 0, length = set->table_count;
+    while (length > 0) {
+        uint32_t half = length / 2;
+        bool right = set->table[below + half] < score;
+        below += right ? half + 1 : 0;
+        length = right ? length - half - 1 : half;
+    }
+    return (float)below / (float)set->table_count;
+}
+
+static void calibrate_tile(struct decide_scratch *scratch, const struct decide_input *in, uint32_t at, uint32_t lanes)
+{
+    for (int i = 0; i < ANOMALY_COUNT; i++)
+        for (uint32_t lane = 0; lane < lanes; lane++)
+            scratch->calibrated[i][lane] =
+                in->base->anomaly[i].panel.cluster_count ? calibrate(&in->base->anomaly[i], in->scores->anomaly[i][at + lane]) : 0.0f;
+}
+
+/* The level that anomaly raises, and by which set: the higher level, then the higher degree, then linked. */
+static enum level anomaly_level(struct decide_scratch *scratch, const struct decide_input *in, uint32_t lane, uint8_t *set)
+{
+    enum level highest = LEVEL_NONE;
+    *set = ANOMALY_OWN;
+    for (uint8_t i = 0; i < ANOMALY_COUNT; i++) {
+        if (!in->base->anomaly[i].panel.cluster_count)
+            continue;
+        enum level level = level_of(scratch->calibrated[i][lane], &scratch->anomaly_cuts[i]);
+        if (level > highest || (level == highest && scratch->calibrated[i][lane] >= scratch->calibrated[*set][lane])) {
+            highest = level;
+            *set = i;
+        }
+    }
+    return highest < in->levels->anomaly_cap ? highest : in->levels->anomaly_cap;
+}
+
+static void clear_row(struct results *results, uint32_t row)
+{
+    results->verdict[row] = VERDICT_PASS;
+    results->level[row] = LEVEL_NONE;
+    results->cause[row] = CAUSE_NONE;
+    results->scene[row] = results->runner_up[row] = 0;
+    results->risk_type[row] = results->countermeasure[row] = 0;
+    results->match[row] = results->runner_match[row] = results->risk[row] = 0.0f;
+    results->anomaly_own[row] = results->anomaly_linked[row] = 0.0f;
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        results->distance[g][row] = 0.0f;
+}
+
+static void invalid_row(struct results *results, uint32_t row, const struct strategy *strategy)
+{
+    clear_row(results, row);
+    results->verdict[row] = VERDICT_INVALID;
+    results->cause[row] = CAUSE_CHECK;
+    results->risk_type[row] = strategy->risk_type_invalid;
+    results->countermeasure[row] = strategy_find(strategy, strategy->risk_type_invalid, LEVEL_NONE).countermeasure;
+}
+
+static void record_scores(struct results *results, uint32_t row, const struct decide_input *in, const struct decide_scratch *scratch,
+                          uint32_t at, uint32_t lane)
+{
+    uint32_t best = scratch->best[lane];
+    results->scene[row] = (uint8_t)best;
+    results->runner_up[row] = (uint8_t)scratch->runner_up[lane];
+    results->match[row] = match_of(scratch, best, lane);
+    results->runner_match[row] = match_of(scratch, scratch->runner_up[lane], lane);
+    results->risk[row] = risk_of(scratch, in->base->scene_count, lane);
+    results->anomaly_own[row] = scratch->calibrated[ANOMALY_OWN][lane];
+    results->anomaly_linked[row] = scratch->calibrated[ANOMALY_LINKED][lane];
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        results->distance[g][row] =
+            best && scene_has_clusters(in->base, g, best) ? in->scores->distance[g][(size_t)best * SLICE_ROWS + at + lane] : 0.0f;
+}
+
+/* The highest of scene and anomaly makes the level; the strategy turns it into verdict and countermeasure. */
+static void decide_row(struct results *results, uint32_t row, const struct decide_input *in, struct decide_scratch *scratch, uint32_t at,
+                       uint32_t lane)
+{
+    uint32_t best = scratch->best[lane];
+    enum level scene = best ? level_of(results->match[row], &scratch->scene_cuts[best]) : LEVEL_NONE;
+    enum level anomaly = anomaly_level(scratch, in, lane, &scratch->anomaly_set[at + lane]);
+    enum level level = scene > anomaly ? scene : anomaly;
+    bool by_scene = scene == level;
+    const struct strategy_row *answer = by_scene && best ? &scratch->scene_answers[best][level] : &scratch->anomaly_answers[level];
+    results->level[row] = (uint8_t)level;
+    results->verdict[row] = (uint8_t)answer->verdict;
+    results->countermeasure[row] = answer->countermeasure;
+    results->risk_type[row] = results->cause[row] = 0;
+    if (level > LEVEL_NONE) {
+        results->cause[row] = scene == anomaly ? CAUSE_SCENE_AND_ANOMALY : by_scene ? CAUSE_SCENE : CAUSE_ANOMALY;
+        results->risk_type[row] = by_scene ? in->strategy->scene_risk_type[best] : in->strategy->risk_type_anomaly;
+    }
+    if (answer->verdict != VERDICT_PASS)
+        scratch->held[scratch->held_count++] = at + lane;
+}
+
+static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32_t lanes, const struct decide_input *in,
+                        struct decide_scratch *scratch)
+{
+    const struct kernels *kernels = in->kernels ? in->kernels : &kernels_ref;
+    sum_evidence(scratch->evidence, in, at);
+    rank_scenes(scratch, in->base->scene_count);
+    take_ratios(scratch, in->base->scene_count, kernels);
+    calibrate_tile(scratch, in, at, lanes);
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        uint32_t row = first + at + lane;
+        if (batch->facts.invalid[row]) {
+            invalid_row(&batch->results, row, in->strategy);
+            continue;
+        }
+        record_scores(&batch->results, row, in, scratch, at, lane);
+        decide_row(&batch->results, row, in, scratch, at, lane);
+    }
+}
+
+static void decide_without_base(struct batch *batch, uint32_t first, uint32_t count, const struct strategy *strategy)
+{
+    for (uint32_t row = first; row < first + count; row++) {
+        clear_row(&batch->results, row);
+        if (batch->facts.invalid[row])
+            invalid_row(&batch->results, row, strategy);
+    }
+}
+
+static enum fault take_reasons(struct reason_block *block, struct batch *batch, uint32_t count, pthread_mutex_t *arena_lock,
+                               struct fault_note *note)
+{
+    *block = (struct reason_block){.count = count};
+    if (count == 0)
+        return FAULT_NONE;
+    pthread_mutex_lock(arena_lock);
+    block->row = arena_take(&batch->arena, count * sizeof *block->row, 64);
+    block->reason_count = arena_take(&batch->arena, count, 64);
+    block->reasons = arena_take_zeroed(&batch->arena, (size_t)count * REASONS_MAX * sizeof *block->reasons, 64);
+    bool failed = arena_overflowed(&batch->arena);
+    pthread_mutex_unlock(arena_lock);
+    if (!failed)
+        return FAULT_NONE;
+    block->count = 0;
+    return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "batch arena full at the reasons of %u rows", count);
+}
+
+static void explain_held(struct reason_block *block, const struct batch *batch, uint32_t first, const struct decide_input *in,
+                         struct decide_scratch *scratch)
+{
+    for (uint32_t i = 0; i < block->count; i++) {
+        uint32_t at = scratch->held[i], row = first + at;
+        struct reason *out = block->reasons + (size_t)i * REASONS_MAX;
+        block->row[i] = row;
+        if (batch->results.cause[row] == CAUSE_ANOMALY)
+            block->reason_count[i] = explain_anomaly(out, in, at, scratch->anomaly_set[at], &scratch->explain);
+        else
+            block->reason_count[i] = explain_scene(out, in, at, batch->results.scene[row], &scratch->explain);
+    }
+}
+
+enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, const struct decide_input *in, void *memory,
+                          pthread_mutex_t *arena_lock, struct fault_note *note)
+{
+    struct decide_scratch *scratch = memory;
+    MUST(first % SLICE_ROWS == 0 && count <= SLICE_ROWS && first + count <= batch->row_count);
+    scratch->held_count = 0;
+    if (in->base) {
+        prepare(scratch, in);
+        for (uint32_t at = 0; at < count; at += TILE_ROWS)
+            decide_tile(batch, first, at, count - at < TILE_ROWS ? count - at : TILE_ROWS, in, scratch);
+    } else {
+        decide_without_base(batch, first, count, in->strategy);
+    }
+    struct reason_block *block = &batch->results.reasons[first / SLICE_ROWS];
+    enum fault fault = take_reasons(block, batch, scratch->held_count, arena_lock, note);
+    if (fault == FAULT_NONE)
+        explain_held(block, batch, first, in, scratch);
+    return fault;
+}

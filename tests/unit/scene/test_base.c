@@ -1,0 +1,361 @@
+/* Writing, reading and refusing scene bases. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+#include "scene/safetensors.h"
+#include "tiny_base.h"
+
+static char *write_tiny(const struct tiny_base *tiny, size_t *byte_count)
+{
+    struct fault_note note = {0};
+    char *bytes = NULL;
+    assert_int_equal(scene_base_write(&bytes, byte_count, &tiny->base, "{\"from\": \"a test\"}", NULL, &note), FAULT_NONE);
+    return bytes;
+}
+
+static void expect_refused(const void *bytes, size_t byte_count, const char *word)
+{
+    struct scene_base *base = NULL;
+    struct fault_note note = {0};
+    enum fault fault = scene_base_read(&base, bytes, byte_count, &note);
+    if (fault != FAULT_model || !strstr(note.text, word))
+        print_error("expected \"%s\", got %s: \"%s\"\n", word, fault_name(fault), note.text);
+    assert_int_equal(fault, FAULT_model);
+    assert_non_null(strstr(note.text, word));
+    assert_null(base);
+}
+
+static void refused_after(void (*change)(struct tiny_base *), const char *word)
+{
+    struct tiny_base tiny;
+    size_t byte_count;
+    tiny_base_init(&tiny, 4, 6, 3, 7);
+    change(&tiny);
+    char *bytes = write_tiny(&tiny, &byte_count);
+    expect_refused(bytes, byte_count, word);
+    memory_give(bytes);
+    tiny_base_fini(&tiny);
+}
+
+static void reads_back(void **state)
+{
+    (void)state;
+    struct tiny_base tiny;
+    struct fault_note note = {0};
+    struct scene_base *base = NULL;
+    size_t byte_count;
+    tiny_base_init(&tiny, 5, 6, 3, 42);
+    char *bytes = write_tiny(&tiny, &byte_count);
+    assert_int_equal(scene_base_read(&base, (unsigned char *)bytes, byte_count, &note), FAULT_NONE);
+    assert_string_equal(base->name, "tiny");
+    assert_int_equal(base->scene_count, 5);
+    for (uint32_t s = 0; s < 5; s++)
+        assert_memory_equal(&base->scenes[s], &tiny.base.scenes[s], sizeof base->scenes[s]);
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        const struct scene_dimension *got = &base->dimensions[g], *put = &tiny.base.dimensions[g];
+        size_t cells = (size_t)put->panel.cluster_count * put->column_count;
+        assert_int_equal(got->column_count, put->column_count);
+        assert_memory_equal(got->columns, put->columns, put->column_count * sizeof *put->columns);
+        assert_memory_equal(got->centres, put->centres, cells * sizeof(float));
+        assert_memory_equal(got->panel.segment_first, put->panel.segment_first, 6 * sizeof(uint32_t));
+        for (size_t i = 0; i < cells; i++) {
+            float a = sqrtf(put->precisions[i] / 2.0f);
+            assert_true(got->panel.ab[2 * i] == a && got->panel.ab[2 * i + 1] == -put->centres[i] * a);
+        }
+        assert_true(got->panel.start[1] == -put->offsets[1]);
+    }
+    for (int i = 0; i < ANOMALY_COUNT; i++) {
+        assert_int_equal(base->anomaly[i].panel.segment_count, ANOMALY_SEGMENTS);
+        assert_true(base->anomaly[i].panel.ab[1] == -tiny.base.anomaly[i].points[0]);
+        assert_true(base->anomaly[i].threshold == tiny.base.anomaly[i].threshold);
+    }
+    assert_non_null(strstr(base->metadata, "a test"));
+    assert_true(base->features.bits[0] & 1);
+    assert_true(digest_equal(base->digest, hash128(0, bytes, byte_count)));
+    scene_base_close(&base);
+    scene_base_close(&base);
+    memory_give(bytes);
+    tiny_base_fini(&tiny);
+}
+
+static void same_base_same_bytes(void **state)
+{
+    (void)state;
+    struct tiny_base tiny;
+    size_t a_count, b_count;
+    tiny_base_init(&tiny, 3, 5, 2, 9);
+    char *a = write_tiny(&tiny, &a_count), *b = write_tiny(&tiny, &b_count);
+    assert_int_equal(a_count, b_count);
+    assert_memory_equal(a, b, a_count);
+    memory_give(a);
+    memory_give(b);
+    tiny_base_fini(&tiny);
+}
+
+static const struct tensor f32 = {.type = TENSOR_F32, .rank = 2};
+
+/* A file made by hand whose clusters are not sorted by scene, with I32 indices. */
+static void unsorted_clusters_are_sorted_stably(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"format\":1,\"name\":\"n\",\"version\":\"v\",\"dimensions\":{\"social\":[{\"feature\":\"payee_count_1d\",\"form\":\"value\"}]},"
+                               "\"scenes\":[{\"name\":\"background\",\"bias\":0,\"weights\":{\"social\":1}},"
+                               "{\"name\":\"a\",\"risk_type\":\"r\",\"bias\":0,\"weights\":{\"social\":1},\"threshold\":0.5}],\"anomaly\":{}}";
+    const float centres[4] = {1, 2, 3, 4}, ones[4] = {1, 1, 1, 1};
+    const int32_t scene[4] = {1, 0, 1, 0};
+    struct tensor tensors[6] = {f32, f32, f32, f32, f32, {.type = TENSOR_I32, .rank = 1}};
+    const char *const names[6] = {"centres", "precisions", "offsets", "mean", "rscale", "scene"};
+    const void *const data[6] = {centres, ones, ones, ones, ones, scene};
+    for (int i = 0; i < 6; i++) {
+        bool one = i == 3 || i == 4;
+        snprintf(tensors[i].name, sizeof tensors[i].name, "social.%s", names[i]);
+        tensors[i].rank = i < 2 ? 2 : 1;
+        tensors[i].shape[0] = one ? 1 : 4;
+        tensors[i].shape[1] = 1;
+        tensors[i].data = data[i];
+        tensors[i].bytes = one ? 4 : 16;
+    }
+    char *bytes;
+    size_t byte_count;
+    struct scene_base *base = NULL;
+    struct fault_note note = {0};
+    assert_int_equal(safetensors_write(&bytes, &byte_count, text, tensors, 6, &note), FAULT_NONE);
+    assert_int_equal(scene_base_read(&base, (unsigned char *)bytes, byte_count, &note), FAULT_NONE);
+    const float sorted[4] = {2, 4, 1, 3};
+    assert_memory_equal(base->dimensions[DIMENSION_social].centres, sorted, sizeof sorted);
+    assert_int_equal(base->dimensions[DIMENSION_social].panel.segment_first[1], 2);
+    assert_int_equal(base->dimensions[DIMENSION_device].panel.cluster_count, 0);
+    scene_base_close(&base);
+    memory_give(bytes);
+}
+
+static void nan_centre(struct tiny_base *tiny)
+{
+    tiny->values[0][3] = NAN;
+}
+static void negative_precision(struct tiny_base *tiny)
+{
+    tiny->values[1][0] = -1.0f;
+}
+static void infinite_offset(struct tiny_base *tiny)
+{
+    tiny->values[2][0] = INFINITY;
+}
+static void zero_rscale(struct tiny_base *tiny)
+{
+    tiny->columns[0][0].rscale = 0.0f;
+}
+static void falling_table(struct tiny_base *tiny)
+{
+    ((float *)tiny->base.anomaly[0].table)[5] = 0.5f;
+}
+static void odd_points(struct tiny_base *tiny)
+{
+    tiny->base.anomaly[0].panel.cluster_count -= 1;
+}
+static void no_background(struct tiny_base *tiny)
+{
+    tiny->first[1][1] = 0;
+}
+static void twin_names(struct tiny_base *tiny)
+{
+    snprintf(tiny->base.scenes[2].name, sizeof tiny->base.scenes[2].name, "scene_1");
+}
+static void no_name(struct tiny_base *tiny)
+{
+    tiny->base.name[0] = '\0';
+}
+static void large_threshold(struct tiny_base *tiny)
+{
+    tiny->base.scenes[1].threshold = 1.5f;
+}
+static void nan_weight(struct tiny_base *tiny)
+{
+    tiny->base.scenes[1].weight[2] = NAN;
+}
+static void no_scenes(struct tiny_base *tiny)
+{
+    tiny->base.scene_count = 0;
+}
+static void fewer_scenes(struct tiny_base *tiny)
+{
+    tiny->base.scene_count = 2;
+}
+
+static void wrong_content_is_refused(void **state)
+{
+    (void)state;
+    refused_after(nan_centre, "transaction.centres: a value is not finite");
+    refused_after(negative_precision, "transaction.precisions: a value");
+    refused_after(infinite_offset, "transaction.offsets: a value");
+    refused_after(zero_rscale, "transaction.rscale: a value");
+    refused_after(falling_table, "anomaly_own.table: scores do not ascend");
+    refused_after(odd_points, "points are not 64 subsamples");
+    refused_after(no_background, "device.scene: no cluster of the background");
+    refused_after(twin_names, "the name is that of scenes[1]");
+    refused_after(no_name, "name is not a text");
+    refused_after(large_threshold, "scenes[1]: threshold");
+    refused_after(nan_weight, "scenes[1].weights: behaviour");
+    refused_after(no_scenes, "scenes: not an array");
+    refused_after(fewer_scenes, "names a scene that the metadata does not list");
+}
+
+/* The header with one part of its text replaced (same length or shorter, padded with spaces). */
+static void refused_with_text(const char *old, const char *new, const char *word)
+{
+    struct tiny_base tiny;
+    size_t byte_count;
+    tiny_base_init(&tiny, 3, 4, 2, 3);
+    char *bytes = write_tiny(&tiny, &byte_count), *header = bytes + 8;
+    uint64_t header_bytes;
+    memcpy(&header_bytes, bytes, 8);
+    char *end = header + header_bytes, *at = NULL;
+    for (char *p = header; p + strlen(old) <= end && !at; p++)
+        at = memcmp(p, old, strlen(old)) == 0 ? p : NULL;
+    assert_non_null(at);
+    assert_true(strlen(new) <= strlen(old));
+    memcpy(at, new, strlen(new));
+    memmove(at + strlen(new), at + strlen(old), (size_t)(end - at) - strlen(old));
+    memset(end - (strlen(old) - strlen(new)), ' ', strlen(old) - strlen(new));
+    expect_refused(bytes, byte_count, word);
+    memory_give(bytes);
+    tiny_base_fini(&tiny);
+}
+
+static void wrong_headers_are_refused(void **state)
+{
+    (void)state;
+    refused_with_text("\"F32\"", "\"F16\"", "dtype is not");
+    refused_with_text("\"data_offsets\":[0,", "\"data_offsets\":[4,", "its shape needs");
+    refused_with_text("transaction.centres", "transaction.centers", "transaction.centres: missing");
+    refused_with_text("transaction.offsets", "transaction.centres", "duplicate");
+    refused_with_text("anomaly_own.table", "anomaly_owe.table", "anomaly_own.table: missing");
+    refused_with_text("\\\"format\\\": 1", "\\\"format\\\": 2", "format is not 1");
+    refused_with_text("\\\"amount\\\"", "\\\"amounz\\\"", "amounz is not in this server's catalogue");
+    refused_with_text("\\\"social\\\"", "\\\"sozial\\\"", "sozial is not a dimension");
+    refused_with_text("\"sluice\"", "\"sluic3\"", "no metadata under the key sluice");
+    refused_with_text("\\\"overshoot\\\"", "\\\"undershot\\\"", "form is not value");
+    refused_with_text("\"shape\":[", "\"shape\":{", "header:");
+}
+
+static void wrong_sizes_are_refused(void **state)
+{
+    (void)state;
+    struct tiny_base tiny;
+    size_t byte_count;
+    tiny_base_init(&tiny, 3, 4, 2, 3);
+    char *bytes = write_tiny(&tiny, &byte_count);
+    expect_refused(bytes, 0, "too short");
+    expect_refused(bytes, 7, "too short");
+    expect_refused(bytes, 8, "above the file's size");
+    for (size_t cut = 9; cut < byte_count; cut += 97) {
+        struct scene_base *base = NULL;
+        struct fault_note note = {0};
+        assert_int_equal(scene_base_read(&base, (unsigned char *)bytes, cut, &note), FAULT_model);
+    }
+    expect_refused(bytes, byte_count - 1, "data_offsets are not inside the file");
+    memset(bytes, 0xff, 8);
+    expect_refused(bytes, byte_count, "above the file's size");
+    memory_give(bytes);
+    tiny_base_fini(&tiny);
+}
+
+static void expect_header_refused(const char *header, size_t data_bytes, const char *word)
+{
+    size_t header_bytes = strlen(header);
+    char *bytes = calloc(1, 8 + header_bytes + data_bytes);
+    memcpy(bytes, &(uint64_t){header_bytes}, 8);
+    memcpy(bytes + 8, header, header_bytes);
+    expect_refused(bytes, 8 + header_bytes + data_bytes, word);
+    free(bytes);
+}
+
+static void hostile_headers_are_refused(void **state)
+{
+    (void)state;
+    char deep[4001];
+    memset(deep, '[', sizeof deep - 1);
+    deep[sizeof deep - 1] = '\0';
+    expect_header_refused(deep, 0, "nested deeper");
+    expect_header_refused("[1]", 0, "not a JSON object");
+    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1048576,1048576],\"data_offsets\":[0,4]}}", 4, "its shape needs");
+    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[99999999999],\"data_offsets\":[0,4]}}", 4, "shape is not");
+    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "shape is not");
+    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1],\"data_offsets\":[0,4]}}", 4, "shape is not");
+    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,18446744073709551615]}}", 4, "header:");
+    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "not inside");
+    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6,
+                          "overlap or leave a hole");
+    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}", 12,
+                          "overlap or leave a hole");
+    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, "behind the last tensor");
+    expect_header_refused("{\"__metadata__\":{\"sluice\":7}}", 0, "not a map of texts");
+    expect_header_refused("{\"__metadata__\":{\"sluice\":\"[\"}}", 0, "metadata:");
+    expect_header_refused("{\"__metadata__\":{\"sluice\":\"{}\"}}", 0, "format is not 1");
+    expect_header_refused("{}", 0, "no metadata");
+}
+
+static void memory_faults_leave_nothing(void **state)
+{
+    (void)state;
+    struct tiny_base tiny;
+    size_t byte_count;
+    tiny_base_init(&tiny, 3, 4, 2, 3);
+    char *bytes = write_tiny(&tiny, &byte_count);
+    uint64_t live = memory_live_count();
+    enum fault fault = FAULT_memory;
+    for (uint64_t nth = 0; nth < 100 && fault == FAULT_memory; nth++) {
+        struct scene_base *base = NULL;
+        struct fault_note note = {0};
+        memory_fail_at(nth);
+        fault = scene_base_read(&base, (unsigned char *)bytes, byte_count, &note);
+        memory_fail_at(UINT64_MAX);
+        scene_base_close(&base);
+        assert_int_equal(memory_live_count(), live);
+    }
+    assert_int_equal(fault, FAULT_NONE);
+    memory_give(bytes);
+    tiny_base_fini(&tiny);
+}
+
+static void columns_take_their_forms(void **state)
+{
+    (void)state;
+    static _Alignas(64) float x[SLICE_ROWS], scratch[SLICE_ROWS], z[2 * 3 * TILE_ROWS];
+    struct scene_column columns[3] = {
+        {.feature = 0, .form = FORM_VALUE, .mean = 1.0f, .rscale = 2.0f},
+        {.feature = 0, .form = FORM_OVERSHOOT, .edge = 2.0f, .edge_scale = 0.5f, .mean = 0.0f, .rscale = 1.0f},
+        {.feature = 0, .form = FORM_ABOVE, .edge = 2.0f, .mean = 0.0f, .rscale = 1.0f},
+    };
+    struct feature_block features = {.row_count = 17, .column = {x}};
+    for (int i = 0; i < 17; i++)
+        x[i] = (float)i;
+    scene_columns_tile(z, columns, 3, &features, &kernels_ref, scratch);
+    assert_true(z[0 * 16 + 3] == 4.0f && z[0 * 16 + 0] == -2.0f && z[0 * 16 + 15] == Z_HIGH);
+    assert_true(z[1 * 16 + 2] == 0.0f && z[1 * 16 + 3] == kernel_log1p(16.0f));
+    assert_true(z[2 * 16 + 2] == 0.0f && z[2 * 16 + 3] == 1.0f);
+    assert_true(z[3 * 16 + 2 * 16] == 1.0f && z[3 * 16 + 2 * 16 + 1] == 0.0f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_back),
+        cmocka_unit_test(same_base_same_bytes),
+        cmocka_unit_test(unsorted_clusters_are_sorted_stably),
+        cmocka_unit_test(wrong_content_is_refused),
+        cmocka_unit_test(wrong_headers_are_refused),
+        cmocka_unit_test(wrong_sizes_are_refused),
+        cmocka_unit_test(hostile_headers_are_refused),
+        cmocka_unit_test(memory_faults_leave_nothing),
+        cmocka_unit_test(columns_take_their_forms),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
