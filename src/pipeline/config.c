@@ -18,8 +18,8 @@ enum { PREFIX_BYTES = 24, PATH_BYTES = 80, IPC_PATH_MAX = 107 /* of a Unix socke
 
 static enum fault listen_ipc(char *out, const struct reading *reading, const char *path, const char *name)
 {
-    char place[256];
-    if (*name == '\0' || !config_path(place, sizeof place, reading, name) || strlen(place) > IPC_PATH_MAX)
+    char place[IPC_PATH_MAX + 1];
+    if (*name == '\0' || !config_path(place, sizeof place, reading, name))
         return config_wrong(reading, path, "expected ipc://PATH with a path of 1 to %d bytes", IPC_PATH_MAX);
     snprintf(out, sizeof(reading->config->data_listen[0]), "ipc://%s", place);
     return FAULT_NONE;

@@ -28,11 +28,20 @@ static enum fault yaml_wrong(const struct config_yaml *yaml, enum fault fault, s
     return fault_set(note, fault, ROW_NONE, COLUMN_NONE, "%s:%zu: %s", config_source_tail(yaml->source), line + 1, text);
 }
 
+static size_t line_at(const unsigned char *text, size_t offset)
+{
+    size_t line = 0;
+    for (size_t i = 0; i < offset; i++)
+        line += text[i] == '\n';
+    return line;
+}
+
 static enum fault parser_wrong(const struct config_yaml *yaml, const yaml_parser_t *parser, struct fault_note *note)
 {
     if (parser->error == YAML_MEMORY_ERROR)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %s", config_source_tail(yaml->source));
-    return yaml_wrong(yaml, FAULT_syntax, parser->problem_mark.line, parser->problem ? parser->problem : "not YAML", note);
+    size_t line = parser->error == YAML_READER_ERROR ? line_at(parser->input.string.start, parser->problem_offset) : parser->problem_mark.line;
+    return yaml_wrong(yaml, FAULT_syntax, line, parser->problem ? parser->problem : "not YAML", note);
 }
 
 static bool is_empty(const yaml_node_t *node)
