@@ -35,9 +35,10 @@ struct reply_note {
     uint32_t row;
     const char *column, *text;
 };
-struct reply_reasons { /* views of blobs, unaligned */
-    uint32_t row_count, reason_count;
-    const unsigned char *row, *first, *feature, *value, *share; /* value, share NULL: not told */
+struct reply_reasons { /* rows ascending; reasons of the i-th row are first[i] to first[i + 1] */
+    uint32_t row_count;
+    uint32_t *first;
+    const unsigned char *rows, *feature, *value, *share; /* u32, u16, f32, f32, unaligned; value, share NULL: not told */
 };
 
 struct sluice_reply {
@@ -90,7 +91,7 @@ static size_t arena_bytes_needed(const struct wire_value *top)
     for (uint32_t i = 0; i < top->count && wire_next(&key, &at, top->end) && wire_next(&value, &at, top->end); i++) {
         if (key.type != WIRE_STR)
             continue;
-        if (text_equal(key.text, text_of("columns")))
+        if (text_equal(key.text, text_of("columns")) || text_equal(key.text, text_of("reasons")))
             blobs += value_bytes(&value);
         else if (value.type == WIRE_STR || text_equal(key.text, text_of("tables")) || text_equal(key.text, text_of("notes")))
             texts += value_bytes(&key) + value_bytes(&value);
@@ -112,17 +113,21 @@ static enum fault read_strings(struct sluice_reply *reply, struct fault_note *no
     return FAULT_NONE;
 }
 
-static enum fault read_table(struct sluice_reply *reply, const struct wire_value *name, const struct wire_value *list, struct fault_note *note)
+/* Items are texts, or maps of texts of which the one under `part` is taken. */
+static enum fault read_table(struct sluice_reply *reply, const char *name, const struct wire_value *list, const char *part,
+                             struct fault_note *note)
 {
-    struct wire_value item;
+    struct wire_value item, inner;
     const unsigned char *at = list->inside;
-    if (name->type != WIRE_STR || list->type != WIRE_ARRAY || list->count > TABLE_TEXTS_MAX || reply->table_count == TABLES_MAX)
+    if (list->type != WIRE_ARRAY || list->count > TABLE_TEXTS_MAX || reply->table_count == TABLES_MAX)
         return refuse(note, "the reply's tables are not lists of texts");
     struct reply_table *table = &reply->tables[reply->table_count++];
-    *table = (struct reply_table){.name = text_keep(reply, name->text)};
+    *table = (struct reply_table){.name = name};
     table->texts = arena_take(&reply->arena, sizeof(char *) * (list->count + 1), sizeof(char *));
-    for (uint32_t i = 0; table->texts && i < list->count; i++) {
-        if (!wire_next(&item, &at, list->end) || item.type != WIRE_STR)
+    for (uint32_t i = 0; table->texts && i < list->count && wire_next(&item, &at, list->end); i++) {
+        if (item.type == WIRE_MAP && find_typed(&inner, &item, part, WIRE_STR))
+            item = inner;
+        if (item.type != WIRE_STR)
             return refuse(note, "the reply's tables are not lists of texts");
         table->texts[table->count++] = text_keep(reply, item.text);
     }
@@ -139,7 +144,11 @@ static enum fault read_tables(struct sluice_reply *reply, struct fault_note *not
     for (uint32_t i = 0; i < tables.count && fault == FAULT_NONE; i++) {
         if (!wire_next(&name, &at, tables.end) || !wire_next(&list, &at, tables.end))
             return refuse(note, "the reply's tables are cut off");
-        fault = read_table(reply, &name, &list, note);
+        if (name.type != WIRE_STR)
+            return refuse(note, "the reply's tables have no names");
+        fault = read_table(reply, text_keep(reply, name.text), &list, "name", note);
+        if (fault == FAULT_NONE && text_equal(name.text, text_of("countermeasure")))
+            fault = read_table(reply, "countermeasure_text", &list, "text", note);
     }
     return fault;
 }
@@ -187,10 +196,10 @@ static enum fault read_column(struct sluice_reply *reply, const struct wire_valu
     struct wire_value type, data;
     if (name->type != WIRE_STR || map->type != WIRE_MAP || !find_typed(&type, map, "type", WIRE_STR) ||
         !find_typed(&data, map, "data", WIRE_BIN))
-        return refuse(note, "a column of the reply lacks type or data");
+        return FAULT_NONE; /* hello's list of columns, or of a newer server: reply_bytes has it */
     bool is_float = text_equal(type.text, text_of("f32"));
     if (!is_float && !text_equal(type.text, text_of("u8")))
-        return FAULT_NONE; /* of a newer server: not ours to tell */
+        return FAULT_NONE;
     if (reply->column_count == COLUMNS_MAX || data.text.bytes != (is_float ? sizeof(float) : 1) * (size_t)reply->row_count)
         return refuse(note, "a column of the reply has not as many values as the reply has rows");
     reply->columns[reply->column_count++] = (struct reply_column){
@@ -214,6 +223,41 @@ static enum fault read_columns(struct sluice_reply *reply, struct fault_note *no
         fault = read_column(reply, &name, &map, note);
     }
     return fault;
+}
+
+static bool blob_find(const unsigned char **out, const struct wire_value *map, const char *key, size_t byte_count)
+{
+    struct wire_value blob;
+    if (!find_typed(&blob, map, key, WIRE_BIN) || blob.text.bytes != byte_count)
+        return false;
+    *out = (const unsigned char *)blob.text.data;
+    return true;
+}
+
+static enum fault read_reasons(struct sluice_reply *reply, struct fault_note *note)
+{
+    struct reply_reasons *reasons = &reply->reasons;
+    struct wire_value map, rows;
+    const unsigned char *counts;
+    size_t total = 0;
+    if (!find_typed(&map, &reply->top, "reasons", WIRE_MAP))
+        return FAULT_NONE;
+    if (!find_typed(&rows, &map, "rows", WIRE_BIN) || rows.text.bytes % sizeof(uint32_t) != 0 ||
+        !blob_find(&counts, &map, "count", rows.text.bytes / sizeof(uint32_t)))
+        return refuse(note, "the reply's reasons are not of one length");
+    reasons->row_count = (uint32_t)(rows.text.bytes / sizeof(uint32_t));
+    reasons->rows = (const unsigned char *)rows.text.data;
+    reasons->first = arena_take(&reply->arena, sizeof(uint32_t) * ((size_t)reasons->row_count + 1), sizeof(uint32_t));
+    if (!reasons->first)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the reply's reasons");
+    for (uint32_t i = 0; i < reasons->row_count; total += counts[i], i++)
+        reasons->first[i] = (uint32_t)total;
+    reasons->first[reasons->row_count] = (uint32_t)total;
+    if (!blob_find(&reasons->feature, &map, "feature", total * sizeof(uint16_t)))
+        return refuse(note, "the reply's reasons are not of one length");
+    blob_find(&reasons->value, &map, "value", total * sizeof(float));
+    blob_find(&reasons->share, &map, "share", total * sizeof(float));
+    return FAULT_NONE;
 }
 
 static enum fault read_status(struct sluice_reply *reply, struct fault_note *note)
@@ -365,6 +409,48 @@ int sluice_reply_note(const struct sluice_reply *reply, size_t index, uint32_t *
     *column = reply->notes[index].column;
     *text = reply->notes[index].text;
     return SLUICE_OK;
+}
+
+/* Place of the row among those with reasons; row_count: it has none. */
+static uint32_t reasons_place(const struct reply_reasons *reasons, uint32_t row)
+{
+    uint32_t low = 0, high = reasons->row_count, at;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        memcpy(&at, reasons->rows + sizeof at * (size_t)middle, sizeof at);
+        if (at == row)
+            return middle;
+        if (at < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return reasons->row_count;
+}
+
+static float float_at(const unsigned char *floats, uint32_t index)
+{
+    float value = NAN;
+    if (floats)
+        memcpy(&value, floats + sizeof value * (size_t)index, sizeof value);
+    return value;
+}
+
+int sluice_reply_reason(const struct sluice_reply *reply, uint32_t row, size_t index, const char **feature, float *value, float *share)
+{
+    const struct reply_reasons *reasons = &reply->reasons;
+    uint32_t place = reasons_place(reasons, row);
+    if (place == reasons->row_count || index >= reasons->first[place + 1] - reasons->first[place])
+        return 0;
+    uint32_t at = reasons->first[place] + (uint32_t)index;
+    uint16_t code;
+    memcpy(&code, reasons->feature + sizeof code * (size_t)at, sizeof code);
+    *feature = sluice_reply_name(reply, "feature", code);
+    *value = float_at(reasons->value, at);
+    *share = float_at(reasons->share, at);
+    if (!*feature)
+        *feature = "?";
+    return 1;
 }
 
 const char *sluice_reply_string(const struct sluice_reply *reply, const char *key)

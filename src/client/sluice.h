@@ -86,7 +86,7 @@ SLUICE_API uint32_t sluice_reply_rows(const struct sluice_reply *reply);
 SLUICE_API const uint8_t *sluice_reply_u8(const struct sluice_reply *reply, const char *column);
 /* match, runner_match, risk, anomaly_own, anomaly_linked, distance_* */
 SLUICE_API const float *sluice_reply_f32(const struct sluice_reply *reply, const char *column);
-/* The text behind a code: table "verdict", "level", "cause", "scene", "risk_type", "countermeasure", … */
+/* The text behind a code: table "verdict", "level", "cause", "scene", "risk_type", "countermeasure", "countermeasure_text", … */
 SLUICE_API const char *sluice_reply_name(const struct sluice_reply *reply, const char *table, uint32_t code);
 SLUICE_API size_t sluice_reply_note_count(const struct sluice_reply *reply);
 /* 0, or SLUICE_ARGUMENT past the last note. row: UINT32_MAX where the note is about the whole; column may be "". */

@@ -1,0 +1,17 @@
+#ifndef SLUICE_COMMAND_SHOW_H
+#define SLUICE_COMMAND_SHOW_H
+
+#include <stdio.h>
+
+#include "client/sluice.h"
+#include "wire/wire.h"
+
+/* Any checked msgpack value for people. */
+
+/* As JSON; indent < 0: on one line. Bytes are told by their number, texts that are not UTF-8 with U+FFFD. */
+void show_json(FILE *out, const struct wire_value *value, int indent);
+/* An array of maps as a table, columns in the order of the first row; an empty array prints nothing. */
+void show_table(FILE *out, const struct wire_value *rows);
+bool show_reply_top(struct wire_value *out, const struct sluice_reply *reply);
+
+#endif
