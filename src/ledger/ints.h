@@ -1,0 +1,22 @@
+#ifndef SLUICE_LEDGER_INTS_H
+#define SLUICE_LEDGER_INTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Integers of 1, 2, 4 (unsigned) or 8 bytes (signed, wrapping), unaligned, in as few bytes as hold them all. */
+struct ints_form {
+    unsigned value_width; /* bytes of a value in memory */
+    unsigned width;       /* bytes of a value in the frame, 0..8; value_width without steps: as in memory, base unused */
+    bool steps;           /* differences to the value before, the first against `first` */
+    int64_t base, first;  /* taken from every value or step */
+};
+enum { INTS_STEPS = 0x10 };
+
+/* search false: only tells all equal from not. */
+struct ints_form ints_form_of(const void *values, unsigned value_width, uint32_t count, bool search);
+void ints_narrow(unsigned char *out, const unsigned char *values, const struct ints_form *form, uint32_t count);
+/* Narrow values lie at the end of the room of value_width × count bytes at out, with 8 readable bytes behind. In place. */
+void ints_widen(unsigned char *out, const struct ints_form *form, uint32_t count);
+
+#endif

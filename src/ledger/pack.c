@@ -1,0 +1,97 @@
+/* Writing of a frame's body. Nothing here fails: a block that zstd does not shrink is kept as it is. */
+#include "ledger/pack.h"
+
+#include <string.h>
+
+#define ZSTD_STATIC_LINKING_ONLY
+#include <zstd.h>
+
+#include "base/must.h"
+#include "ledger/ints.h"
+
+enum { ZSTD_LEVEL = 1, TRY_BYTES_MIN = 64, SAMPLE_BYTES = 4096 };
+
+size_t pack_workspace_bytes(void)
+{
+    return ZSTD_estimateCCtxSize(ZSTD_LEVEL);
+}
+
+void pack_uint(struct packer *packer, uint64_t value, unsigned width)
+{
+    MUST(width <= (size_t)(packer->end - packer->at));
+    memcpy(packer->at, &value, width);
+    packer->at += width;
+}
+
+void pack_raw(struct packer *packer, const void *data, size_t bytes)
+{
+    MUST(bytes <= (size_t)(packer->end - packer->at));
+    if (bytes)
+        memcpy(packer->at, data, bytes);
+    packer->at += bytes;
+}
+
+void pack_text(struct packer *packer, struct text text)
+{
+    pack_uint(packer, text.bytes, 4);
+    pack_raw(packer, text.data, text.bytes);
+    pack_array_taken(packer, text.bytes);
+}
+
+void pack_array_taken(struct packer *packer, size_t bytes)
+{
+    packer->arena_bytes += (bytes + 8 + 63) & ~(size_t)63;
+}
+
+/* Bytes stored at out, fewer than bytes; 0: no gain. A piece of a large block is tried before the whole. */
+static size_t compress(struct packer *packer, unsigned char *out, const unsigned char *data, size_t bytes)
+{
+    ZSTD_CCtx *context = ZSTD_initStaticCCtx(packer->workspace, pack_workspace_bytes());
+    MUST(context);
+    if (bytes > 4 * SAMPLE_BYTES) {
+        size_t sample = ZSTD_compressCCtx(context, out, SAMPLE_BYTES - SAMPLE_BYTES / 8, data + bytes / 2, SAMPLE_BYTES, ZSTD_LEVEL);
+        if (ZSTD_isError(sample))
+            return 0;
+    }
+    size_t stored = ZSTD_compressCCtx(context, out, bytes - 1, data, bytes, ZSTD_LEVEL);
+    return ZSTD_isError(stored) ? 0 : stored;
+}
+
+/* The block's data is already at `at` or elsewhere; raw and stored sizes stand before it. */
+void pack_bytes(struct packer *packer, const void *data, size_t bytes, bool gains)
+{
+    MUST(bytes <= UINT32_MAX && bytes + 8 <= (size_t)(packer->end - packer->at));
+    size_t stored = gains && packer->workspace && bytes >= TRY_BYTES_MIN ? compress(packer, packer->at + 8, data, bytes) : 0;
+    if (!stored && bytes)
+        memcpy(packer->at + 8, data, bytes);
+    if (!stored)
+        stored = bytes;
+    pack_uint(packer, bytes, 4);
+    pack_uint(packer, stored, 4);
+    packer->at += stored;
+}
+
+/* Narrowed values are laid out behind where the compressed ones will stand, then brought forward. */
+static void pack_narrow(struct packer *packer, const unsigned char *values, const struct ints_form *form, uint32_t count, bool gains)
+{
+    size_t bytes = (size_t)form->width * count;
+    unsigned char *narrow = packer->at + 8 + bytes;
+    MUST(narrow + bytes + 8 <= packer->end);
+    ints_narrow(narrow, values, form, count);
+    pack_bytes(packer, narrow, bytes, gains);
+}
+
+void pack_ints(struct packer *packer, const void *values, unsigned width, uint32_t count, bool gains)
+{
+    struct ints_form form = ints_form_of(values, width, count, gains);
+    pack_array_taken(packer, (size_t)width * count);
+    pack_uint(packer, form.width | (form.steps ? INTS_STEPS : 0), 1);
+    if (form.width == width && !form.steps) {
+        pack_bytes(packer, values, (size_t)width * count, gains);
+        return;
+    }
+    pack_uint(packer, (uint64_t)form.base, 8);
+    if (form.steps)
+        pack_uint(packer, (uint64_t)form.first, 8);
+    pack_narrow(packer, values, &form, count, gains);
+}

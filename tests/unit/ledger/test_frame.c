@@ -1,0 +1,217 @@
+/* Frames: what goes in comes out, bit for bit; nothing that is wrong with the bytes gets further than a fault. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "ledger/filter.h"
+#include "ledger/frame.h"
+#include "ledger/ints.h"
+#include "unit/ledger/sample.h"
+
+static uint64_t seed_of_run(void)
+{
+    const char *given = getenv("SLUICE_SEED");
+    uint64_t seed = given ? strtoull(given, NULL, 0) : 20260101;
+    print_message("SLUICE_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+static void round_trip(const struct sample *sample)
+{
+    struct fault_note note = {0};
+    struct batch batch, back;
+    struct frame *frame;
+    sample_make(&batch, sample);
+    assert_int_equal(frame_encode(&frame, &batch, &note), FAULT_NONE);
+    assert_int_equal(frame_decode(&back, frame->data, frame_bytes(frame), &note), FAULT_NONE);
+    const char *difference = sample_difference(&batch, &back);
+    if (difference)
+        fail_msg("rows %u dicts %d plain %d op %d: %s differs", sample->rows, sample->dicts, sample->plain, sample->op, difference);
+    frame_give(&frame);
+    assert_null(frame);
+    batch_fini(&batch);
+    batch_fini(&back);
+}
+
+static void comes_back_as_it_was(void **state)
+{
+    (void)state;
+    static const uint32_t rows[] = {0, 1, 2, 7, 8, 9, 511, 512, 513, 1023, 1024, 1025, 4097};
+    static const enum op ops[] = {OP_screen, OP_import, OP_label, OP_observe};
+    uint64_t seed = seed_of_run(), live = memory_live_count();
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (unsigned variant = 0; variant < 16; variant++)
+            round_trip(&(struct sample){.rows = rows[i], .seed = seed + variant, .dicts = variant & 1, .plain = variant & 2,
+                .op = ops[variant >> 2], .sequence = 17, .now_us = 1234567, .name = variant & 1 ? "a name" : NULL});
+    assert_int_equal(memory_live_count(), live);
+}
+
+static void large_batch_comes_back(void **state)
+{
+    (void)state;
+    round_trip(&(struct sample){.rows = 100000, .seed = 5, .op = OP_screen, .sequence = 1});
+}
+
+/* Offsets that begin inside their bytes, dictionaries with rubbish codes under nulls, extreme integers. */
+static void unusual_columns_come_back(void **state)
+{
+    (void)state;
+    struct batch batch, back;
+    struct frame *frame;
+    sample_make(&batch, &(struct sample){.rows = 3, .seed = 1, .op = OP_screen, .plain = true});
+    uint32_t offsets[] = {2, 2, 7, 7};
+    unsigned char valid = 5, codes[] = {0, 200, 1};
+    struct text values[] = {text_of("yes"), text_of("")};
+    int64_t extremes[] = {INT64_MIN, INT64_MAX, -1};
+    batch.columns[COLUMN_memo] = (struct column){.form = FORM_STR, .data = (const unsigned char *)"xxHelloyy", .offsets = (unsigned char *)offsets};
+    batch.columns[COLUMN_channel] = (struct column){.form = FORM_DICT8, .data = codes, .valid = &valid, .values = values, .value_count = 2};
+    batch.columns[COLUMN_amount].data = (unsigned char *)extremes;
+    assert_int_equal(frame_encode(&frame, &batch, NULL), FAULT_NONE);
+    assert_int_equal(frame_decode(&back, frame->data, frame->bytes, NULL), FAULT_NONE);
+    assert_null(sample_difference(&batch, &back));
+    assert_true(text_equal(column_text(&back.columns[COLUMN_memo], 1), text_of("Hello")));
+    frame_give(&frame);
+    batch_fini(&batch);
+    batch_fini(&back);
+}
+
+static void ints_of_every_shape_come_back(void **state)
+{
+    (void)state;
+    uint64_t random = seed_of_run();
+    static unsigned char narrow[8 * 1100 + 8], room[8 * 1100 + 8], values[8 * 1100];
+    for (unsigned round = 0; round < 2000; round++) {
+        unsigned width = 1u << sample_random(&random) % 4, bits = (unsigned)(sample_random(&random) % 65);
+        uint32_t count = (uint32_t)(sample_random(&random) % 1100);
+        uint64_t base = sample_random(&random), running = base;
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t draw = bits ? sample_random(&random) >> (64 - bits) : 0;
+            running = round % 3 ? base + draw : running + draw;
+            memcpy(values + (size_t)width * i, &running, width);
+        }
+        struct ints_form form = ints_form_of(values, width, count, round % 5 != 0);
+        assert_true(form.width <= width);
+        if (form.width == width && !form.steps)
+            continue;
+        ints_narrow(narrow, values, &form, count);
+        memcpy(room + (size_t)(width - form.width) * count, narrow, (size_t)form.width * count);
+        ints_widen(room, &form, count);
+        assert_memory_equal(room, values, (size_t)width * count);
+    }
+}
+
+static void every_flipped_byte_is_found(void **state)
+{
+    (void)state;
+    struct batch batch, back;
+    struct frame *frame;
+    sample_make(&batch, &(struct sample){.rows = 40, .seed = 2, .op = OP_screen});
+    assert_int_equal(frame_encode(&frame, &batch, NULL), FAULT_NONE);
+    for (size_t i = 0; i < frame->bytes; i++) {
+        frame->data[i] ^= 0x10;
+        assert_int_equal(frame_decode(&back, frame->data, frame->bytes, NULL), FAULT_ledger);
+        frame->data[i] ^= 0x10;
+    }
+    for (size_t bytes = 0; bytes < frame->bytes; bytes += 13)
+        assert_int_equal(frame_decode(&back, frame->data, bytes, NULL), FAULT_ledger);
+    frame_give(&frame);
+    batch_fini(&batch);
+}
+
+/* Past the checksum: wrong bodies are refused or decode to a batch that can be walked. */
+static void wrong_bodies_do_no_harm(void **state)
+{
+    (void)state;
+    uint64_t random = seed_of_run(), live = memory_live_count();
+    struct batch batch, back;
+    struct frame *frame;
+    sample_make(&batch, &(struct sample){.rows = 60, .seed = 3, .op = OP_screen, .dicts = true});
+    assert_int_equal(frame_encode(&frame, &batch, NULL), FAULT_NONE);
+    unsigned char *copy = malloc(frame->bytes);
+    for (unsigned round = 0; round < 5000; round++) {
+        memcpy(copy, frame->data, frame->bytes);
+        for (unsigned flips = 1 + round % 3; flips; flips--)
+            copy[64 + sample_random(&random) % (frame->bytes - 64)] ^= (unsigned char)(1u << sample_random(&random) % 8);
+        uint64_t checksum = frame_checksum(copy, frame->bytes);
+        memcpy(copy + offsetof(struct frame_header, checksum), &checksum, 8);
+        if (frame_decode(&back, copy, frame->bytes, NULL) == FAULT_NONE)
+            sample_difference(&back, &back), batch_fini(&back);
+    }
+    free(copy);
+    frame_give(&frame);
+    batch_fini(&batch);
+    assert_int_equal(memory_live_count(), live);
+}
+
+static void memory_that_runs_out_is_a_fault(void **state)
+{
+    (void)state;
+    struct batch batch, back = {0};
+    struct frame *frame = NULL;
+    sample_make(&batch, &(struct sample){.rows = 2000, .seed = 4, .op = OP_screen});
+    uint64_t live = memory_live_count();
+    enum fault fault = FAULT_memory;
+    for (uint64_t nth = 0; fault == FAULT_memory && nth < 20; nth++) {
+        memory_fail_at(nth);
+        fault = frame_encode(&frame, &batch, NULL);
+        if (fault == FAULT_NONE)
+            fault = frame_decode(&back, frame->data, frame->bytes, NULL);
+        memory_fail_at(UINT64_MAX);
+        if (fault == FAULT_NONE)
+            assert_null(sample_difference(&batch, &back)), batch_fini(&back);
+        if (frame)
+            frame_give(&frame);
+        assert_int_equal(memory_live_count(), live);
+    }
+    assert_int_equal(fault, FAULT_NONE);
+    batch_fini(&batch);
+}
+
+static void filter_finds_what_is_there_and_little_else(void **state)
+{
+    (void)state;
+    struct batch batch;
+    struct frame *frame;
+    struct frame_header header;
+    sample_make(&batch, &(struct sample){.rows = 10000, .seed = 6, .op = OP_import});
+    assert_int_equal(frame_encode(&frame, &batch, NULL), FAULT_NONE);
+    memcpy(&header, frame->data, sizeof header);
+    const unsigned char *filter = frame->data + frame_filter_offset(&header);
+    unsigned found = 0, wrong = 0;
+    for (uint32_t i = 0; i < 20000; i++) {
+        char id[40];
+        sample_transfer(id, 6, i);
+        uint64_t key = filter_key(header.filter_seed, FILTER_TRANSFER, text_of(id));
+        uint32_t block = filter_block_of(key, header.filter_blocks);
+        bool has = filter_block_has(filter + (size_t)block * FILTER_BLOCK_BYTES, block, header.filter_seed, key);
+        found += i < 10000 && has, wrong += i >= 10000 && has;
+    }
+    assert_int_equal(found, 10000);
+    assert_in_range(wrong, 0, 150);
+    assert_in_range((uint64_t)header.filter_blocks * 512 / 20000, 9, 12); /* 10,000 transfers and some 5,000 accounts */
+    memset((void *)(filter + 64), 0, 8); /* a damaged block answers yes */
+    assert_true(filter_block_has(filter + 64, 1, header.filter_seed, 12345));
+    frame_give(&frame);
+    batch_fini(&batch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(comes_back_as_it_was),
+        cmocka_unit_test(large_batch_comes_back),
+        cmocka_unit_test(unusual_columns_come_back),
+        cmocka_unit_test(ints_of_every_shape_come_back),
+        cmocka_unit_test(every_flipped_byte_is_found),
+        cmocka_unit_test(wrong_bodies_do_no_harm),
+        cmocka_unit_test(memory_that_runs_out_is_a_fault),
+        cmocka_unit_test(filter_finds_what_is_there_and_little_else),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
