@@ -38,8 +38,8 @@ static enum fault arena_fault(const struct batch *batch, struct fault_note *note
 {
     if (!arena_overflowed(&batch->arena))
         return FAULT_NONE;
-    return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "a batch of %u rows does not fit its arena of %zu bytes",
-                     batch->row_count, batch->arena.size);
+    return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "a batch of %u rows does not fit its arena of %zu bytes", batch->row_count,
+                     batch->arena.size);
 }
 
 enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fault_note *note)
@@ -79,7 +79,7 @@ enum fault batch_take_results(struct batch *batch, struct fault_note *note)
 {
     MUST(batch->magic == (unsigned)BATCH_MAGIC && !batch->results.verdict);
     struct results *results = &batch->results;
-    uint8_t **codes[] = {&results->verdict, &results->level,     &results->cause,         &results->scene,
+    uint8_t **codes[] = {&results->verdict,   &results->level,     &results->cause,         &results->scene,
                          &results->runner_up, &results->risk_type, &results->countermeasure};
     float **figures[] = {&results->match, &results->runner_match, &results->risk, &results->anomaly_own, &results->anomaly_linked};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)

@@ -23,7 +23,10 @@ static void hash_with_table(const struct column *column, uint32_t row_count, uin
 /* Without room for all values: a direct-mapped cache by code. */
 static void hash_with_cache(const struct column *column, uint32_t row_count, uint64_t seed, uint64_t *out)
 {
-    struct { uint64_t hash; uint32_t code; } cache[CACHE_SLOTS];
+    struct {
+        uint64_t hash;
+        uint32_t code;
+    } cache[CACHE_SLOTS];
     memset(cache, 0, sizeof cache); /* hash 0: empty */
     for (uint32_t row = 0; row < row_count; row++) {
         out[row] = 0;
@@ -113,7 +116,12 @@ struct digest batch_digest(const struct batch *batch, uint64_t secret, uint64_t 
             columns[count++] = &batch->others[i];
     qsort(columns, count, sizeof *columns, by_name);
 
-    struct { uint64_t op, kind, rows; struct digest name; uint64_t wrong[COLUMN_COUNT]; struct column_digest columns[COLUMNS_MAX]; } all;
+    struct {
+        uint64_t op, kind, rows;
+        struct digest name;
+        uint64_t wrong[COLUMN_COUNT];
+        struct column_digest columns[COLUMNS_MAX];
+    } all;
     memset(&all, 0, sizeof all);
     all.op = batch->op;
     all.kind = batch->observe_kind;

@@ -9,21 +9,27 @@
 struct batch_limits {
     size_t message_bytes_max;
     uint32_t rows_max;
-    uint32_t columns_max;       /* known and other columns of one batch */
-    uint32_t text_bytes_max;    /* one text value */
-    uint32_t id_bytes_max;      /* transfer, account, device and request ids, batch names, tenants */
+    uint32_t columns_max;    /* known and other columns of one batch */
+    uint32_t text_bytes_max; /* one text value */
+    uint32_t id_bytes_max;   /* transfer, account, device and request ids, batch names, tenants */
     uint32_t dict_values_max;
-    uint32_t notes_max;         /* notes in one reply; counts go on beyond */
+    uint32_t notes_max; /* notes in one reply; counts go on beyond */
 };
 
-#define BATCH_LIMITS_DEFAULT ((struct batch_limits){ \
-    .message_bytes_max = 256u << 20, .rows_max = 1000000, .columns_max = 64, .text_bytes_max = 1024, \
-    .id_bytes_max = 128, .dict_values_max = 65536, .notes_max = 1000})
+#define BATCH_LIMITS_DEFAULT \
+    ((struct batch_limits){.message_bytes_max = 256u << 20, \
+                           .rows_max = 1000000, \
+                           .columns_max = 64, \
+                           .text_bytes_max = 1024, \
+                           .id_bytes_max = 128, \
+                           .dict_values_max = 65536, \
+                           .notes_max = 1000})
 
 enum {
-    SLICE_ROWS = 1024,  /* rows that the steps relate … decide take at once; a multiple of 16 */
-    REASONS_MAX = 5,    /* top features told for a row that did not pass */
+    SLICE_ROWS = 1024, /* rows that the steps relate … decide take at once; a multiple of 16 */
+    REASONS_MAX = 5,   /* top features told for a row that did not pass */
     OTHER_COLUMNS_MAX = 64,
+    DEADLINE_MS_MAX = 86400000,
     SCRATCH_ROW_BYTES = 48, /* per row, what digest and intake together take from the arena to work with */
 };
 

@@ -106,26 +106,3 @@ enum right op_right(enum op op)
 {
     return ops[op].right;
 }
-
-bool text_equal(struct text a, struct text b)
-{
-    return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
-}
-
-struct text text_of(const char *c_string)
-{
-    return (struct text){.data = c_string, .bytes = (uint32_t)strlen(c_string)};
-}
-
-void text_copy(char *out, size_t out_bytes, struct text text)
-{
-    size_t bytes = text.bytes;
-    if (bytes >= out_bytes) {
-        bytes = out_bytes - 1;
-        while (bytes > 0 && ((unsigned char)text.data[bytes] & 0xc0) == 0x80) /* never through a character */
-            bytes--;
-    }
-    if (bytes)
-        memcpy(out, text.data, bytes);
-    out[bytes] = '\0';
-}
