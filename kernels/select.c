@@ -14,7 +14,7 @@ enum { LEAF7_AVX2 = 1 << 5, LEAF7_AVX512F = 1 << 16, LEAF7_AVX512DQ = 1 << 17, L
 #define LEAF7_AVX512VL (1u << 31)
 enum { XCR0_YMM = 0x06, XCR0_ZMM = 0xe6 };
 
-
+static const struct kernels kernels_avx2 = KERNELS_TABLE(avx2), kernels_avx512 = KERNELS_TABLE(avx512);
 
 static unsigned xcr0_read(void)
 {
@@ -46,8 +46,7 @@ unsigned cpu_detect(void)
 void kernels_select(struct kernels *out, unsigned cpu_mask)
 {
     unsigned cpu = cpu_detect() & cpu_mask;
-    (void)cpu;
-    *out = kernels_ref;
+    *out = cpu & CPU_AVX512 ? kernels_avx512 : cpu & CPU_AVX2 ? kernels_avx2 : kernels_ref;
 }
 
 #elif defined __aarch64__
