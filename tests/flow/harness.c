@@ -206,16 +206,16 @@ void server_configure(struct server *server, const struct server_options *option
     server->http_port = options->http ? free_port() : 0;
     if (options->http)
         snprintf(http, sizeof http, "127.0.0.1:%d", server->http_port);
-    int used =
-        snprintf(text, sizeof text,
-                 "ledger: %s/ledger\n%s%s%sdevice: %s\nworkers: %u\n%s%s%s%slisten:\n  data: [\"%s\"]\n  admin: [\"%s\"]\n  http: "
-                 "\"%s\"\n%stenants:\n"
-                 "  - name: flow\n    token_hash: %s\n    rights: [submit, score, label, query, operate, explain]\n"
-                 "  - name: other\n    token_hash: %s\n    rights: [submit]\n%s",
-                 server->folder, base[0] ? "base: " : "", base, base[0] ? "\n" : "", options->device ? options->device : "cpu",
-                 options->workers ? options->workers : 2, options->cpu_mask ? "cpu_mask: " : "", options->cpu_mask ? options->cpu_mask : "",
-                 options->cpu_mask ? "\n" : "", options->top ? options->top : "", server->data_url, server->admin_url, http,
-                 options->listen ? options->listen : "", hex[0], hex[1], options->tenants ? options->tenants : "");
+    int used = snprintf(text, sizeof text,
+                        "ledger: %s/ledger\n%s%s%sdevice: %s\nworkers: %u\n%s%s%s%slisten:\n  data: [\"%s\"%s]\n  admin: [\"%s\"]\n  http: "
+                        "\"%s\"\n%stenants:\n"
+                        "  - name: flow\n    token_hash: %s\n    rights: [submit, score, label, query, operate, explain]\n"
+                        "  - name: other\n    token_hash: %s\n    rights: [submit]\n%s",
+                        server->folder, base[0] ? "base: " : "", base, base[0] ? "\n" : "", options->device ? options->device : "cpu",
+                        options->workers ? options->workers : 2, options->cpu_mask ? "cpu_mask: " : "",
+                        options->cpu_mask ? options->cpu_mask : "", options->cpu_mask ? "\n" : "", options->top ? options->top : "",
+                        server->data_url, options->more_data ? options->more_data : "", server->admin_url, http,
+                        options->listen ? options->listen : "", hex[0], hex[1], options->tenants ? options->tenants : "");
     MUST(used > 0 && (size_t)used < sizeof text);
     flow_write(server->config, text, (size_t)used);
 }
@@ -337,6 +337,15 @@ void server_kill(struct server *server)
 {
     MUST(server->pid > 0 && kill(server->pid, SIGKILL) == 0);
     MUST(server_wait(server, STOP_LIMIT_MS) == 256 + SIGKILL);
+}
+
+void folder_copy(const char *to, const char *from)
+{
+    int status = 0;
+    const char *arguments[] = {"/bin/cp", "-a", from, to, NULL};
+    MUST(access(to, F_OK) != 0);
+    pid_t pid = spawn(arguments, STDERR_FILENO, environ);
+    MUST(waitpid(pid, &status, 0) == pid && exit_of(status) == 0);
 }
 
 size_t server_memory(const struct server *server)

@@ -28,6 +28,7 @@ int flow_run(char *output, size_t output_bytes, const char *const *arguments);
 const char *flow_past(void);  /* CSV */
 const char *flow_fresh(void); /* CSV: the newer part */
 const char *flow_base(void);
+const char *flow_row_base(void); /* with row-scope features alone */
 
 /* A CSV file in memory. */
 struct table {
@@ -66,9 +67,10 @@ struct server_options {   /* zeros: sensible */
     const char *cpu_mask; /* YAML list, e.g. "[avx2]"; "[]" is the reference */
     unsigned workers;     /* default 2 */
     bool http;
-    const char *top;     /* more YAML lines at the top level */
-    const char *listen;  /* more YAML lines below listen:, with two blanks before each */
-    const char *tenants; /* more YAML lines below tenants: */
+    const char *top;       /* more YAML lines at the top level */
+    const char *listen;    /* more YAML lines below listen:, with two blanks before each */
+    const char *more_data; /* more urls to listen on: ', "url"' */
+    const char *tenants;   /* more YAML lines below tenants: */
 };
 
 void server_configure(struct server *server, const struct server_options *options); /* writes its configuration */
@@ -79,6 +81,7 @@ void server_stop(struct server *server);                                        
 void server_kill(struct server *server);                                            /* SIGKILL */
 int server_wait(struct server *server, int limit_ms);                               /* exit status, 256 + signal, or -1 */
 bool server_runs(struct server *server);
+void folder_copy(const char *to, const char *from);                     /* a whole ledger, say; to must not be there */
 size_t server_memory(const struct server *server);                      /* peak resident bytes */
 size_t server_log_count(const struct server *server, const char *text); /* lines that hold text */
 void server_log_show(const struct server *server);                      /* its end, on stderr */
@@ -93,6 +96,8 @@ struct sluice_client *client_open_admin(const struct server *server);
 /* Sends rows of the table as one batch and returns the reply; MUST succeed. */
 struct sluice_reply *screen_rows(struct sluice_client *client, const char *op, const struct table *table, const char *id, uint32_t first,
                                  uint32_t count);
+/* What history was when the server began to answer, from `stats`. */
+void history_digest(char out[33], const struct server *server);
 /* Everything that is recorded of a row, as bytes that compare equal when it is the same. */
 struct recorded {
     uint8_t verdict, level, cause, scene, runner_up, risk_type, countermeasure;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/hash.h"
@@ -14,7 +15,7 @@
 #include "batch/batch.h"
 #include "flow/harness.h"
 
-enum { DATA_ROWS = 40000 };
+enum { DATA_ROWS = 40000, DATA_AGE_MAX_S = 6 * 3600 }; /* times of transfers are near the time of making */
 
 const char *const left_out_labels[] = {"label", "label_time", NULL};
 
@@ -156,7 +157,7 @@ static const char *data_folder(void)
     snprintf(made, sizeof made, "%s/made", path);
     int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     MUST(lock >= 0 && flock(lock, LOCK_EX) == 0 && stat(flow_binary(), &program) == 0);
-    if (stat(made, &mark) != 0 || mark.st_mtime < program.st_mtime) {
+    if (stat(made, &mark) != 0 || mark.st_mtime < program.st_mtime || mark.st_mtime + DATA_AGE_MAX_S < time(NULL)) {
         snprintf(rows, sizeof rows, "%d", DATA_ROWS);
         int status = FLOW_RUN(output, "synth", "--rows", rows, "--seed", "7", "--out", past, "--later", fresh);
         if (status == 0)
@@ -229,6 +230,18 @@ struct sluice_reply *screen_rows(struct sluice_client *client, const char *op, c
     MUST(error == 0);
     flow_batch_free(&batch);
     return reply;
+}
+
+void history_digest(char out[33], const struct server *server)
+{
+    struct sluice_client *admin = client_open_admin(server);
+    struct sluice_reply *reply = NULL;
+    MUST(sluice_ask(admin, "stats", NULL, &reply) == 0);
+    const char *digest = sluice_reply_string(reply, "history_digest_at_start");
+    MUST(digest && strlen(digest) == 32);
+    memcpy(out, digest, 33);
+    sluice_reply_free(&reply);
+    sluice_close(&admin);
 }
 
 static uint64_t reasons_hash(const struct sluice_reply *reply, uint32_t row)
