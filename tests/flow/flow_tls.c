@@ -85,7 +85,7 @@ static void test_tcp_beside_it(void **state)
 static int setup(void **state)
 {
     (void)state;
-    char listen[900], data[128];
+    char listen[900], data[160];
     fresh = table_read(flow_fresh());
     flow_path(certificate, sizeof certificate, "server.pem");
     flow_path(key, sizeof key, "server.key");
