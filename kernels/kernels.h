@@ -31,10 +31,11 @@ struct panel {
     const float *start;            /* cluster_count */
 };
 
-/* out[segment · out_stride + row], out_stride >= 16 · tiles and a multiple of 16; out 64-byte aligned. */
+/* out[segment · out_stride + row], out_stride >= 16 · tiles and a multiple of 16; out 64-byte aligned. Padded lanes are written. */
 #define PANEL_MIN_FN(name) \
     void name(float *restrict out, size_t out_stride, const float *restrict z, size_t tiles, const struct panel *panel)
-/* The same distance with arg-min over all clusters, ties to the lower index: index and distance per row (clustering). */
+/* The same distance with arg-min over all clusters, ties to the lower index: index and distance per row, padded lanes
+ * too (clustering). No cluster, or none below +infinity: index 0 at +infinity. */
 #define PANEL_NEAREST_FN(name) \
     void name(uint32_t *restrict index, float *restrict distance, const float *restrict z, size_t tiles, const struct panel *panel)
 /* One column into its place in the tiles: z = clip((x - mean) · rscale, low, high), two rounded operations.
@@ -43,7 +44,8 @@ struct panel {
     void name(float *restrict z, size_t tile_stride, const float *restrict x, size_t row_count, float mean, float rscale, float low, float high)
 /* out[i] = f(x[i]); count any; in place allowed. Errors against the true function: see the .c file of the twin. */
 #define MAP_FN(name) void name(float *out, const float *x, size_t count)
-/* out[row] = (1/segment_count) · sum over segments in index order of sqrt(max(0, min[segment·stride + row])). */
+/* out[row] = (1/segment_count) · sum over segments in index order of sqrt(max(0, min[segment·stride + row])); 0 without
+ * segments. stride is a multiple of 16 and covers the padded lanes, which may be read. */
 #define SQRT_MEAN_FN(name) \
     void name(float *restrict out, const float *restrict min, size_t stride, size_t row_count, size_t segment_count)
 
@@ -79,11 +81,13 @@ float kernel_distance(const float *z, size_t z_stride, const struct panel *panel
 double oracle_distance(const float *z, size_t z_stride, const struct panel *panel, uint32_t cluster);
 
 /* Product form through OpenBLAS (kernels/blas): proposes, never recorded. approx[cluster·stride + row] is within
- * bound[row] of the twin's distance before segment minimum. scratch: blas_scratch_floats(). Single-threaded. */
+ * bound[row] of the twin's distance before segment minimum; a bound of +infinity says nothing. Rows are rounded up to
+ * whole tiles, in approx and bound too; stride as for panel_min. Single-threaded; any number of threads at once. */
 size_t blas_scratch_floats(size_t row_count, const struct panel *panel);
-void blas_weights(float *weights, const struct panel *panel); /* (2·columns + 1) × clusters, packed once */
 size_t blas_weights_floats(const struct panel *panel);
+void blas_weights(float *weights, const struct panel *panel); /* (2·columns + 1) × clusters and the bounds, packed once */
 void blas_distances(float *approx, size_t stride, float *bound, const float *z, size_t row_count,
                     const struct panel *panel, const float *weights, float *scratch);
+const char *blas_core_name(void); /* the processor type that OpenBLAS chose its kernels for */
 
 #endif
