@@ -2,6 +2,7 @@
 #define SLUICE_FEATURE_FEATURE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "batch/batch.h"
@@ -34,15 +35,18 @@ struct feature_set {
     uint64_t bits[(FEATURE_COUNT + 63) / 64];
 };
 
-struct feature_block { /* one slice's; a column is SLICE_ROWS floats, 64-byte aligned, zero past row_count */
+struct feature_block { /* one slice's; a column is SLICE_ROWS floats, 64-byte aligned, zero from row_count to the end of its tile */
     uint32_t row_count;
     float *column[FEATURE_COUNT];
 };
 
-/* Batch-scope figures of all rows received together into batch->facts.in_batch: same multiset of rows, same figures. */
+/* Batch-scope figures of all rows received together into batch->facts.in_batch, taken from the batch's arena: same multiset
+ * of rows, same figures; -1 for invalid rows. FAULT_limit when the arena lacks feature_in_batch_bytes. */
 enum fault feature_in_batch(struct batch *batch, struct fault_note *note);
+size_t feature_in_batch_bytes(uint32_t row_count); /* of arena that feature_in_batch may need, scratch and results */
 
-/* The wanted features of rows [first, first + count), transforms done; never NaN, never infinite. */
+/* The wanted features of rows [first, first + count), transforms done; never NaN, never infinite. figures NULL, or facts
+ * without in_batch: what needs them has its unknown value. */
 void feature_compute(struct feature_block *out, const struct feature_set *wanted, const struct batch *batch,
                      uint32_t first, uint32_t count, const struct figures *figures, const struct kernels *kernels);
 

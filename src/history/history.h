@@ -42,7 +42,11 @@ struct history_label {
     uint8_t before, after;
 };
 struct history_counts {
-    uint64_t accounts, busy, events, links, places, evicted, bytes;
+    uint64_t accounts, busy, events, links, places;
+    uint64_t evicted;       /* records that gave way */
+    uint64_t bytes;         /* taken at open */
+    uint64_t dropped;       /* events, bucket records and waiting labels given up because a pool was used up */
+    uint64_t account_bytes; /* accounts with what their rings and bucket records take, and the tables' slack */
 };
 
 struct history;

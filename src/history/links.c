@@ -1,0 +1,35 @@
+/* Who is tied to whom: payer to payee (with the address book), account to device, account to address. A link is known by
+ * 32 bits of its hash beside the 8 of its tag and those of its bucket. */
+#include "history/state.h"
+
+uint64_t link_hash(enum link_kind kind, uint64_t from, uint64_t to)
+{
+    uint64_t turned = to << 27 | to >> 37;
+    return hash_mix(from * 0x9e3779b97f4a7c15u + turned + (uint64_t)kind * 0xc2b2ae3d27d4eb4fu);
+}
+
+const struct link *link_find(const struct history *history, uint64_t hash)
+{
+    uint32_t slot = table_find(&history->links, hash, sizeof(struct link), false);
+    return slot == SLOT_NONE ? NULL : table_record(&history->links, slot);
+}
+
+struct link *link_make(struct history *history, uint64_t hash, uint32_t second)
+{
+    uint32_t slot = table_find(&history->links, hash, sizeof(struct link), false);
+    if (slot != SLOT_NONE)
+        return table_record(&history->links, slot);
+    struct link *link = table_claim(&history->links, table_room(&history->links, hash), hash);
+    link->last = second;
+    return link;
+}
+
+void link_use(struct history *history, uint64_t hash, uint32_t second)
+{
+    struct link *link = link_make(history, hash, second);
+    if (!link->first || second < link->first)
+        link->first = second;
+    if (second > link->last)
+        link->last = second;
+    link->count += link->count < UINT32_MAX;
+}

@@ -1,0 +1,58 @@
+#ifndef SLUICE_HISTORY_SIDES_H
+#define SLUICE_HISTORY_SIDES_H
+
+#include "history/state.h"
+
+/* One side of an account: what it sent, or what it received. Few events lie in a ring and are summed when asked for; many
+ * are a record of bucket totals. Both give the same figures for the same events:
+ *   window of W days at hour h: buckets of W hours, b(h) and the 23 before it, of which those older than b(newest) - 23
+ *     are gone already (only late rows meet that);
+ *   risk window at the time h less the delay: whole buckets of 6 hours that ended by then. */
+
+struct event { /* as it comes in */
+    uint32_t hour;
+    uint8_t peer;    /* 6 bits of the counterparty's hash */
+    uint8_t label;
+    uint64_t amount; /* at most AMOUNT_MAX */
+};
+#define AMOUNT_MAX (1ull << 48)
+
+struct side_question {
+    uint32_t hour;
+    uint32_t risk_end; /* the first bucket of 6 hours that is not known yet */
+};
+
+struct side_answer {
+    uint32_t count[WINDOW_COUNT], peers[WINDOW_COUNT], known[WINDOW_COUNT], bad[WINDOW_COUNT];
+    uint64_t sum[WINDOW_COUNT];
+    uint64_t max;      /* 30 days */
+    uint32_t bad_hour; /* end of the newest bucket with a risky transfer in the risk window of 30 days; 0: none */
+};
+
+uint64_t amount_kept(int64_t amount); /* leading 31 bits of it, between 0 and AMOUNT_MAX */
+
+void side_read(struct side_answer *out, const struct history *history, uint32_t slot, int which, const struct side_question *question);
+/* account.last[which] has been moved to the event's time, if that is newer. */
+void side_add(struct history *history, uint32_t slot, int which, const struct event *event);
+/* The event's label in place of before; nothing when the event is no longer there. */
+void side_label(struct history *history, uint32_t slot, int which, const struct event *event, uint8_t before);
+void side_release(struct history *history, struct side *side);
+void side_prefetch(const struct history *history, const struct side *side);
+
+/* history/rings.c: blocks of 4 << class events from one pool, split and joined in halves */
+#define UNIT_NONE UINT32_MAX
+uint32_t ring_take(struct history *history, unsigned class);
+void ring_give(struct history *history, uint32_t unit, unsigned class);
+static inline uint64_t *ring_at(const struct history *history, uint32_t unit)
+{
+    return history->ring_events + (size_t)unit * RING_UNIT_EVENTS;
+}
+
+/* history/busies.c */
+struct busy *busy_take(struct history *history, uint32_t slot, int which, uint32_t hour); /* NULL: none, and none may give way */
+void busy_give(struct history *history, struct busy *busy);
+void busy_add(struct busy *busy, const struct event *event);
+void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question);
+void busy_label(struct busy *busy, const struct event *event, uint8_t before);
+
+#endif

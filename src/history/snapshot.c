@@ -1,0 +1,298 @@
+/* A snapshot is the state's block in chunks, each with its digest; chunks of zeros are not written. Written beside,
+ * synced, renamed. What is read back is held to its digests and then looked through: no index of it leads outside. */
+#include "history/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/must.h"
+#include "history/sides.h"
+
+enum { SNAPSHOT_VERSION = 1, CHUNK_BYTES = 1 << 18 };
+#define SNAPSHOT_MAGIC 0x31534948454c4c53ull
+#define CHUNK_END      UINT64_MAX
+
+struct snapshot_head {
+    uint64_t magic, version, sequence, state_bytes, figure_layout;
+    struct history_limits limits;
+    struct digest digest; /* of what stands above */
+};
+
+struct chunk_head {
+    uint64_t index;       /* CHUNK_END: the last one */
+    struct digest digest; /* of the chunk; of the last one: of the whole state */
+    uint64_t unused;
+};
+
+static struct snapshot_head snapshot_head_of(const struct history *history, uint64_t sequence)
+{
+    struct snapshot_head head = {
+        .magic = SNAPSHOT_MAGIC,
+        .version = SNAPSHOT_VERSION,
+        .sequence = sequence,
+        .state_bytes = history->state_bytes,
+        .figure_layout = sizeof(struct busy) | (uint64_t)RING_CLASSES << 32 | (uint64_t)FIGURE_COUNT << 48,
+        .limits = history->limits,
+    };
+    head.digest = hash128(SNAPSHOT_VERSION, &head, offsetof(struct snapshot_head, digest));
+    return head;
+}
+
+/* --- digests -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t chunk_count(const struct history *history)
+{
+    return (history->state_bytes + CHUNK_BYTES - 1) / CHUNK_BYTES;
+}
+
+static size_t chunk_bytes(const struct history *history, uint64_t index)
+{
+    size_t left = history->state_bytes - index * CHUNK_BYTES;
+    return left < CHUNK_BYTES ? left : CHUNK_BYTES;
+}
+
+static bool is_zero(const unsigned char *data, size_t bytes) /* bytes: a multiple of 8 */
+{
+    uint64_t any = 0;
+    for (size_t i = 0; i < bytes && !any; i += 8) {
+        uint64_t word;
+        memcpy(&word, data + i, sizeof word);
+        any |= word;
+    }
+    return !any;
+}
+
+static struct digest digest_chain(struct digest before, uint64_t index, struct digest chunk)
+{
+    const uint64_t all[5] = {before.low, before.high, index, chunk.low, chunk.high};
+    return hash128(SNAPSHOT_VERSION, all, sizeof all);
+}
+
+struct digest history_state_digest(const struct history *history)
+{
+    MUST(history->magic == (unsigned)HISTORY_MAGIC);
+    struct digest all = {0};
+    for (uint64_t i = 0; i < chunk_count(history); i++) {
+        const unsigned char *chunk = history->state + i * CHUNK_BYTES;
+        if (!is_zero(chunk, chunk_bytes(history, i)))
+            all = digest_chain(all, i, hash128(0, chunk, chunk_bytes(history, i)));
+    }
+    return all;
+}
+
+/* --- saving --------------------------------------------------------------------------------------------------------- */
+
+static bool write_next(int fd, const void *data, size_t bytes, int64_t *offset)
+{
+    bool written = file_ops->write_at(fd, data, bytes, *offset) == (int64_t)bytes;
+    *offset += (int64_t)bytes;
+    return written;
+}
+
+static bool snapshot_write(int fd, const struct history *history, uint64_t sequence)
+{
+    const struct snapshot_head head = snapshot_head_of(history, sequence);
+    struct digest all = {0};
+    int64_t offset = 0;
+    if (!write_next(fd, &head, sizeof head, &offset))
+        return false;
+    for (uint64_t i = 0; i < chunk_count(history); i++) {
+        const unsigned char *chunk = history->state + i * CHUNK_BYTES;
+        size_t bytes = chunk_bytes(history, i);
+        if (is_zero(chunk, bytes))
+            continue;
+        const struct chunk_head chunk_head = {.index = i, .digest = hash128(0, chunk, bytes)};
+        all = digest_chain(all, i, chunk_head.digest);
+        if (!write_next(fd, &chunk_head, sizeof chunk_head, &offset) || !write_next(fd, chunk, bytes, &offset))
+            return false;
+    }
+    const struct chunk_head end = {.index = CHUNK_END, .digest = all};
+    return write_next(fd, &end, sizeof end, &offset) && file_ops->sync(fd) == 0;
+}
+
+static enum fault snapshot_fault(struct fault_note *note, const char *verb, const char *path)
+{
+    return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "cannot %s %s: %s", verb, path, strerror(errno));
+}
+
+enum fault history_save(const struct history *history, uint64_t sequence, const char *path, struct fault_note *note)
+{
+    MUST(history->magic == (unsigned)HISTORY_MAGIC);
+    char beside[PATH_MAX], folder[PATH_MAX];
+    if ((size_t)snprintf(beside, sizeof beside, "%s.new", path) >= sizeof beside)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "path too long: %.100s", path);
+    snprintf(folder, sizeof folder, "%s", path);
+    int fd = file_ops->open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return snapshot_fault(note, "create", beside);
+    bool written = snapshot_write(fd, history, sequence);
+    enum fault fault = written ? FAULT_NONE : snapshot_fault(note, "write", beside);
+    file_ops->close(fd);
+    if (written && (rename(beside, path) != 0 || file_ops->sync_folder(dirname(folder)) != 0))
+        fault = snapshot_fault(note, "rename", beside);
+    if (fault != FAULT_NONE)
+        unlink(beside);
+    return fault;
+}
+
+/* --- looking through what was read ---------------------------------------------------------------------------------- */
+
+static bool side_holds(const struct history *history, const struct side *side, uint32_t slot, unsigned which)
+{
+    if (side->form == SIDE_EMPTY)
+        return side->event_count == 0;
+    if (side->form == SIDE_BUSY) {
+        const struct busy *busy = &history->busies[side->at];
+        return side->at < history->head->busy_fresh && side->event_count == 0 && busy->account == slot && busy->is_received == which &&
+               busy->newest >= HOUR_OFFSET && busy->newest <= HOUR_LAST;
+    }
+    unsigned class = side->form - (unsigned)SIDE_RING;
+    return class < RING_CLASSES && side->event_count <= RING_UNIT_EVENTS << class && side->at % (1u << class) == 0 &&
+           side->at < history->head->ring_fresh && history->ring_free_heads[side->at] == 0;
+}
+
+static bool table_holds(const struct table *table)
+{
+    uint64_t used = 0;
+    for (uint64_t slot = 0; slot < table->bucket_count * BUCKET_SLOTS; slot++)
+        used += table->tags[slot] != 0;
+    return used == table->counts->used;
+}
+
+static bool accounts_hold(const struct history *history)
+{
+    uint64_t slots = history->accounts.bucket_count * BUCKET_SLOTS, events = 0, units = 0, busy = 0;
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        const struct account *account = account_at(history, slot);
+        for (unsigned which = SENT; which <= RECEIVED; which++) {
+            const struct side *side = &account->sides[which];
+            if (!side_holds(history, side, slot, which))
+                return false;
+            events += side->event_count;
+            busy += side->form == SIDE_BUSY;
+            units += side->form != SIDE_BUSY && side->form != SIDE_EMPTY ? 1u << (side->form - (unsigned)SIDE_RING) : 0;
+        }
+    }
+    const struct history_head *head = history->head;
+    return events == head->events && units == head->ring_units_used && busy == head->busy_used;
+}
+
+static bool rings_hold(const struct history *history)
+{
+    const struct history_head *head = history->head;
+    uint64_t free_units = 0, listed = 0;
+    if (head->ring_fresh > history->ring_units || head->ring_fresh % RING_CHUNK_UNITS != 0)
+        return false;
+    for (uint32_t unit = 0; unit < history->ring_units; unit++) {
+        unsigned mark = history->ring_free_heads[unit];
+        if (mark > RING_CLASSES || (mark && (unit >= head->ring_fresh || unit % (1u << (mark - 1)) != 0)))
+            return false;
+        free_units += mark ? 1u << (mark - 1) : 0;
+    }
+    for (unsigned class = 0; class < RING_CLASSES; class++) {
+        uint32_t before = 0;
+        for (uint32_t at = head->ring_free[class]; at; listed += 1u << class) {
+            uint32_t links[2]; /* next, before */
+            if (at > head->ring_fresh || history->ring_free_heads[at - 1] != class + 1 || listed > free_units)
+                return false;
+            memcpy(links, ring_at(history, at - 1), sizeof links);
+            if (links[1] != before)
+                return false;
+            before = at;
+            at = links[0];
+        }
+    }
+    return listed == free_units && free_units + head->ring_units_used == head->ring_fresh;
+}
+
+static bool rest_holds(const struct history *history)
+{
+    const struct history_head *head = history->head;
+    uint64_t free_count = 0;
+    if (head->busy_fresh > history->busy_max || (history->busy_max && head->busy_probe >= history->busy_max) ||
+        head->due_count > history->due_max || head->sweep >= history->accounts.bucket_count * BUCKET_SLOTS ||
+        head->clock > (uint32_t)(HOUR_LAST - HOUR_OFFSET) * HOUR_S)
+        return false;
+    for (uint32_t at = head->busy_free; at; at = history->busies[at - 1].next_free)
+        if (at > head->busy_fresh || history->busies[at - 1].newest || ++free_count > head->busy_fresh)
+            return false;
+    for (uint32_t i = 0; i < head->due_count; i++)
+        if (history->dues[i].slot >= history->waiting.bucket_count * BUCKET_SLOTS)
+            return false;
+    return free_count + head->busy_used == head->busy_fresh;
+}
+
+static bool state_holds(const struct history *history)
+{
+    return rest_holds(history) && rings_hold(history) && accounts_hold(history) && table_holds(&history->accounts) &&
+           table_holds(&history->links) && table_holds(&history->places) && table_holds(&history->waiting);
+}
+
+/* --- loading -------------------------------------------------------------------------------------------------------- */
+
+static bool read_next(int fd, void *out, size_t bytes, int64_t *offset)
+{
+    bool read = file_ops->read_at(fd, out, bytes, *offset) == (int64_t)bytes;
+    *offset += (int64_t)bytes;
+    return read;
+}
+
+static const char *chunks_read(int fd, struct history *history, int64_t offset) /* NULL: all went well */
+{
+    struct digest all = {0};
+    for (uint64_t next = 0;;) {
+        struct chunk_head head;
+        if (!read_next(fd, &head, sizeof head, &offset))
+            return "it ends too early";
+        if (head.index == CHUNK_END)
+            return digest_equal(head.digest, all) && offset == file_ops->size(fd) ? NULL : "its chunks are not those that were written";
+        if (head.index < next || head.index >= chunk_count(history))
+            return "its chunks are out of order";
+        size_t bytes = chunk_bytes(history, head.index);
+        if (!read_next(fd, history->state + head.index * CHUNK_BYTES, bytes, &offset))
+            return "it ends too early";
+        if (!digest_equal(head.digest, hash128(0, history->state + head.index * CHUNK_BYTES, bytes)))
+            return "a checksum is wrong";
+        all = digest_chain(all, head.index, head.digest);
+        next = head.index + 1;
+    }
+}
+
+static const char *snapshot_read(int fd, struct history *history, uint64_t *sequence)
+{
+    struct snapshot_head head;
+    int64_t offset = 0;
+    if (!read_next(fd, &head, sizeof head, &offset) || head.magic != SNAPSHOT_MAGIC)
+        return "it is not a history snapshot";
+    const struct snapshot_head expected = snapshot_head_of(history, head.sequence);
+    if (!digest_equal(head.digest, hash128(SNAPSHOT_VERSION, &head, offsetof(struct snapshot_head, digest))))
+        return "its head is damaged";
+    if (memcmp(&head, &expected, sizeof head) != 0)
+        return "it was made with other limits or by another version";
+    const char *wrong = chunks_read(fd, history, offset);
+    if (!wrong && !state_holds(history))
+        wrong = "its tables contradict each other";
+    *sequence = head.sequence;
+    return wrong;
+}
+
+enum fault history_load(struct history *history, uint64_t *sequence, const char *path, struct fault_note *note)
+{
+    MUST(history->magic == (unsigned)HISTORY_MAGIC && history->head->clock == 0 && history->head->accounts.used == 0);
+    int fd = file_ops->open(path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "cannot open %s: %s", path, strerror(errno));
+    const char *wrong = snapshot_read(fd, history, sequence);
+    file_ops->close(fd);
+    if (!wrong)
+        return FAULT_NONE;
+    memset(history->state, 0, history->state_bytes);
+    *sequence = 0;
+    return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "snapshot %s cannot be used: %s", path, wrong);
+}

@@ -1,0 +1,205 @@
+#ifndef SLUICE_HISTORY_STATE_H
+#define SLUICE_HISTORY_STATE_H
+
+#include "history/history.h"
+#include "history/table.h"
+
+/* How history lies in memory; only this room includes it. One block, taken at open: a head of counters, then tables and
+ * pools. What is saved and digested is that block as it is, so nothing in it may depend on an address or on a clock. */
+
+enum {
+    HOUR_S = 3600,
+    HOUR_OFFSET = 5040,             /* added to hours since the epoch: all bucket numbers stay above zero and keep their phase */
+    HOUR_LAST = (1 << 20) - 1,
+    WINDOW_COUNT = 3,               /* 1, 7 and 30 days */
+    WINDOW_BUCKETS = 24,
+    RISK_HOURS = 6,
+    RISK_BUCKETS = 182,             /* 30 days and HISTORY_DELAY_MAX_US, and what rounding down to whole buckets adds */
+    IDLE_HOURS = 76 * 24,           /* no late row looks back further: 46 days and the 30 that a row may be late */
+    BUSY_IDLE_HOURS = 24,           /* a bucket record idle for so long gives way when there is none left */
+    RING_CLASSES = 6,
+    RING_UNIT_EVENTS = 4,
+    RING_EVENTS_MAX = RING_UNIT_EVENTS << (RING_CLASSES - 1),
+    RING_CHUNK_UNITS = 1 << (RING_CLASSES - 1),
+};
+extern const uint32_t window_hours[WINDOW_COUNT]; /* of one bucket */
+extern const uint32_t risk_window_buckets[WINDOW_COUNT];
+
+enum side_form { SIDE_EMPTY = 0, SIDE_RING = 1 /* + class */, SIDE_BUSY = 255 };
+
+/* The transfers that an account sent, or received. */
+struct side {
+    uint32_t at; /* first unit of the ring, or index of the bucket record */
+    uint8_t form;
+    uint8_t event_count; /* in the ring */
+    uint16_t unused;
+};
+
+struct account {
+    uint32_t id, active, id_high;
+    uint32_t since;             /* first seen or opened; times are seconds since the epoch, 0: never */
+    uint32_t changed;
+    uint32_t network;           /* last known */
+    uint32_t last[2];           /* sent, received */
+    uint64_t device, address;   /* last used or registered */
+    struct side sides[2];
+};
+enum { SENT, RECEIVED };
+
+struct link { /* payer → payee (first: stood in the address book), account → device, account → address */
+    uint32_t id, last;
+    uint32_t first, count;
+    uint64_t sum;
+};
+
+enum { PLACE_BAD_DAYS = 16 };
+struct place { /* a device or an address */
+    uint32_t id, last, id_high;
+    uint32_t first, count;
+    uint32_t bad_before;           /* risky transfers on days before the days below */
+    uint64_t accounts, networks;   /* sketches */
+    uint32_t bad_day;              /* newest of the days below */
+    uint8_t bad[PLACE_BAD_DAYS];   /* day d at d % 16 */
+    uint32_t unused;
+};
+
+/* Running totals at the end of each bucket: a window's figure is a difference, whatever lies between. */
+struct busy {
+    uint32_t account;              /* slot */
+    uint32_t is_received;
+    uint32_t newest;               /* hour */
+    uint32_t next_free;            /* index + 1 */
+    uint32_t count_before[WINDOW_COUNT], count_all[WINDOW_COUNT];
+    uint64_t sum_before[WINDOW_COUNT], sum_all[WINDOW_COUNT];
+    uint64_t peers_all[WINDOW_COUNT], max_all;
+    uint32_t known_before, bad_before;
+    uint32_t count[WINDOW_COUNT][WINDOW_BUCKETS];
+    uint64_t sum[WINDOW_COUNT][WINDOW_BUCKETS];
+    uint64_t peers[WINDOW_COUNT][WINDOW_BUCKETS]; /* of the bucket alone */
+    uint64_t max[WINDOW_BUCKETS];                 /* of the bucket alone, 30 days */
+    struct risk_total {
+        uint32_t known, bad;
+    } risk[RISK_BUCKETS];
+};
+
+/* A label of an imported transfer that is not known yet at the time history has come to. */
+struct waiting {
+    uint32_t id, active, id_high; /* active: when it is due */
+    uint32_t after;
+    uint64_t payer, payee, payer_device, payee_device;
+    int64_t time_us, amount;
+};
+struct due {
+    uint32_t second, slot, id, unused;
+};
+
+struct history_head {
+    uint32_t clock;              /* newest second of an added row */
+    uint32_t sweep;              /* account slot looked at next for what is long idle */
+    uint32_t busy_probe, busy_fresh, busy_free;
+    uint32_t ring_fresh, ring_free[RING_CLASSES]; /* unit + 1 */
+    uint32_t due_count;
+    uint32_t unused;
+    uint64_t busy_used, ring_units_used, events, dropped;
+    struct table_counts accounts, links, places, waiting;
+};
+
+struct row_keys { /* of one row, computed ahead */
+    uint64_t payer, payee;                       /* hashes of accounts; 0: absent */
+    uint64_t pair, back;                         /* hashes of links */
+    uint64_t payer_device, payee_device, payer_address, payee_address; /* keys as given, 0: absent */
+    uint32_t second, payer_network, payee_network;
+};
+
+enum { AHEAD = 32, BLOCK_ROWS = 16, FIGURES_PADDED = (FIGURE_COUNT + 15) / 16 * 16 };
+
+struct history {
+    unsigned magic;
+    struct history_limits limits;
+    unsigned char *memory; /* as taken; state is its first aligned byte */
+    unsigned char *state;
+    size_t state_bytes;
+    struct history_head *head;
+    struct table accounts, links, places, waiting;
+    uint64_t *ring_events;
+    uint8_t *ring_free_heads; /* class + 1 at the first unit of a free block */
+    uint32_t ring_units;
+    struct busy *busies;
+    uint32_t busy_max;
+    struct due *dues; /* a heap, the next due one on top */
+    uint32_t due_max;
+    struct row_keys ahead[AHEAD];
+    float block[BLOCK_ROWS][FIGURES_PADDED];
+};
+enum { HISTORY_MAGIC = 0x1415704e };
+
+static inline uint32_t second_of(int64_t time_us)
+{
+    const int64_t last = (HOUR_LAST - HOUR_OFFSET) * (int64_t)HOUR_S;
+    int64_t second = time_us / 1000000;
+    return (uint32_t)(second < 1 ? 1 : second > last ? last : second);
+}
+
+static inline uint32_t hour_of(uint32_t second)
+{
+    return second / HOUR_S + HOUR_OFFSET;
+}
+
+static inline uint32_t popcount64(uint64_t x)
+{
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    return (uint32_t)(((x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
+}
+
+static inline struct account *account_at(const struct history *history, uint32_t slot)
+{
+    return (struct account *)(void *)history->accounts.records + slot;
+}
+
+static inline uint32_t account_find(const struct history *history, uint64_t hash)
+{
+    return hash ? table_find(&history->accounts, hash, sizeof(struct account), true) : SLOT_NONE;
+}
+
+/* Found, or made; one that gives way takes its transfers with it. hash is not 0. Slots stay, pointers may be reused by
+ * the next make. */
+uint32_t account_make(struct history *history, uint64_t hash, uint32_t second);
+void account_seen(struct account *account, uint32_t second); /* moves since and active */
+/* Of the next slots those accounts whose sides were idle for so long lose their transfers; not the account in except. */
+void history_sweep(struct history *history, uint32_t slot_count, uint32_t idle_hours, uint32_t except);
+
+/* history/links.c */
+enum link_kind { LINK_PAIR = 1, LINK_DEVICE, LINK_ADDRESS };
+uint64_t link_hash(enum link_kind kind, uint64_t from, uint64_t to);
+const struct link *link_find(const struct history *history, uint64_t hash); /* NULL: none */
+struct link *link_make(struct history *history, uint64_t hash, uint32_t second);
+void link_use(struct history *history, uint64_t hash, uint32_t second);
+
+/* history/places.c */
+enum place_kind { PLACE_DEVICE = 0x51, PLACE_ADDRESS = 0xa3 };
+uint64_t place_hash(enum place_kind kind, uint64_t key);
+const struct place *place_find(const struct history *history, uint64_t hash);
+void place_use(struct history *history, uint64_t hash, uint64_t account, uint32_t network, uint32_t second, bool is_counted);
+void place_label(struct history *history, uint64_t hash, uint32_t second, int change);
+/* Risky transfers on whole days that ended at or before the second; -1: no longer known. */
+int64_t place_bad(const struct place *place, uint32_t second);
+
+/* history/waiting.c */
+void waiting_add(struct history *history, const struct history_label *label, uint32_t due);
+bool waiting_take(struct history *history, const struct history_label *label); /* true: it waited, and no longer does */
+void waiting_fire(struct history *history);                                    /* all that are due at head->clock */
+
+void label_apply(struct history *history, const struct history_label *label, uint8_t before);
+
+/* history/snapshot.c */
+struct digest history_state_digest(const struct history *history);
+enum fault history_save(const struct history *history, uint64_t sequence, const char *path, struct fault_note *note);
+enum fault history_load(struct history *history, uint64_t *sequence, const char *path, struct fault_note *note);
+
+/* history/relate.c, history/observe.c */
+void history_relate(struct history *history, const struct batch *batch, uint32_t first, uint32_t count, int64_t delay_us, bool add,
+                    struct figures *out);
+void history_observe(struct history *history, const struct batch *batch);
+
+#endif
