@@ -23,7 +23,7 @@ static uint64_t amount_unpack(uint64_t packed)
 
 uint64_t amount_kept(int64_t amount)
 {
-    uint64_t bounded = amount < 0 ? 0 : (uint64_t)amount > AMOUNT_MAX ? AMOUNT_MAX : (uint64_t)amount;
+    uint64_t bounded = amount < 0 ? 0 : (uint64_t)(amount > AMOUNT_MAX ? AMOUNT_MAX : amount);
     return amount_unpack(amount_pack(bounded));
 }
 

@@ -13,9 +13,8 @@ struct event { /* as it comes in */
     uint32_t hour;
     uint8_t peer;    /* 6 bits of the counterparty's hash */
     uint8_t label;
-    uint64_t amount; /* at most AMOUNT_MAX */
+    uint64_t amount; /* of amount_kept */
 };
-#define AMOUNT_MAX (1ull << 48)
 
 struct side_question {
     uint32_t hour;
