@@ -127,18 +127,23 @@ static const float *permute(struct arena *arena, const float *values, const uint
     return sorted;
 }
 
-/* a = sqrt(l/2), b = -c·a, start = -offset (kernels.h). */
+void scene_panel_pack(float *ab, float *start, const float *centres, const float *precisions, const float *offsets, uint32_t count,
+                      uint32_t columns)
+{
+    for (size_t i = 0; i < (size_t)count * columns; i++) {
+        ab[2 * i] = sqrtf(0.5f * precisions[i]);
+        ab[2 * i + 1] = -centres[i] * ab[2 * i];
+    }
+    for (uint32_t k = 0; k < count; k++)
+        start[k] = -offsets[k];
+}
+
 static void pack_dimension(struct scene_dimension *dimension, struct arena *arena)
 {
     uint32_t count = dimension->panel.cluster_count, columns = dimension->column_count;
     float *ab = arena_take(arena, 2 * (size_t)count * columns * sizeof *ab, 64), *start = arena_take(arena, count * sizeof *start, 64);
     MUST(ab && start);
-    for (size_t i = 0; i < (size_t)count * columns; i++) {
-        ab[2 * i] = sqrtf(0.5f * dimension->precisions[i]);
-        ab[2 * i + 1] = -dimension->centres[i] * ab[2 * i];
-    }
-    for (uint32_t k = 0; k < count; k++)
-        start[k] = -dimension->offsets[k];
+    scene_panel_pack(ab, start, dimension->centres, dimension->precisions, dimension->offsets, count, columns);
     dimension->panel.column_count = columns;
     dimension->panel.ab = ab;
     dimension->panel.start = start;
@@ -363,6 +368,29 @@ void scene_base_close(struct scene_base **base_p)
     base->magic = 0;
     arena_fini(base->arena);
     memory_give(base); /* first member of its block */
+}
+
+bool scene_has_clusters(const struct scene_base *base, int dimension, uint32_t scene)
+{
+    const struct panel *panel = &base->dimensions[dimension].panel;
+    return panel->cluster_count && panel->segment_first[scene] < panel->segment_first[scene + 1];
+}
+
+void scene_evidence(double (*restrict out)[TILE_ROWS], const struct scene_base *base, float *const distance[DIMENSION_COUNT],
+                    size_t stride, size_t at)
+{
+    for (uint32_t s = 0; s < base->scene_count; s++) {
+        for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
+            out[s][lane] = (double)base->scenes[s].bias;
+        for (int g = 0; g < DIMENSION_COUNT; g++) {
+            if (!scene_has_clusters(base, g, s))
+                continue;
+            const float *of_scene = distance[g] + s * stride + at;
+            double weight = (double)base->scenes[s].weight[g];
+            for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
+                out[s][lane] -= weight * (double)of_scene[lane];
+        }
+    }
 }
 
 static const float *column_input(const struct scene_column *column, const struct feature_block *features, const struct kernels *kernels,

@@ -87,6 +87,16 @@ void scene_base_close(struct scene_base **base_p);
 enum fault scene_base_write(char **out, size_t *out_bytes, const struct scene_base *base, const char *provenance,
                             const char *metrics, struct fault_note *note);
 
+/* a = sqrt(l/2), b = -c·a, start = -offset (kernels.h), of count clusters. */
+void scene_panel_pack(float *ab, float *start, const float *centres, const float *precisions, const float *offsets, uint32_t count,
+                      uint32_t columns);
+
+/* Evidence e_s of TILE_ROWS rows from `at` on: bias_s − Σ_g weight_{s,g} · distance_{s,g}, in double, g in index order;
+ * distance[g][s · stride + row]; a scene without clusters in g is skipped there. */
+void scene_evidence(double (*restrict out)[TILE_ROWS], const struct scene_base *base, float *const distance[DIMENSION_COUNT],
+                    size_t stride, size_t at);
+bool scene_has_clusters(const struct scene_base *base, int dimension, uint32_t scene);
+
 /* One slice through one dimension's or anomaly set's columns into row tiles (compute calls it; the builder too). */
 void scene_columns_tile(float *z, const struct scene_column *columns, uint32_t column_count,
                         const struct feature_block *features, const struct kernels *kernels, float *scratch);

@@ -30,10 +30,17 @@ size_t decide_scratch_bytes(void)
     return sizeof(struct decide_scratch);
 }
 
-static struct cuts cuts_of(float threshold, const struct level_rules *rules)
+static struct cuts scene_cuts(float threshold, const struct level_rules *rules)
 {
     return (struct cuts){.low = threshold * rules->low, .medium = threshold * rules->medium, .high = threshold,
                          .critical = threshold + (1.0f - threshold) * rules->critical};
+}
+
+/* A calibrated degree is a share of normal rows, so low and medium widen the tail that the threshold cuts off. */
+static struct cuts anomaly_cuts(float threshold, const struct level_rules *rules)
+{
+    return (struct cuts){.low = 1.0f - (1.0f - threshold) / rules->low, .medium = 1.0f - (1.0f - threshold) / rules->medium,
+                         .high = threshold, .critical = threshold + (1.0f - threshold) * rules->critical};
 }
 
 static enum level level_of(float score, const struct cuts *cuts)
@@ -52,38 +59,14 @@ static void prepare(struct decide_scratch *scratch, const struct decide_input *i
 {
     const struct scene_base *base = in->base;
     for (uint32_t s = 1; s < base->scene_count; s++) {
-        scratch->scene_cuts[s] = cuts_of(base->scenes[s].threshold, in->levels);
+        scratch->scene_cuts[s] = scene_cuts(base->scenes[s].threshold, in->levels);
         for (int level = 0; level < LEVEL_COUNT; level++)
             scratch->scene_answers[s][level] = strategy_find(in->strategy, in->strategy->scene_risk_type[s], (enum level)level);
     }
     for (int i = 0; i < ANOMALY_COUNT; i++)
-        scratch->anomaly_cuts[i] = cuts_of(base->anomaly[i].threshold, in->levels);
+        scratch->anomaly_cuts[i] = anomaly_cuts(base->anomaly[i].threshold, in->levels);
     for (int level = 0; level < LEVEL_COUNT; level++)
         scratch->anomaly_answers[level] = strategy_find(in->strategy, in->strategy->risk_type_anomaly, (enum level)level);
-}
-
-static bool scene_has_clusters(const struct scene_base *base, int g, uint32_t scene)
-{
-    const struct panel *panel = &base->dimensions[g].panel;
-    return panel->cluster_count && panel->segment_first[scene] < panel->segment_first[scene + 1];
-}
-
-/* e_s of the tile's rows. */
-static void sum_evidence(double (*restrict evidence)[TILE_ROWS], const struct decide_input *in, uint32_t at)
-{
-    const struct scene_base *base = in->base;
-    for (uint32_t s = 0; s < base->scene_count; s++) {
-        for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
-            evidence[s][lane] = (double)base->scenes[s].bias;
-        for (int g = 0; g < DIMENSION_COUNT; g++) {
-            if (!scene_has_clusters(base, g, s))
-                continue;
-            const float *distance = in->scores->distance[g] + (size_t)s * SLICE_ROWS + at;
-            double weight = (double)base->scenes[s].weight[g];
-            for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
-                evidence[s][lane] -= weight * (double)distance[lane];
-        }
-    }
 }
 
 static void rank_scenes(struct decide_scratch *scratch, uint32_t scene_count)
@@ -231,7 +214,7 @@ static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32
                         struct decide_scratch *scratch)
 {
     const struct kernels *kernels = in->kernels ? in->kernels : &kernels_ref;
-    sum_evidence(scratch->evidence, in, at);
+    scene_evidence(scratch->evidence, in->base, in->scores->distance, SLICE_ROWS, at);
     rank_scenes(scratch, in->base->scene_count);
     take_ratios(scratch, in->base->scene_count, kernels);
     calibrate_tile(scratch, in, at, lanes);

@@ -15,8 +15,9 @@
  * float; exp is kernel_exp. Best and runner-up are the scenes of most evidence, ties to the lower index.
  *     anomaly = share of the base's reference table below the raw score */
 
-/* From score to level, relative to the threshold T of scene or anomaly set: low ≥ T·low, medium ≥ T·medium,
- * high ≥ T, critical ≥ T + (1 − T)·critical. */
+/* From score to level, relative to the threshold T of scene or anomaly set: high ≥ T, critical ≥ T + (1 − T)·critical;
+ * of a match low ≥ T·low, medium ≥ T·medium; of the calibrated anomaly, which is a share of normal rows, low and medium
+ * begin where the tail above is 1/low and 1/medium times that above T: low ≥ 1 − (1 − T)/low. */
 struct level_rules {
     float low, medium, critical;
     enum level anomaly_cap; /* the highest level that anomaly alone may raise */

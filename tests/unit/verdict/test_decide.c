@@ -168,6 +168,15 @@ static enum level level_want(float score, float threshold)
     return score >= threshold ? LEVEL_HIGH : score >= threshold * rules.medium ? LEVEL_MEDIUM : score >= threshold * rules.low ? LEVEL_LOW : LEVEL_NONE;
 }
 
+static enum level anomaly_want(float degree, float threshold)
+{
+    const struct level_rules rules = LEVEL_RULES_DEFAULT;
+    if (degree >= threshold)
+        return level_want(degree, threshold);
+    float tail = (1.0f - degree) / (1.0f - threshold);
+    return tail <= 1.0f / rules.medium ? LEVEL_MEDIUM : tail <= 1.0f / rules.low ? LEVEL_LOW : LEVEL_NONE;
+}
+
 static float calibrated_want(const struct anomaly_set *set, float score)
 {
     uint32_t below = 0;
@@ -193,8 +202,8 @@ static void levels_and_verdicts_follow_the_rules(void **state)
         assert_true(r->anomaly_own[row] == calibrated_want(&slice.base->anomaly[0], slice.scores.anomaly[0][row]));
         assert_true(r->anomaly_linked[row] == calibrated_want(&slice.base->anomaly[1], slice.scores.anomaly[1][row]));
         enum level scene = level_want(r->match[row], slice.base->scenes[r->scene[row]].threshold);
-        enum level own = level_want(r->anomaly_own[row], slice.base->anomaly[0].threshold);
-        enum level linked = level_want(r->anomaly_linked[row], slice.base->anomaly[1].threshold);
+        enum level own = anomaly_want(r->anomaly_own[row], slice.base->anomaly[0].threshold);
+        enum level linked = anomaly_want(r->anomaly_linked[row], slice.base->anomaly[1].threshold);
         enum level anomaly = own > linked ? own : linked;
         anomaly = anomaly > LEVEL_HIGH ? LEVEL_HIGH : anomaly;
         enum level level = scene > anomaly ? scene : anomaly;
