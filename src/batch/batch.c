@@ -45,12 +45,31 @@ static enum fault arena_fault(const struct batch *batch, struct fault_note *note
 enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fault_note *note)
 {
     MUST(batch->magic == (unsigned)BATCH_MAGIC);
-    if (batch->facts.invalid)
-        return FAULT_NONE;
-    batch->facts.invalid = array_take(batch, sizeof *batch->facts.invalid);
-    batch->notes = arena_take(&batch->arena, sizeof *batch->notes * notes_max, ARRAY_ALIGN);
-    batch->note_max = notes_max;
+    if (!batch->facts.invalid)
+        batch->facts.invalid = array_take(batch, sizeof *batch->facts.invalid);
+    if (!batch->notes) {
+        batch->notes = arena_take(&batch->arena, sizeof *batch->notes * notes_max, ARRAY_ALIGN);
+        batch->note_max = notes_max;
+    }
     return arena_fault(batch, note);
+}
+
+/* An observation's account, contact, device, address and network stand where a payer's and payee's do. A label's row has
+ * the devices of the transfer that it speaks of. */
+static void take_places(struct batch *batch)
+{
+    struct batch_facts *facts = &batch->facts;
+    bool is_observe = batch->op == OP_observe;
+    facts->payer_device = array_take_of(batch, is_observe ? COLUMN_device_id : COLUMN_payer_device, sizeof *facts->payer_device);
+    facts->payer_address = array_take_of(batch, is_observe ? COLUMN_address : COLUMN_payer_address, sizeof *facts->payer_address);
+    facts->payer_network = array_take_of(batch, is_observe ? COLUMN_network : COLUMN_payer_network, sizeof *facts->payer_network);
+    facts->payee_device = array_take_of(batch, COLUMN_payee_device, sizeof *facts->payee_device);
+    facts->payee_address = array_take_of(batch, COLUMN_payee_address, sizeof *facts->payee_address);
+    facts->payee_network = array_take_of(batch, COLUMN_payee_network, sizeof *facts->payee_network);
+    if (batch->op != OP_label)
+        return;
+    facts->payer_device = array_take(batch, sizeof *facts->payer_device);
+    facts->payee_device = array_take(batch, sizeof *facts->payee_device);
 }
 
 enum fault batch_take_facts(struct batch *batch, struct fault_note *note)
@@ -63,12 +82,7 @@ enum fault batch_take_facts(struct batch *batch, struct fault_note *note)
         facts->invalid = array_take(batch, sizeof *facts->invalid);
     facts->payer = array_take(batch, sizeof *facts->payer);
     facts->payee = array_take(batch, sizeof *facts->payee);
-    facts->payer_device = array_take_of(batch, COLUMN_payer_device, sizeof *facts->payer_device);
-    facts->payee_device = array_take_of(batch, COLUMN_payee_device, sizeof *facts->payee_device);
-    facts->payer_address = array_take_of(batch, COLUMN_payer_address, sizeof *facts->payer_address);
-    facts->payee_address = array_take_of(batch, COLUMN_payee_address, sizeof *facts->payee_address);
-    facts->payer_network = array_take_of(batch, COLUMN_payer_network, sizeof *facts->payer_network);
-    facts->payee_network = array_take_of(batch, COLUMN_payee_network, sizeof *facts->payee_network);
+    take_places(batch);
     facts->amount = array_take(batch, sizeof *facts->amount);
     facts->label = array_take_of(batch, COLUMN_label, sizeof *facts->label);
     facts->time_us = array_take(batch, sizeof *facts->time_us);

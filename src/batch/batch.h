@@ -189,7 +189,9 @@ enum fault batch_init(struct batch *batch, size_t arena_bytes, struct fault_note
 void batch_fini(struct batch *batch); /* safe on zeroed memory */
 /* facts.invalid and room for notes; done once, a second call changes nothing. Comes before the first batch_row_fails. */
 enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fault_note *note);
-/* The other facts arrays, cleared; those of absent columns stay NULL. Done once; in_batch is taken by feature. */
+/* The other facts arrays, cleared; those of absent columns stay NULL. In an observe batch payer is the account, payee the
+ * contact, payer_device, _address and _network are its device, address and network; a label batch has both device arrays.
+ * Done once; in_batch is taken by feature. */
 enum fault batch_take_facts(struct batch *batch, struct fault_note *note);
 /* Every results array, cleared, and one empty reason block per slice. */
 enum fault batch_take_results(struct batch *batch, struct fault_note *note);

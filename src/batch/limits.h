@@ -33,6 +33,11 @@ enum {
     SCRATCH_ROW_BYTES = 48, /* per row, what digest and intake together take from the arena to work with */
 };
 
+#define AMOUNT_MAX            1000000000000000LL   /* minor units, of a transfer and in the reference currency */
+#define TIME_US_MAX           253402300799999999LL /* the last microsecond of the year 9999 */
+#define TRANSFER_AGE_US_MAX   (30 * 86400000000LL) /* of a transfer that is screened or scored: the longest window */
+#define TRANSFER_AHEAD_US_MAX (5 * 60000000LL)     /* of any row's time, ahead of now */
+
 /* Bytes of arena that a batch of row_count rows may need: asked at admission, promised to suffice for
  * decode … reply of a batch within the limits (wire_bytes: size of its message), but for what feature_in_batch_bytes
  * tells of its own. */

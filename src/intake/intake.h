@@ -8,7 +8,10 @@
 
 /* check: which rows may go on; fill: the facts that every later room reads. Pure; any thread. */
 
-struct currency_rate { char code[4]; uint64_t factor_q32; }; /* reference minor units per minor unit, × 2^32 */
+struct currency_rate {
+    char code[4];
+    uint64_t factor_q32;
+}; /* reference minor units per minor unit, × 2^32 */
 struct currency_table {
     uint32_t count;
     struct currency_rate rates[64];
@@ -19,7 +22,7 @@ int currency_exponent(const char *code); /* -1: unknown */
 struct intake_rules {
     struct batch_limits limits;
     struct currency_table currencies;
-    uint64_t key_seed;       /* of the tenant's namespace: hash64(secret, namespace) */
+    uint64_t key_seed; /* of the tenant's namespace: hash64(secret, namespace) */
 };
 
 /* Batch's own columns: missing needed columns are FAULT_schema; wrong cells make their row invalid with a note:
