@@ -1,0 +1,18 @@
+#ifndef SLUICE_SERVER_HTTP_H
+#define SLUICE_SERVER_HTTP_H
+
+#include "base/fault.h"
+#include "pipeline/pipeline.h"
+#include "server/server.h"
+
+/* /healthz, /readyz and /metrics over plain HTTP, for probes and Prometheus; GET and HEAD alone. One thread of its own,
+ * bounded connections, time and memory. It opens before the pipeline does, so that a start can be watched. */
+
+struct server_http;
+
+enum fault server_http_open(struct server_http **out, const char *listen, struct fault_note *note); /* "127.0.0.1:9180" */
+/* From now on they are asked; both must outlive the http. front may be NULL. */
+void server_http_serve(struct server_http *http, struct pipeline *pipeline, struct server_front *front);
+void server_http_close(struct server_http **http_p);
+
+#endif

@@ -1,0 +1,463 @@
+/* A lane is one nng context with its aio and at most one request: it listens, then a dispatcher gives the request to the
+ * pipeline, then the reply is sent, and it listens again. nng's callbacks only move a lane on; nothing is computed there.
+ * A lane belongs to whoever moves it next: nng while listening and sending, the queue, then the pipeline while working. */
+#include "server/server.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/supplemental/tls/tls.h>
+#include <nng/transport/ipc/ipc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/must.h"
+#include "base/secret.h"
+#include "base/thread.h"
+#include "wire/wire.h"
+
+enum { FRONT_MAGIC = 0x5e4f4001, DISPATCHERS_MAX = 2, PEEK_BYTES_MAX = 64 << 10, PEM_BYTES_MAX = 256 << 10, IPC_PERMISSIONS = 0660 };
+
+enum lane_state { LANE_NEW, LANE_LISTENING, LANE_WORKING, LANE_SENDING, LANE_CLOSED };
+
+struct lane {
+    struct group *group;
+    nng_ctx context;
+    nng_aio *aio;
+    nng_msg *message;      /* the request, kept until its reply is there */
+    nng_pipe pipe;         /* where it came from */
+    int64_t received_ns;
+    bool counted;          /* in the group's working */
+    atomic_int state;      /* enum lane_state */
+};
+
+struct group { /* listeners that share a socket, its contexts and its dispatchers */
+    struct server_front *front;
+    bool is_admin, is_open;
+    nng_socket socket;
+    size_t message_bytes_max;
+    uint32_t connections_max, working_max, lane_count, dispatcher_count;
+    struct lane *lanes;
+    struct queue requests;
+    struct thread dispatchers[DISPATCHERS_MAX];
+    atomic_uint connections;
+    pthread_mutex_t lock;  /* working, mean_us */
+    uint32_t working;
+    int64_t mean_us;       /* from receipt to reply, for the hint in refusals */
+    bool lock_ready;
+};
+
+struct server_front {
+    unsigned magic;
+    struct pipeline *pipeline;
+    struct batch_limits limits;
+    nng_tls_config *tls;
+    struct group data, admin;
+    atomic_bool draining;
+    atomic_uint_fast64_t connections_refused, requests_refused, replies_not_taken;
+};
+
+/* --- lanes ---------------------------------------------------------------------------------------------------------- */
+
+static void lane_listen(struct lane *lane)
+{
+    atomic_store(&lane->state, LANE_LISTENING);
+    nng_aio_set_timeout(lane->aio, NNG_DURATION_INFINITE);
+    nng_ctx_recv(lane->context, lane->aio);
+}
+
+static void lane_received(struct lane *lane, int result)
+{
+    if (result == NNG_ECLOSED || result == NNG_ECANCELED) {
+        atomic_store(&lane->state, LANE_CLOSED);
+        return;
+    }
+    if (result != 0) {
+        lane_listen(lane);
+        return;
+    }
+    lane->message = nng_aio_get_msg(lane->aio);
+    lane->pipe = nng_msg_get_pipe(lane->message);
+    lane->received_ns = clock_steady_ns();
+    atomic_store(&lane->state, LANE_WORKING);
+    if (!queue_try_push(&lane->group->requests, lane)) { /* it has a place for every lane: it is closed */
+        nng_msg_free(lane->message);
+        atomic_store(&lane->state, LANE_CLOSED);
+    }
+}
+
+static void lane_sent(struct lane *lane, int result)
+{
+    if (result != 0) {
+        nng_msg_free(nng_aio_get_msg(lane->aio));
+        if (result != NNG_ECLOSED) {
+            atomic_fetch_add(&lane->group->front->replies_not_taken, 1);
+            nng_pipe_close(lane->pipe);
+        }
+    }
+    lane_listen(lane);
+}
+
+static void lane_step(void *argument) /* nng's thread */
+{
+    struct lane *lane = argument;
+    int result = nng_aio_result(lane->aio);
+    if (atomic_load(&lane->state) == LANE_SENDING)
+        lane_sent(lane, result);
+    else
+        lane_received(lane, result);
+}
+
+static void lane_uncount(struct lane *lane)
+{
+    struct group *group = lane->group;
+    if (!lane->counted)
+        return;
+    int64_t took_us = (clock_steady_ns() - lane->received_ns) / 1000;
+    lane->counted = false;
+    pthread_mutex_lock(&group->lock);
+    group->mean_us += (took_us - group->mean_us) / 8;
+    group->working--;
+    pthread_mutex_unlock(&group->lock);
+}
+
+/* The reply is copied once into a message of nng's: a reply is a few bytes a row, and building it in place would bring
+ * nng into wire/. Without memory for it the connection is closed, so that the client asks again and is not left waiting. */
+static void lane_reply(struct lane *lane, const struct wire_buffer *reply)
+{
+    nng_msg *message = NULL;
+    nng_msg_free(lane->message);
+    lane->message = NULL;
+    if (!reply->data || reply->failed || nng_msg_alloc(&message, reply->bytes) != 0) {
+        nng_pipe_close(lane->pipe);
+        lane_uncount(lane);
+        lane_listen(lane);
+        return;
+    }
+    memcpy(nng_msg_body(message), reply->data, reply->bytes);
+    atomic_store(&lane->state, LANE_SENDING);
+    nng_aio_set_msg(lane->aio, message);
+    nng_aio_set_timeout(lane->aio, FRONT_SEND_MS_MAX);
+    lane_uncount(lane);
+    nng_ctx_send(lane->context, lane->aio);
+}
+
+static void lane_deliver(void *argument, struct wire_buffer *reply) /* a pipeline thread, or the dispatcher itself */
+{
+    lane_reply(argument, reply);
+    wire_buffer_fini(reply);
+}
+
+/* --- dispatchers ---------------------------------------------------------------------------------------------------- */
+
+static void lane_refuse(struct lane *lane, const struct request *request, enum fault fault, const char *text, uint32_t retry_after_ms)
+{
+    struct wire_buffer reply = {0};
+    struct fault_note note = {.retry_after_ms = retry_after_ms};
+    fault_set(&note, fault, ROW_NONE, COLUMN_NONE, "%s", text);
+    atomic_fetch_add(&lane->group->front->requests_refused, 1);
+    wire_reply_fault(&reply, request->id, &note);
+    lane_deliver(lane, &reply);
+}
+
+/* The envelope of a small message; false: too large to look into here, or not one. */
+static bool lane_peek(struct request *out, const struct lane *lane)
+{
+    const void *bytes = nng_msg_body(lane->message);
+    size_t count = nng_msg_len(lane->message);
+    struct fault_note note = {0};
+    *out = (struct request){0};
+    return count <= PEEK_BYTES_MAX && wire_check(bytes, count, &note) == FAULT_NONE &&
+           wire_request_read(out, bytes, count, &lane->group->front->limits, &note) == FAULT_NONE;
+}
+
+static bool op_is_admin(enum op op)
+{
+    return op == OP_hello || op == OP_health || op == OP_stats;
+}
+
+/* Counts the request in, unless the group has its fill. */
+static bool lane_count_in(struct lane *lane, uint32_t *out_retry_after_ms)
+{
+    struct group *group = lane->group;
+    pthread_mutex_lock(&group->lock);
+    lane->counted = group->working < group->working_max;
+    group->working += lane->counted;
+    *out_retry_after_ms = group->mean_us < 5000 ? 5 : group->mean_us > 5000000 ? 5000 : (uint32_t)(group->mean_us / 1000);
+    pthread_mutex_unlock(&group->lock);
+    return lane->counted;
+}
+
+static void lane_request(struct lane *lane)
+{
+    struct server_front *front = lane->group->front;
+    const struct delivery delivery = {.deliver = lane_deliver, .context = lane};
+    pipeline_request(front->pipeline, nng_msg_body(lane->message), nng_msg_len(lane->message), lane->received_ns, &delivery);
+}
+
+/* hello, health and stats are answered at once by the pipeline, so they pass where everything else is refused. */
+static void lane_dispatch(struct lane *lane)
+{
+    struct group *group = lane->group;
+    struct request request;
+    uint32_t retry_after_ms;
+    if (group->is_admin) {
+        bool is_known = lane_peek(&request, lane);
+        if (nng_msg_len(lane->message) > group->message_bytes_max)
+            lane_refuse(lane, &request, FAULT_limit, "an admin listener takes requests of at most 1 MiB", 0);
+        else if (is_known && !op_is_admin(request.op))
+            lane_refuse(lane, &request, FAULT_denied, "an admin listener takes hello, health and stats alone", 0);
+        else
+            lane_request(lane);
+    } else if (lane_count_in(lane, &retry_after_ms) || (lane_peek(&request, lane) && op_is_admin(request.op))) {
+        lane_request(lane);
+    } else {
+        lane_refuse(lane, &request, FAULT_busy, "as many requests as the server takes are in flight", retry_after_ms);
+    }
+}
+
+static void dispatcher_run(void *argument)
+{
+    struct group *group = argument;
+    for (struct lane *lane; (lane = queue_pop(&group->requests)) != NULL;)
+        lane_dispatch(lane);
+}
+
+/* --- connections ------------------------------------------------------------------------------------------------------ */
+
+static void pipe_comes(nng_pipe pipe, nng_pipe_ev event, void *argument) /* nng's thread, before any byte is read */
+{
+    struct group *group = argument;
+    (void)event;
+    unsigned connections = atomic_fetch_add(&group->connections, 1) + 1;
+    if (connections > group->connections_max || atomic_load(&group->front->draining)) {
+        atomic_fetch_add(&group->front->connections_refused, 1);
+        nng_pipe_close(pipe);
+    }
+}
+
+static void pipe_goes(nng_pipe pipe, nng_pipe_ev event, void *argument) /* also for a pipe that was refused */
+{
+    struct group *group = argument;
+    (void)pipe;
+    (void)event;
+    atomic_fetch_sub(&group->connections, 1);
+}
+
+/* --- opening ---------------------------------------------------------------------------------------------------------- */
+
+static enum fault nng_fault(struct fault_note *note, const char *what, const char *which, int result)
+{
+    return fault_set(note, result == NNG_ENOMEM ? FAULT_memory : FAULT_unavailable, ROW_NONE, COLUMN_NONE, "cannot %s %s: %s", what, which,
+                     nng_strerror(result));
+}
+
+static int listener_options(nng_listener listener, const struct group *group, const char *url)
+{
+    int result = nng_listener_set_size(listener, NNG_OPT_RECVMAXSZ, 2 * group->message_bytes_max);
+    if (result == 0 && strncmp(url, "ipc:", 4) == 0)
+        result = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, IPC_PERMISSIONS);
+    else if (result == 0)
+        result = nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
+    if (result == 0 && strncmp(url, "tls+tcp:", 8) == 0)
+        result = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, group->front->tls);
+    return result;
+}
+
+static enum fault listener_open(const struct group *group, const char *url, struct fault_note *note)
+{
+    nng_listener listener;
+    int result = nng_listener_create(&listener, group->socket, url);
+    if (result == 0 && (result = listener_options(listener, group, url)) == 0)
+        result = nng_listener_start(listener, 0);
+    return result == 0 ? FAULT_NONE : nng_fault(note, "listen at", url, result);
+}
+
+static enum fault lane_open(struct lane *lane, struct group *group, struct fault_note *note)
+{
+    lane->group = group;
+    int result = nng_ctx_open(&lane->context, group->socket);
+    if (result == 0)
+        result = nng_aio_alloc(&lane->aio, lane_step, lane);
+    return result == 0 ? FAULT_NONE : nng_fault(note, "open", "a context", result);
+}
+
+static enum fault group_take(struct group *group, uint32_t lane_count, uint32_t dispatcher_count, struct fault_note *note)
+{
+    group->lock_ready = pthread_mutex_init(&group->lock, NULL) == 0;
+    group->lanes = memory_take_zeroed(lane_count, sizeof *group->lanes);
+    if (!group->lock_ready || !group->lanes || !queue_init(&group->requests, lane_count))
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for %u contexts", lane_count);
+    int result = nng_rep0_open(&group->socket);
+    if (result != 0)
+        return nng_fault(note, "open", "a socket", result);
+    group->is_open = true;
+    nng_pipe_notify(group->socket, NNG_PIPE_EV_ADD_PRE, pipe_comes, group);
+    nng_pipe_notify(group->socket, NNG_PIPE_EV_REM_POST, pipe_goes, group);
+    enum fault fault = FAULT_NONE;
+    for (; group->lane_count < lane_count && fault == FAULT_NONE; group->lane_count++)
+        fault = lane_open(&group->lanes[group->lane_count], group, note);
+    for (; group->dispatcher_count < dispatcher_count && fault == FAULT_NONE; group->dispatcher_count++)
+        if (!thread_start(&group->dispatchers[group->dispatcher_count], "dispatch", CPU_ANY, dispatcher_run, group))
+            fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "cannot start a thread");
+    return fault;
+}
+
+static enum fault group_listen(struct group *group, const char (*urls)[256], uint32_t url_count, struct fault_note *note)
+{
+    enum fault fault = FAULT_NONE;
+    for (uint32_t i = 0; i < group->lane_count; i++)
+        lane_listen(&group->lanes[i]);
+    for (uint32_t i = 0; i < url_count && fault == FAULT_NONE; i++)
+        fault = listener_open(group, urls[i], note);
+    return fault;
+}
+
+static enum fault data_open(struct server_front *front, const struct config *config, struct fault_note *note)
+{
+    struct group *group = &front->data;
+    *group = (struct group){.front = front, .message_bytes_max = config->limits.message_bytes_max,
+                            .connections_max = config->connections_max, .working_max = config->in_flight_max};
+    enum fault fault = group_take(group, config->in_flight_max + FRONT_REFUSING_CONTEXTS, DISPATCHERS_MAX, note);
+    return fault == FAULT_NONE ? group_listen(group, config->data_listen, config->data_listen_count, note) : fault;
+}
+
+static enum fault admin_open(struct server_front *front, const struct config *config, struct fault_note *note)
+{
+    struct group *group = &front->admin;
+    *group = (struct group){.front = front, .is_admin = true, .message_bytes_max = FRONT_ADMIN_BYTES_MAX,
+                            .connections_max = FRONT_ADMIN_CONNECTIONS};
+    if (config->admin_listen_count == 0)
+        return FAULT_NONE;
+    enum fault fault = group_take(group, FRONT_ADMIN_CONTEXTS, 1, note);
+    return fault == FAULT_NONE ? group_listen(group, config->admin_listen, config->admin_listen_count, note) : fault;
+}
+
+static enum fault tls_open(struct server_front *front, const struct config *config, struct fault_note *note)
+{
+    char *certificate = NULL, *key = NULL;
+    size_t certificate_bytes, key_bytes = 0;
+    if (config->tls_certificate[0] == '\0' || config->tls_key[0] == '\0')
+        return FAULT_NONE;
+    enum fault fault = file_read_all(&certificate, &certificate_bytes, config->tls_certificate, PEM_BYTES_MAX, note);
+    if (fault == FAULT_NONE)
+        fault = file_read_all(&key, &key_bytes, config->tls_key, PEM_BYTES_MAX, note);
+    if (fault == FAULT_NONE) {
+        int result = nng_tls_config_alloc(&front->tls, NNG_TLS_MODE_SERVER);
+        if (result == 0)
+            result = nng_tls_config_own_cert(front->tls, certificate, key, NULL);
+        if (result != 0)
+            fault = nng_fault(note, "use", config->tls_certificate, result);
+    }
+    if (key)
+        secret_wipe(key, key_bytes);
+    memory_give(key);
+    memory_give(certificate);
+    return fault;
+}
+
+enum fault server_front_open(struct server_front **out, const struct config *config, struct pipeline *pipeline, struct fault_note *note)
+{
+    struct server_front *front = memory_take_zeroed(1, sizeof *front);
+    *out = NULL;
+    if (!front)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the server");
+    front->magic = (unsigned)FRONT_MAGIC;
+    front->pipeline = pipeline;
+    front->limits = config->limits;
+    enum fault fault = tls_open(front, config, note);
+    if (fault == FAULT_NONE)
+        fault = admin_open(front, config, note);
+    if (fault == FAULT_NONE)
+        fault = data_open(front, config, note);
+    if (fault != FAULT_NONE)
+        server_front_close(&front);
+    *out = front;
+    return fault;
+}
+
+/* --- leaving ---------------------------------------------------------------------------------------------------------- */
+
+/* No request on its way; and when the socket is closed, no lane that could get one. */
+static bool group_is_quiet(const struct group *group, bool is_closed)
+{
+    for (uint32_t i = 0; i < group->lane_count; i++) {
+        int state = atomic_load(&group->lanes[i].state);
+        if (state == LANE_WORKING || state == LANE_SENDING || (is_closed && state == LANE_LISTENING))
+            return false;
+    }
+    return true;
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+void server_front_drain(struct server_front *front)
+{
+    enum { GRACE_MS = 200 }; /* nng tells when it has a reply, not when it is out */
+    MUST(front->magic == (unsigned)FRONT_MAGIC);
+    atomic_store(&front->draining, true);
+    pipeline_drain(front->pipeline);
+    int64_t until_ns = clock_steady_ns() + FRONT_LEAVE_MS_MAX * 1000000LL;
+    while (!(group_is_quiet(&front->data, false) && group_is_quiet(&front->admin, false)) && clock_steady_ns() < until_ns)
+        pause_ms(1);
+    pause_ms(GRACE_MS);
+}
+
+/* After the socket no lane gets a request; after the dispatchers none is on its way to the pipeline. */
+static void group_close(struct group *group)
+{
+    if (group->is_open)
+        nng_close(group->socket);
+    if (group->requests.items)
+        queue_close(&group->requests);
+    for (uint32_t i = 0; i < group->dispatcher_count; i++)
+        thread_join(&group->dispatchers[i]);
+    while (!group_is_quiet(group, true))
+        pause_ms(1);
+    for (uint32_t i = 0; i < group->lane_count; i++)
+        if (group->lanes[i].aio) {
+            nng_aio_stop(group->lanes[i].aio);
+            nng_aio_free(group->lanes[i].aio);
+        }
+    queue_fini(&group->requests);
+    memory_give(group->lanes);
+    if (group->lock_ready)
+        pthread_mutex_destroy(&group->lock);
+}
+
+void server_front_close(struct server_front **front_p)
+{
+    struct server_front *front = *front_p;
+    if (!front)
+        return;
+    MUST(front->magic == (unsigned)FRONT_MAGIC);
+    group_close(&front->data);
+    group_close(&front->admin);
+    if (front->tls)
+        nng_tls_config_free(front->tls);
+    memory_give(front);
+    *front_p = NULL;
+}
+
+void server_front_count(struct server_front *front, struct server_front_counts *out)
+{
+    MUST(front->magic == (unsigned)FRONT_MAGIC);
+    *out = (struct server_front_counts){
+        .connections = atomic_load(&front->data.connections) + atomic_load(&front->admin.connections),
+        .connections_refused = atomic_load(&front->connections_refused),
+        .requests_refused = atomic_load(&front->requests_refused),
+        .replies_not_taken = atomic_load(&front->replies_not_taken),
+    };
+    pthread_mutex_lock(&front->data.lock);
+    out->working = front->data.working;
+    pthread_mutex_unlock(&front->data.lock);
+}
