@@ -128,8 +128,14 @@ static enum fault label_resolve_row(struct job *job, uint32_t row)
 enum step_next labels_fill(struct job *job)
 {
     struct batch *batch = &job->batch;
+    struct batch_facts *facts = &batch->facts;
+    size_t bytes = batch->row_count * sizeof *facts->payer_device;
+    facts->payer_device = arena_take_zeroed(&batch->arena, bytes, 64);
+    facts->payee_device = arena_take_zeroed(&batch->arena, bytes, 64);
+    if (arena_overflowed(&batch->arena))
+        return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch does not fit its arena"), STEP_FAULT;
     for (uint32_t row = 0; row < batch->row_count; row++)
-        if (!batch->facts.invalid[row] && label_resolve_row(job, row) != FAULT_NONE)
+        if (!facts->invalid[row] && label_resolve_row(job, row) != FAULT_NONE)
             return STEP_FAULT;
     return sequence_take(job) == FAULT_NONE ? STEP_DONE : STEP_FAULT;
 }
@@ -142,8 +148,7 @@ static void labels_apply(struct pipeline *pipeline, const struct batch *batch)
             continue;
         const struct history_label label = {
             .payer = facts->payer[row], .payee = facts->payee[row],
-            .payer_device = facts->payer_device ? facts->payer_device[row] : 0,
-            .payee_device = facts->payee_device ? facts->payee_device[row] : 0,
+            .payer_device = facts->payer_device[row], .payee_device = facts->payee_device[row],
             .time_us = facts->time_us[row], .amount = facts->amount[row], .delay_us = batch->feedback_delay_us,
             .before = facts->label[row] >> 2, .after = facts->label[row] & 3,
         };
