@@ -4,19 +4,19 @@
 #include "kernels.h"
 
 /* Every implementation of every kernel, by the shape's prototype macro. Only select.c and the files that define them include this. */
-#define KERNELS_OF(isa)                                                                                                                    \
-    PANEL_MIN_FN(panel_min_##isa);                                                                                                         \
-    PANEL_NEAREST_FN(panel_nearest_##isa);                                                                                                 \
-    STANDARDISE_FN(standardise_##isa);                                                                                                     \
-    MAP_FN(log_##isa);                                                                                                                     \
-    MAP_FN(log1p_##isa);                                                                                                                   \
-    MAP_FN(exp_##isa);                                                                                                                     \
+#define KERNELS_OF(isa) \
+    PANEL_MIN_FN(panel_min_##isa); \
+    PANEL_NEAREST_FN(panel_nearest_##isa); \
+    STANDARDISE_FN(standardise_##isa); \
+    MAP_FN(log_##isa); \
+    MAP_FN(log1p_##isa); \
+    MAP_FN(exp_##isa); \
     SQRT_MEAN_FN(sqrt_mean_##isa);
 
-#define KERNELS_TABLE(isa)                                                                                                                 \
-    {                                                                                                                                      \
-        .name = #isa, .panel_min = panel_min_##isa, .panel_nearest = panel_nearest_##isa, .standardise = standardise_##isa,                \
-        .log = log_##isa, .log1p = log1p_##isa, .exp = exp_##isa, .sqrt_mean = sqrt_mean_##isa,                                            \
+#define KERNELS_TABLE(isa) \
+    { \
+        .name = #isa, .panel_min = panel_min_##isa, .panel_nearest = panel_nearest_##isa, .standardise = standardise_##isa, \
+        .log = log_##isa, .log1p = log1p_##isa, .exp = exp_##isa, .sqrt_mean = sqrt_mean_##isa, \
     }
 
 KERNELS_OF(ref)

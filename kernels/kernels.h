@@ -41,13 +41,13 @@ struct panel {
 /* One column into its place in the tiles: z = clip((x - mean) · rscale, low, high), two rounded operations.
  * x holds row_count floats; lanes past row_count become 0. z points at the column in the first tile; tile_stride in floats. */
 #define STANDARDISE_FN(name) \
-    void name(float *restrict z, size_t tile_stride, const float *restrict x, size_t row_count, float mean, float rscale, float low, float high)
+    void name(float *restrict z, size_t tile_stride, const float *restrict x, size_t row_count, float mean, float rscale, float low, \
+              float high)
 /* out[i] = f(x[i]); count any; in place allowed. Errors against the true function: see the .c file of the twin. */
 #define MAP_FN(name) void name(float *out, const float *x, size_t count)
 /* out[row] = (1/segment_count) · sum over segments in index order of sqrt(max(0, min[segment·stride + row])); 0 without
  * segments. stride is a multiple of 16 and covers the padded lanes, which may be read. */
-#define SQRT_MEAN_FN(name) \
-    void name(float *restrict out, const float *restrict min, size_t stride, size_t row_count, size_t segment_count)
+#define SQRT_MEAN_FN(name) void name(float *restrict out, const float *restrict min, size_t stride, size_t row_count, size_t segment_count)
 
 typedef PANEL_MIN_FN(panel_min_fn);
 typedef PANEL_NEAREST_FN(panel_nearest_fn);
@@ -56,11 +56,11 @@ typedef MAP_FN(map_fn);
 typedef SQRT_MEAN_FN(sqrt_mean_fn);
 
 struct kernels {
-    const char *name;            /* "ref", "avx2", "avx512", "neon" */
+    const char *name; /* "ref", "avx2", "avx512", "neon" */
     panel_min_fn *panel_min;
     panel_nearest_fn *panel_nearest;
     standardise_fn *standardise;
-    map_fn *log, *log1p, *exp;   /* natural; log of x <= 0 and log1p of x <= -1 give the function's value at the smallest positive */
+    map_fn *log, *log1p, *exp; /* natural; log of x <= 0 and log1p of x <= -1 give the function's value at the smallest positive */
     sqrt_mean_fn *sqrt_mean;
 };
 
@@ -86,8 +86,8 @@ double oracle_distance(const float *z, size_t z_stride, const struct panel *pane
 size_t blas_scratch_floats(size_t row_count, const struct panel *panel);
 size_t blas_weights_floats(const struct panel *panel);
 void blas_weights(float *weights, const struct panel *panel); /* (2·columns + 1) × clusters and the bounds, packed once */
-void blas_distances(float *approx, size_t stride, float *bound, const float *z, size_t row_count,
-                    const struct panel *panel, const float *weights, float *scratch);
+void blas_distances(float *approx, size_t stride, float *bound, const float *z, size_t row_count, const struct panel *panel,
+                    const float *weights, float *scratch);
 const char *blas_core_name(void); /* the processor type that OpenBLAS chose its kernels for */
 
 #endif

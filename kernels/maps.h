@@ -26,16 +26,16 @@
 #define LN2_HIGH    0x1.62e400p-1f /* 16 bits: n·LN2_HIGH is exact for every n that occurs */
 #define LN2_LOW     0x1.7f7d1cp-20f
 #define LOG2_E      0x1.715476p+0f
-#define ROUND_MAGIC 0x1.8p23f      /* adding it leaves the nearest integer in the low bits */
+#define ROUND_MAGIC 0x1.8p23f /* adding it leaves the nearest integer in the low bits */
 
-#define LOG_LEAST   0x1p-149f           /* smallest positive float */
-#define LOG_NORMAL  0x1p-126f           /* below it the exponent field says nothing: scaled by 2^23 first */
-#define LOG1P_LEAST (-0x1.fffffep-1f)   /* smallest float above -1 */
-#define LOG1P_MOST  0x1.fffffep127f     /* largest finite float */
-#define EXP_MOST    0x1.62e42ep+6f      /* largest x with a finite exp(x): 88.72283 */
-#define EXP_LEAST   (-104.0f)           /* rounds to 0 */
+#define LOG_LEAST   0x1p-149f         /* smallest positive float */
+#define LOG_NORMAL  0x1p-126f         /* below it the exponent field says nothing: scaled by 2^23 first */
+#define LOG1P_LEAST (-0x1.fffffep-1f) /* smallest float above -1 */
+#define LOG1P_MOST  0x1.fffffep127f   /* largest finite float */
+#define EXP_MOST    0x1.62e42ep+6f    /* largest x with a finite exp(x): 88.72283 */
+#define EXP_LEAST   (-104.0f)         /* rounds to 0 */
 
-#define BITS_TWO_THIRDS 0x3f2aaaab      /* mantissas are taken to [2/3, 4/3) */
+#define BITS_TWO_THIRDS 0x3f2aaaab /* mantissas are taken to [2/3, 4/3) */
 #define BITS_EXPONENT   0xff800000u
 
 #endif

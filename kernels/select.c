@@ -9,7 +9,7 @@ const struct kernels kernels_ref = KERNELS_TABLE(ref);
 #if defined __x86_64__
 #include <cpuid.h>
 
-enum { LEAF1_FMA = 1 << 12, LEAF1_OSXSAVE = 1 << 27, LEAF1_AVX = 1 << 28 };                            /* ecx */
+enum { LEAF1_FMA = 1 << 12, LEAF1_OSXSAVE = 1 << 27, LEAF1_AVX = 1 << 28 };                                /* ecx */
 enum { LEAF7_AVX2 = 1 << 5, LEAF7_AVX512F = 1 << 16, LEAF7_AVX512DQ = 1 << 17, LEAF7_AVX512BW = 1 << 30 }; /* ebx */
 #define LEAF7_AVX512VL (1u << 31)
 enum { XCR0_YMM = 0x06, XCR0_ZMM = 0xe6 };

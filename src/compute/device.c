@@ -37,7 +37,7 @@ static enum fault cpu_open(struct device **out, const struct device_options *opt
 {
     enum fault fault = device_take(out, false, options->cpu_mask, note);
     if (fault == FAULT_NONE)
-        snprintf((*out)->description, sizeof (*out)->description, "cpu %s", (*out)->kernels.name);
+        snprintf((*out)->description, sizeof(*out)->description, "cpu %s", (*out)->kernels.name);
     return fault;
 }
 
@@ -46,7 +46,7 @@ static enum fault ref_open(struct device **out, const struct device_options *opt
     (void)options;
     enum fault fault = device_take(out, false, 0, note);
     if (fault == FAULT_NONE)
-        snprintf((*out)->description, sizeof (*out)->description, "ref");
+        snprintf((*out)->description, sizeof(*out)->description, "ref");
     return fault;
 }
 
@@ -54,7 +54,7 @@ static enum fault blas_open(struct device **out, const struct device_options *op
 {
     enum fault fault = device_take(out, true, options->cpu_mask, note);
     if (fault == FAULT_NONE)
-        snprintf((*out)->description, sizeof (*out)->description, "blas %s + %s", blas_core_name(), (*out)->kernels.name);
+        snprintf((*out)->description, sizeof(*out)->description, "blas %s + %s", blas_core_name(), (*out)->kernels.name);
     return fault;
 }
 
@@ -83,8 +83,7 @@ static const struct kernels *device_kernels(const struct device *device)
 
 const struct panel *base_panel(const struct scene_base *base, unsigned index)
 {
-    const struct panel *panel =
-        index < DIMENSION_COUNT ? &base->dimensions[index].panel : &base->anomaly[index - DIMENSION_COUNT].panel;
+    const struct panel *panel = index < DIMENSION_COUNT ? &base->dimensions[index].panel : &base->anomaly[index - DIMENSION_COUNT].panel;
     return panel->cluster_count ? panel : NULL;
 }
 
@@ -230,7 +229,8 @@ static enum fault scratch_take(struct scratch **out, const struct resident *resi
 
 /* --- scoring ------------------------------------------------------------------------------------------------------ */
 
-static void minima_of(float *out, struct scratch *scratch, const struct resident *resident, unsigned index, const float *z, uint32_t row_count)
+static void minima_of(float *out, struct scratch *scratch, const struct resident *resident, unsigned index, const float *z,
+                      uint32_t row_count)
 {
     const struct panel *panel = base_panel(resident->base, index);
     if (resident->device->proposes)
@@ -267,11 +267,17 @@ static enum fault slice_score(struct scores *out, struct scratch *scratch, const
     return FAULT_NONE;
 }
 
-#define DEVICE(title, opener)                                                                                                              \
-    const struct device_ops device_##title = {                                                                                             \
-        .name = #title, .open = opener, .close = device_close, .describe = device_describe, .kernels = device_kernels,                     \
-        .prepare = resident_prepare, .release = resident_release, .scratch_take = scratch_take, .scratch_give = scratch_give,              \
-        .score = slice_score}
+#define DEVICE(title, opener) \
+    const struct device_ops device_##title = {.name = #title, \
+                                              .open = opener, \
+                                              .close = device_close, \
+                                              .describe = device_describe, \
+                                              .kernels = device_kernels, \
+                                              .prepare = resident_prepare, \
+                                              .release = resident_release, \
+                                              .scratch_take = scratch_take, \
+                                              .scratch_give = scratch_give, \
+                                              .score = slice_score}
 
 DEVICE(cpu, cpu_open);
 DEVICE(ref, ref_open);

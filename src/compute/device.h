@@ -11,7 +11,7 @@
 
 /* Devices behind one ops struct. All give the twin's bits: an approximate one proposes, the twin's arithmetic records. */
 
-struct scores { /* one slice's, row stride SLICE_ROWS, 64-byte aligned; padded rows hold rubbish */
+struct scores {                       /* one slice's, row stride SLICE_ROWS, 64-byte aligned; padded rows hold rubbish */
     float *distance[DIMENSION_COUNT]; /* [scene][row]: segment minima of the panel */
     float *anomaly[ANOMALY_COUNT];    /* [row]: raw ensemble mean; untouched when the base has no such set */
     float *z[DIMENSION_COUNT];        /* the row tiles scored, kept for explanation */
@@ -23,7 +23,7 @@ struct resident; /* one base made ready on a device; any number of threads score
 struct scratch;  /* one thread's working memory for one resident */
 
 struct device_options {
-    unsigned cpu_mask;   /* CPU_MASK_ALL, or a forced subset */
+    unsigned cpu_mask; /* CPU_MASK_ALL, or a forced subset */
 };
 
 struct device_ops {
@@ -37,8 +37,8 @@ struct device_ops {
     enum fault (*scratch_take)(struct scratch **out, const struct resident *resident, struct fault_note *note);
     void (*scratch_give)(struct scratch **scratch_p);
     /* Rows of one slice. *out points into scratch and is valid until the next call with it. */
-    enum fault (*score)(struct scores *out, struct scratch *scratch, const struct resident *resident,
-                        const struct feature_block *features, struct fault_note *note);
+    enum fault (*score)(struct scores *out, struct scratch *scratch, const struct resident *resident, const struct feature_block *features,
+                        struct fault_note *note);
 };
 extern const struct device_ops device_cpu, device_ref, device_blas;
 const struct device_ops *device_find(const char *name); /* NULL: none of that name in this build */

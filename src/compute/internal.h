@@ -28,14 +28,15 @@ struct resident {
 struct scratch {
     unsigned magic;
     struct scores scores;
-    float *column; /* SLICE_ROWS */
-    float *minima; /* ANOMALY_SEGMENTS × SLICE_ROWS */
+    float *column;                  /* SLICE_ROWS */
+    float *minima;                  /* ANOMALY_SEGMENTS × SLICE_ROWS */
     float *approx, *bound, *packed; /* PROPOSAL_ROWS, of the largest panel */
     struct arena arena;
 };
 
 const struct panel *base_panel(const struct scene_base *base, unsigned index); /* NULL: the base has no such panel */
 /* Segment minima of a tiled slice through the matrix product, the twin's arithmetic deciding: its bits. */
-void proposal_minima(float *out, struct scratch *scratch, const float *z, uint32_t row_count, const struct panel *panel, const float *weights);
+void proposal_minima(float *out, struct scratch *scratch, const float *z, uint32_t row_count, const struct panel *panel,
+                     const float *weights);
 
 #endif

@@ -38,7 +38,8 @@ static void segment_decide(float *out, const struct scratch *scratch, const floa
     }
 }
 
-void proposal_minima(float *out, struct scratch *scratch, const float *z, uint32_t row_count, const struct panel *panel, const float *weights)
+void proposal_minima(float *out, struct scratch *scratch, const float *z, uint32_t row_count, const struct panel *panel,
+                     const float *weights)
 {
     for (uint32_t row = 0; row < row_count; row += PROPOSAL_ROWS) {
         const uint32_t rows = row_count - row < PROPOSAL_ROWS ? row_count - row : PROPOSAL_ROWS;
