@@ -393,6 +393,18 @@ void scene_evidence(double (*restrict out)[TILE_ROWS], const struct scene_base *
     }
 }
 
+float scene_anomaly_calibrate(const struct anomaly_set *set, float score)
+{
+    uint32_t below = 0, length = set->table_count;
+    while (length > 0) {
+        uint32_t half = length / 2;
+        bool right = set->table[below + half] < score;
+        below += right ? half + 1 : 0;
+        length = right ? length - half - 1 : half;
+    }
+    return (float)below / (float)set->table_count;
+}
+
 static const float *column_input(const struct scene_column *column, const struct feature_block *features, const struct kernels *kernels,
                                  float *scratch)
 {

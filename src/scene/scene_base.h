@@ -95,6 +95,8 @@ void scene_panel_pack(float *ab, float *start, const float *centres, const float
  * distance[g][s · stride + row]; a scene without clusters in g is skipped there. */
 void scene_evidence(double (*restrict out)[TILE_ROWS], const struct scene_base *base, float *const distance[DIMENSION_COUNT],
                     size_t stride, size_t at);
+/* Share of the set's reference table below the score. */
+float scene_anomaly_calibrate(const struct anomaly_set *set, float score);
 bool scene_has_clusters(const struct scene_base *base, int dimension, uint32_t scene);
 
 /* One slice through one dimension's or anomaly set's columns into row tiles (compute calls it; the builder too). */

@@ -112,25 +112,12 @@ static float match_of(const struct decide_scratch *scratch, uint32_t scene, uint
     return scene ? scratch->ratio[scene][lane] / (1.0f + scratch->ratio[scene][lane]) : 0.0f;
 }
 
-/* Share of the table's entries below the score. */
-static float calibrate(const struct anomaly_set *set, float score)
-{
-    uint32_t below = 0, length = set->table_count;
-    while (length > 0) {
-        uint32_t half = length / 2;
-        bool right = set->table[below + half] < score;
-        below += right ? half + 1 : 0;
-        length = right ? length - half - 1 : half;
-    }
-    return (float)below / (float)set->table_count;
-}
-
 static void calibrate_tile(struct decide_scratch *scratch, const struct decide_input *in, uint32_t at, uint32_t lanes)
 {
     for (int i = 0; i < ANOMALY_COUNT; i++)
         for (uint32_t lane = 0; lane < lanes; lane++)
             scratch->calibrated[i][lane] =
-                in->base->anomaly[i].panel.cluster_count ? calibrate(&in->base->anomaly[i], in->scores->anomaly[i][at + lane]) : 0.0f;
+                in->base->anomaly[i].panel.cluster_count ? scene_anomaly_calibrate(&in->base->anomaly[i], in->scores->anomaly[i][at + lane]) : 0.0f;
 }
 
 /* The level that anomaly raises, and by which set: the higher level, then the higher degree, then linked. */

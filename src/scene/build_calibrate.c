@@ -1,0 +1,340 @@
+/* Anomaly sets, thresholds and figures. Thresholds come from rows behind the training window, never from its own. */
+#include "scene/builder.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "scene/golden.h"
+#include "scene/metrics.h"
+
+enum { CARD_PRECISION_K = 100, ERROR_ROWS_MAX = 8192 };
+#define THRESHOLD_LEAST 1e-3f
+
+/* ψ rows of normal traffic for every segment, no row twice within one. */
+static void draw_points(struct builder *builder, float *points, uint32_t stride, const struct matrix *rows)
+{
+    uint32_t each = builder->options->points_per_segment;
+    for (uint32_t t = 0; t < ANOMALY_SEGMENTS; t++) {
+        uint32_t taken[CLUSTERS_MAX / ANOMALY_SEGMENTS];
+        for (uint32_t i = 0; i < each;) {
+            uint32_t row = random_below(&builder->random, rows->row_count);
+            bool again = false;
+            for (uint32_t k = 0; k < i; k++)
+                again |= taken[k] == row;
+            if (again)
+                continue;
+            taken[i] = row;
+            for (uint32_t j = 0; j < rows->column_count; j++)
+                points[(size_t)(t * each + i) * stride + j] = *matrix_at(rows, row, j);
+            i++;
+        }
+    }
+}
+
+enum fault build_anomaly(struct builder *builder)
+{
+    uint32_t count = ANOMALY_SEGMENTS * builder->options->points_per_segment;
+    for (int i = 0; i < ANOMALY_COUNT; i++) {
+        struct anomaly_set *set = &builder->draft.anomaly[i];
+        struct matrix rows;
+        if (set->column_count == 0)
+            continue;
+        enum fault fault = build_matrix(&rows, builder, set->columns, set->column_count, 0);
+        if (fault != FAULT_NONE)
+            return fault;
+        set->point_stride = (set->column_count + 7) / 8 * 8;
+        builder->points[i] = memory_take_zeroed((size_t)count * set->point_stride, sizeof(float));
+        builder->table[i] = memory_take_zeroed(ANOMALY_TABLE_MAX, sizeof(float));
+        if (builder->points[i] && builder->table[i])
+            draw_points(builder, builder->points[i], set->point_stride, &rows);
+        else
+            fault = build_no_memory(builder);
+        matrix_fini(&rows);
+        if (fault != FAULT_NONE)
+            return fault;
+        set->panel.cluster_count = count;
+        set->points = builder->points[i];
+        set->table = builder->table[i];
+        set->table_count = 1; /* until build_calibrate */
+        set->threshold = 1.0f;
+    }
+    return FAULT_NONE;
+}
+
+static double kernel_match(double difference)
+{
+    float ratio = kernel_exp((float)fmin(fmax(difference, -80.0), 80.0));
+    return (double)(ratio / (1.0f + ratio));
+}
+
+/* Golden evidence of one row of the chunk, from the tiles of each dimension. */
+static void add_golden(double *evidence, const struct scene_base *base, int g, const float *z, uint32_t lane)
+{
+    const struct scene_dimension *dimension = &base->dimensions[g];
+    const float *row = z + (size_t)(lane / TILE_ROWS) * dimension->column_count * TILE_ROWS + lane % TILE_ROWS;
+    for (uint32_t s = 0; s < base->scene_count; s++)
+        if (scene_has_clusters(base, g, s))
+            evidence[s] -= (double)base->scenes[s].weight[g] * golden_distance(row, dimension, s);
+}
+
+static double chunk_match_error(struct chunk_scores *scores, const struct builder *builder, uint32_t first, uint32_t last, uint32_t stride)
+{
+    const struct picked *picked = &builder->picked;
+    const struct scene_base *base = builder->base;
+    const struct build_chunk *chunk = &builder->train->chunks[picked->row[first] / SLICE_ROWS];
+    double (*golden)[SCENES_MAX] = scores->golden, error = 0.0;
+    chunk_scenes_score(scores, builder, chunk);
+    for (uint32_t i = first; i < last; i++)
+        for (uint32_t s = 0; s < base->scene_count; s++)
+            golden[i - first][s] = (double)base->scenes[s].bias;
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        const struct scene_dimension *dimension = &base->dimensions[g];
+        if (dimension->panel.cluster_count == 0)
+            continue;
+        scene_columns_tile(scores->z, dimension->columns, dimension->column_count, &chunk->features, &builder->kernels, scores->scratch);
+        for (uint32_t i = first; i < last; i++)
+            if (picked->scene[i] || i % stride == 0)
+                add_golden(golden[i - first], base, g, scores->z, picked->row[i] % SLICE_ROWS);
+    }
+    for (uint32_t i = first; i < last; i++)
+        for (uint32_t s = 1; (picked->scene[i] || i % stride == 0) && s < base->scene_count; s++) {
+            uint32_t lane = picked->row[i] % SLICE_ROWS;
+            double got = kernel_match(scores->evidence[s][lane] - scores->evidence[0][lane]);
+            error = fmax(error, fabs(got - golden_match(golden[i - first][s] - golden[i - first][0])));
+        }
+    return error;
+}
+
+enum fault build_match_error(struct builder *builder, double *error)
+{
+    const struct picked *picked = &builder->picked;
+    struct chunk_scores *scores;
+    uint32_t stride = picked->count / ERROR_ROWS_MAX + 1;
+    enum fault fault = chunk_scores_take(&scores, builder);
+    *error = 0.0;
+    if (fault != FAULT_NONE)
+        return fault;
+    for (uint32_t first = 0, last; first < picked->count; first = last) {
+        for (last = first; last < picked->count && picked->row[last] / SLICE_ROWS == picked->row[first] / SLICE_ROWS;)
+            last++;
+        *error = fmax(*error, chunk_match_error(scores, builder, first, last, stride));
+    }
+    chunk_scores_give(&scores);
+    return FAULT_NONE;
+}
+
+static int by_rising(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static uint32_t sample_rows(const struct build_sample *sample)
+{
+    uint32_t rows = 0;
+    for (uint32_t c = 0; c < sample->chunk_count; c++)
+        rows += sample->chunks[c].features.row_count;
+    return rows;
+}
+
+/* Raw degrees of the sample's rows, all of them or only background; [set][row]. */
+static enum fault anomaly_degrees(float *out[ANOMALY_COUNT], uint32_t *count, struct builder *builder, const struct build_sample *sample,
+                                  bool background)
+{
+    struct chunk_scores *scores;
+    enum fault fault = chunk_scores_take(&scores, builder);
+    *count = 0;
+    if (fault != FAULT_NONE)
+        return fault;
+    for (uint32_t c = 0; c < sample->chunk_count; c++) {
+        chunk_anomaly_score(scores, builder, &sample->chunks[c]);
+        for (uint32_t i = 0; i < sample->chunks[c].features.row_count; i++) {
+            if (background && sample->chunks[c].scene[i] != 0)
+                continue;
+            for (int set = 0; set < ANOMALY_COUNT; set++)
+                out[set][*count] = scores->anomaly[set][i];
+            (*count)++;
+        }
+    }
+    chunk_scores_give(&scores);
+    return FAULT_NONE;
+}
+
+/* At most ANOMALY_TABLE_MAX of the sorted degrees, evenly spaced by rank. */
+static void make_table(struct anomaly_set *set, float *table, float *degrees, uint32_t count)
+{
+    qsort(degrees, count, sizeof *degrees, by_rising);
+    set->table_count = count < ANOMALY_TABLE_MAX ? count : ANOMALY_TABLE_MAX;
+    for (uint32_t i = 0; i < set->table_count; i++)
+        table[i] = degrees[((uint64_t)2 * i + 1) * count / (2 * set->table_count)];
+}
+
+/* The least value that at most the given share of the rising values reaches; 1 when there is none. */
+static float cut_for_share(const float *rising, uint32_t count, double share)
+{
+    uint32_t over = (uint32_t)(share * (double)count);
+    if (over == 0 || count == 0)
+        return 1.0f;
+    uint32_t at = count - over;
+    while (at < count && at > 0 && rising[at - 1] == rising[at])
+        at++;
+    return at < count ? rising[at] : 1.0f;
+}
+
+static enum fault calibrate_anomaly(struct builder *builder, float *degrees[ANOMALY_COUNT])
+{
+    uint32_t count;
+    enum fault fault = anomaly_degrees(degrees, &count, builder, builder->train, true);
+    for (int i = 0; fault == FAULT_NONE && i < ANOMALY_COUNT; i++)
+        if (builder->draft.anomaly[i].column_count)
+            make_table(&builder->draft.anomaly[i], builder->table[i], degrees[i], count);
+    if (fault == FAULT_NONE)
+        fault = anomaly_degrees(degrees, &count, builder, builder->later, false);
+    for (int i = 0; fault == FAULT_NONE && i < ANOMALY_COUNT; i++) {
+        struct anomaly_set *set = &builder->draft.anomaly[i];
+        for (uint32_t row = 0; set->column_count && row < count; row++)
+            degrees[i][row] = scene_anomaly_calibrate(set, degrees[i][row]);
+        qsort(degrees[i], count, sizeof *degrees[i], by_rising);
+        set->threshold = cut_for_share(degrees[i], count, builder->options->anomaly_rate);
+    }
+    return fault;
+}
+
+/* Best scene, its match and the label of every later row. */
+struct matched {
+    uint32_t count;
+    struct metrics_row *rows; /* score: risk */
+    float *match;
+};
+
+static void match_chunk(struct matched *out, const struct scene_base *base, const struct chunk_scores *scores, const struct build_chunk *chunk)
+{
+    for (uint32_t i = 0; i < chunk->features.row_count; i++) {
+        double sum = 0.0, best = -INFINITY;
+        struct metrics_row *row = &out->rows[out->count];
+        *row = (struct metrics_row){.label = chunk->scene[i]};
+        for (uint32_t s = 1; s < base->scene_count; s++) {
+            double difference = fmin(fmax(scores->evidence[s][i] - scores->evidence[0][i], -80.0), 80.0);
+            sum += (double)kernel_exp((float)difference);
+            if (scores->evidence[s][i] > best) {
+                best = scores->evidence[s][i];
+                row->named = (uint8_t)s;
+                out->match[out->count] = (float)kernel_match(best - scores->evidence[0][i]);
+            }
+        }
+        row->score = (float)(sum / (1.0 + sum));
+        out->count++;
+    }
+}
+
+static void matched_fini(struct matched *matched)
+{
+    memory_give(matched->rows);
+    memory_give(matched->match);
+}
+
+static enum fault match_later(struct matched *out, struct builder *builder)
+{
+    struct chunk_scores *scores;
+    uint32_t rows = sample_rows(builder->later);
+    *out = (struct matched){.rows = memory_take_zeroed(rows, sizeof *out->rows), .match = memory_take_zeroed(rows, sizeof *out->match)};
+    enum fault fault = out->rows && out->match ? chunk_scores_take(&scores, builder) : build_no_memory(builder);
+    if (fault != FAULT_NONE) {
+        matched_fini(out);
+        return fault;
+    }
+    for (uint32_t c = 0; c < builder->later->chunk_count; c++) {
+        chunk_scenes_score(scores, builder, &builder->later->chunks[c]);
+        match_chunk(out, builder->base, scores, &builder->later->chunks[c]);
+    }
+    chunk_scores_give(&scores);
+    return FAULT_NONE;
+}
+
+struct labelled_match {
+    float match;
+    uint8_t right;
+};
+
+static int by_falling_match(const void *a, const void *b)
+{
+    float x = ((const struct labelled_match *)a)->match, y = ((const struct labelled_match *)b)->match;
+    return (x < y) - (x > y);
+}
+
+/* The least match from which on the scene's alerts are right often enough; 1 when nothing is known of it. */
+static float cut_for_precision(struct labelled_match *alerts, const struct matched *matched, uint8_t scene, double precision)
+{
+    uint32_t count = 0, right = 0;
+    float cut = 1.0f;
+    for (uint32_t i = 0; i < matched->count; i++)
+        if (matched->rows[i].named == scene && matched->rows[i].label != SCENE_UNKNOWN)
+            alerts[count++] = (struct labelled_match){matched->match[i], matched->rows[i].label != 0};
+    qsort(alerts, count, sizeof *alerts, by_falling_match);
+    for (uint32_t i = 0; i < count; i++) {
+        right += alerts[i].right;
+        bool last_of_equals = i + 1 == count || alerts[i + 1].match != alerts[i].match;
+        if (last_of_equals && (double)right >= precision * (double)(i + 1))
+            cut = alerts[i].match;
+    }
+    return cut;
+}
+
+static enum fault scene_thresholds(struct builder *builder, const struct matched *matched)
+{
+    const struct build_options *options = builder->options;
+    struct labelled_match *alerts = memory_take_zeroed(matched->count, sizeof *alerts);
+    float *rising = memory_take_zeroed(matched->count, sizeof *rising), cut = 1.0f;
+    if (alerts && rising) {
+        memcpy(rising, matched->match, matched->count * sizeof *rising);
+        qsort(rising, matched->count, sizeof *rising, by_rising);
+        cut = cut_for_share(rising, matched->count, options->alert_rate);
+        for (uint32_t s = 1; s < options->scene_count; s++) {
+            if (options->precision > 0.0)
+                cut = cut_for_precision(alerts, matched, (uint8_t)s, options->precision);
+            builder->draft.scenes[s].threshold = cut > THRESHOLD_LEAST ? cut : THRESHOLD_LEAST;
+            build_say(builder, "%s: threshold %.3f", options->scene_names[s], (double)builder->draft.scenes[s].threshold);
+        }
+    }
+    enum fault fault = alerts && rising ? FAULT_NONE : build_no_memory(builder);
+    memory_give(alerts);
+    memory_give(rising);
+    return fault;
+}
+
+enum fault build_calibrate(struct builder *builder)
+{
+    uint32_t train = sample_rows(builder->train), later = sample_rows(builder->later), rows = train > later ? train : later;
+    float *degrees[ANOMALY_COUNT];
+    struct matched matched;
+    for (int i = 0; i < ANOMALY_COUNT; i++)
+        degrees[i] = memory_take_zeroed(rows, sizeof(float));
+    enum fault fault = degrees[0] && degrees[1] ? calibrate_anomaly(builder, degrees) : build_no_memory(builder);
+    for (int i = 0; i < ANOMALY_COUNT; i++)
+        memory_give(degrees[i]);
+    if (fault == FAULT_NONE)
+        fault = match_later(&matched, builder);
+    if (fault != FAULT_NONE)
+        return fault;
+    fault = scene_thresholds(builder, &matched);
+    matched_fini(&matched);
+    return fault;
+}
+
+char *build_metrics(struct builder *builder)
+{
+    struct matched matched;
+    struct metrics metrics;
+    const char *names[SCENES_MAX];
+    if (match_later(&matched, builder) != FAULT_NONE)
+        return NULL;
+    for (uint32_t s = 0; s < builder->base->scene_count; s++)
+        names[s] = builder->base->scenes[s].name;
+    for (uint32_t i = 0; i < matched.count; i++)
+        matched.rows[i].alerted = matched.rows[i].named && matched.match[i] >= builder->base->scenes[matched.rows[i].named].threshold;
+    enum fault fault = metrics_measure(&metrics, matched.rows, matched.count, builder->base->scene_count, CARD_PRECISION_K, builder->note);
+    matched_fini(&matched);
+    return fault == FAULT_NONE ? metrics_text(&metrics, names, builder->base->scene_count) : NULL;
+}

@@ -1,0 +1,65 @@
+#ifndef SLUICE_SCENE_BUILDER_H
+#define SLUICE_SCENE_BUILDER_H
+
+#include "scene/build.h"
+#include "scene/cluster.h"
+
+/* What the steps of scene_build share. One thread; everything taken is given back at its end. */
+
+enum { BUILD_COLUMNS_MAX = DIMENSION_COLUMNS_MAX };
+
+struct picked { /* the training rows that are learned from, in order */
+    uint32_t count;
+    uint32_t *row;   /* chunk · SLICE_ROWS + lane */
+    uint8_t *scene;
+    double background_weight; /* rows that one picked background row stands for */
+};
+
+struct builder {
+    const struct build_options *options;
+    const struct build_sample *train, *later;
+    struct fault_note *note;
+    struct random random;
+    struct kernels kernels;
+    double precision_max;
+    struct picked picked;
+    struct scene_base draft; /* what scene_base_write asks for */
+    struct scene_column columns[DIMENSION_COUNT + ANOMALY_COUNT][BUILD_COLUMNS_MAX];
+    uint32_t segment_first[DIMENSION_COUNT][SCENES_MAX + 1];
+    struct clusters clusters[DIMENSION_COUNT]; /* of all scenes, in scene order */
+    float *points[ANOMALY_COUNT], *table[ANOMALY_COUNT];
+    struct scene_base *base; /* the draft as scoring reads it */
+};
+
+/* The steps, in order. */
+enum fault build_pick(struct builder *builder);                /* which rows are learned from */
+enum fault build_columns(struct builder *builder);             /* columns of dimensions and anomaly sets, mean and rscale */
+enum fault build_clusters(struct builder *builder);            /* of every scene and dimension */
+enum fault build_anomaly(struct builder *builder);             /* points; table: build_calibrate */
+enum fault build_base(struct builder *builder);                /* draft → base, by writing and reading it */
+enum fault build_weights(struct builder *builder);             /* logistic weights and biases, into draft and base */
+enum fault build_match_error(struct builder *builder, double *error); /* largest |match − match in double| over the picked rows */
+enum fault build_calibrate(struct builder *builder);           /* tables and thresholds */
+char *build_metrics(struct builder *builder);                  /* JSON text (free) of figures on the later rows; NULL: memory */
+
+/* Scores of one chunk under builder->base. */
+struct chunk_scores {
+    float *distance[DIMENSION_COUNT]; /* [scene][SLICE_ROWS] */
+    float *z, *scratch, *minima;
+    float *anomaly[ANOMALY_COUNT];    /* raw, [SLICE_ROWS] */
+    double evidence[SCENES_MAX][SLICE_ROWS];
+    double golden[SLICE_ROWS][SCENES_MAX]; /* evidence in double, of build_match_error */
+};
+enum fault chunk_scores_take(struct chunk_scores **out, const struct builder *builder);
+void chunk_scores_give(struct chunk_scores **scores_p);
+void chunk_scenes_score(struct chunk_scores *out, const struct builder *builder, const struct build_chunk *chunk);
+void chunk_anomaly_score(struct chunk_scores *out, const struct builder *builder, const struct build_chunk *chunk);
+
+/* The picked rows of one scene (or SCENE_UNKNOWN: all) through columns into z; matrix_fini. */
+enum fault build_matrix(struct matrix *out, const struct builder *builder, const struct scene_column *columns, uint32_t column_count,
+                        uint8_t scene);
+void matrix_fini(struct matrix *matrix); /* safe on zeroed memory */
+void build_say(const struct builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
+enum fault build_no_memory(struct builder *builder);
+
+#endif
