@@ -240,83 +240,83 @@ static void test_wrong_types_and_missing_columns(void **state)
     ASSERT_REFUSED(&message, "schema", "amount");
 }
 
-/* Screens one row form transfer per line of bad_rows; each must come back invalid with a note about its column. */
+/* One transfer each; every one must come back invalid with a note about its column. */
+static char long_text[4000];
+static const struct bad_row {
+    const char *column;
+    const char *text; /* NULL: the number */
+    int64_t number;
+    double real; /* sent where it is not 0 */
+} bad_rows[] = {
+    {"amount", NULL, -5, 0},          {"amount", NULL, 0, 0},         {"amount", NULL, 0, 0.0 / 0.0}, {"amount", NULL, 0, 12.5},
+    {"amount", "many", 0, 0},         {"amount", NULL, INT64_MAX, 0}, {"currency", "XQQ", 0, 0},      {"currency", "", 0, 0},
+    {"payer_id", "", 0, 0},           {"payer_id", long_text, 0, 0},  {"payee_id", "\xff\xfe", 0, 0}, {"memo", long_text, 0, 0},
+    {"time", NULL, INT64_MAX / 2, 0}, {"time", NULL, 1000, 0},
+};
+enum { BAD = sizeof bad_rows / sizeof *bad_rows, TWIN = BAD + 1, ALL = BAD + 3 }; /* then a good one, its twin, a good one */
+
+static void bad_cell(struct wire_buffer *out, const struct bad_row *bad)
+{
+    wire_pack_text(out, bad->column);
+    if (bad->text)
+        wire_pack_text(out, bad->text);
+    else if (bad->real == 0)
+        wire_pack_i64(out, bad->number);
+    else
+        wire_pack_f64(out, bad->real);
+}
+
+static void bad_rows_message(struct wire_buffer *out)
+{
+    message_begin(out, "screen", "bad rows", 1);
+    wire_pack_text(out, "transfers");
+    wire_pack_array(out, ALL);
+    for (unsigned i = 0; i < ALL; i++) {
+        char id[16];
+        const char *bad = i < BAD ? bad_rows[i].column : "";
+        const char *const cells[NEEDED] = {id, "dora", "emil", NULL, "EUR"};
+        snprintf(id, sizeof id, "b-%u", i == TWIN ? BAD : i);
+        wire_pack_map(out, NEEDED + (strcmp(bad, "memo") == 0 || strcmp(bad, "time") == 0));
+        for (size_t column = 0; column < NEEDED; column++) {
+            if (strcmp(needed[column], bad) == 0)
+                continue;
+            if (cells[column])
+                message_pair(out, needed[column], cells[column]);
+            else
+                message_integer(out, needed[column], 1000 + i);
+        }
+        if (bad[0])
+            bad_cell(out, &bad_rows[i]);
+    }
+}
+
 static void test_bad_rows_are_marked(void **state)
 {
     (void)state;
-    static char long_text[4000];
-    memset(long_text, 'x', sizeof long_text - 1);
-    const struct {
-        const char *column;
-        const char *text; /* NULL: the number */
-        int64_t number;
-        double real;
-    } bad_rows[] = {
-        {"amount", NULL, -5, 0},
-        {"amount", NULL, 0, 0},
-        {"amount", NULL, 0, 0.0 / 0.0},
-        {"amount", NULL, 0, 12.5},
-        {"amount", "many", 0, 0},
-        {"amount", NULL, INT64_MAX, 0},
-        {"currency", "XQQ", 0, 0},
-        {"currency", "", 0, 0},
-        {"payer_id", "", 0, 0},
-        {"payer_id", long_text, 0, 0},
-        {"payee_id", "\xff\xfe", 0, 0},
-        {"memo", long_text, 0, 0},
-        {"time", NULL, 4000000000000000000, 0},
-        {"time", NULL, 1000, 0},
-    };
-    enum { BAD = sizeof bad_rows / sizeof *bad_rows };
-    struct wire_buffer message;
     static unsigned char reply[1 << 18];
-    message_begin(&message, "screen", "bad rows", 1);
-    wire_pack_text(&message, "transfers");
-    wire_pack_array(&message, BAD + 3);
-    for (unsigned i = 0; i < BAD + 3; i++) { /* the last three: good, a twin of it, good */
-        char id[16];
-        const char *bad = i < BAD ? bad_rows[i].column : "";
-        snprintf(id, sizeof id, "b-%u", i == BAD + 1 ? BAD : i);
-        uint32_t pairs = 5 + (strcmp(bad, "memo") == 0 || strcmp(bad, "time") == 0);
-        wire_pack_map(&message, pairs);
-        for (size_t column = 0; column < NEEDED; column++)
-            if (strcmp(needed[column], bad) != 0) {
-                if (column == 3)
-                    message_integer(&message, needed[column], 1000 + i);
-                else
-                    message_pair(&message, needed[column], column == 0 ? id : column == 1 ? "dora" : column == 2 ? "emil" : "EUR");
-            }
-        if (!bad[0])
-            continue;
-        wire_pack_text(&message, bad);
-        if (bad_rows[i].text)
-            wire_pack_text(&message, bad_rows[i].text);
-        else if (bad_rows[i].real == 0)
-            wire_pack_i64(&message, bad_rows[i].number);
-        else
-            wire_pack_f64(&message, bad_rows[i].real);
-    }
+    struct wire_buffer message;
+    memset(long_text, 'x', sizeof long_text - 1);
+    bad_rows_message(&message);
     size_t bytes = raw_ask(server.data_url, message.data, message.bytes, reply, sizeof reply, 60000);
     wire_buffer_fini(&message);
     assert_string_equal(raw_fault(reply, bytes), "ok");
     struct wire_value map = message_map(reply, bytes), rows, row, notes, note;
-    assert_true(wire_find(&rows, &map, "transfers") && rows.count == BAD + 3);
+    assert_true(wire_find(&rows, &map, "transfers") && rows.count == ALL);
     const unsigned char *at = rows.inside;
-    for (unsigned i = 0; i < BAD + 3; i++) {
+    for (unsigned i = 0; i < ALL; i++) {
         char verdict[16];
         assert_true(wire_next(&row, &at, rows.end) && map_text(verdict, sizeof verdict, &row, "verdict"));
-        bool bad = i < BAD || i == BAD + 1;
-        if ((strcmp(verdict, "invalid") == 0) != bad)
+        if ((strcmp(verdict, "invalid") == 0) != (i < BAD || i == TWIN))
             fail_msg("row %u: %s", i, verdict);
     }
-    bool noted[BAD + 3] = {false};
+    bool noted[ALL] = {false};
     assert_true(wire_find(&notes, &map, "notes") && notes.type == WIRE_ARRAY);
     at = notes.inside;
     while (wire_next(&note, &at, notes.end)) {
         char column[64] = "";
         unsigned i = (unsigned)map_number(&note, "row");
         map_text(column, sizeof column, &note, "column");
-        assert_true(i < BAD + 3);
+        assert_true(i < ALL);
         assert_string_equal(column, i < BAD ? bad_rows[i].column : "transfer_id");
         noted[i] = true;
     }
