@@ -6,7 +6,8 @@
  * whatever order sgemm adds in, with or without FMA: |approx - d| <= γ(2D + 1 + 3)·M (three for the rounded weight, the
  * rounded z² and the product by one), and |twin - d| <= γ(D + 3)·M (two for u², one for each addition); γ(n) = nu/(1 - nu).
  * bound = γ(3D + 16)·M leaves eight for the caller's own comparison in float. Terms below the normal range add at most
- * 2^-140·Σ (1 + z²)(1 + a² + b²). M is taken with the largest |a|, |b|, |start| of all clusters; near overflow it is +infinity. */
+ * 2^-140·Σ (1 + z²)(1 + a² + b²). M is taken with the largest |a|, |b|, |start| of all clusters; where that, a², b² or z² nears
+ * overflow it is +infinity. */
 #include <cblas.h>
 #include <float.h>
 #include <math.h>
@@ -60,9 +61,6 @@ void blas_weights(float *weights, const struct panel *panel)
         weights[2 * columns * clusters + k] = (float)constant;
         *start_most = fmaxf(*start_most, fabsf(panel->start[k]));
     }
-    for (size_t i = 0; i < weight_rows(panel) * clusters; i++)
-        if (!isfinite(weights[i]))
-            *start_most = INFINITY;
 }
 
 /* One column of one tile into its two rows of the product, and into the sums of its rows' bounds. */
@@ -80,7 +78,7 @@ static void column_pack(float *square, float *plain, double *most, double *tiny,
 static float bound_of(double most, double tiny, size_t columns)
 {
     const double nu = (3 * (double)columns + 16) * 0x1p-24;
-    if (!(most < FLT_MAX / 4) || nu > 0.5)
+    if (!(most < FLT_MAX / 4 && tiny < FLT_MAX / 4) || nu > 0.5)
         return INFINITY;
     return (float)(nu / (1 - nu) * most * (1 + 0x1p-20) + 0x1p-140 * tiny + 0x1p-149);
 }
