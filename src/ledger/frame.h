@@ -31,6 +31,8 @@ struct frame {
     uint32_t filter_blocks;
     uint32_t scene_mask;    /* bit s: a row names scene s (31: or a later one) as its best */
     uint32_t verdict_counts[VERDICT_COUNT];
+    uint32_t segment;       /* where commit put it */
+    uint64_t start;
     size_t bytes;
     unsigned char data[];
 };

@@ -137,8 +137,10 @@ static inline void sample_facts(struct batch *batch, const struct sample *sample
     uint64_t *keys[] = {facts->payer, facts->payee, facts->payer_device};
     for (uint32_t row = 0; row < sample->rows; row++) {
         for (unsigned i = 0; i < 3; i++)
-            keys[i][row] = sample_random(random);
-        facts->payer_network[row] = (uint32_t)sample_random(random) % 40 * 0x01000193u;
+            if (keys[i])
+                keys[i][row] = sample_random(random);
+        if (facts->payer_network)
+            facts->payer_network[row] = (uint32_t)sample_random(random) % 40 * 0x01000193u;
         facts->amount[row] = column_i64(&batch->columns[COLUMN_amount], row) * (sample->plain ? 1 : 7);
         facts->time_us[row] = column_i64(&batch->columns[COLUMN_time], row);
         facts->invalid[row] = !sample->plain && sample_random(random) % 50 == 0;

@@ -1,0 +1,109 @@
+#ifndef SLUICE_LEDGER_SQLITE_H
+#define SLUICE_LEDGER_SQLITE_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "ledger/ledger.h"
+#include "ledger/segment.h"
+#include "ledger/statements.h"
+
+/* What the files of the embedded ledger share. Only they include sqlite3.h. */
+
+struct connection { /* of one thread at a time */
+    sqlite3 *db;
+    bool saw_full;      /* the disk was full since this was cleared */
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+};
+
+/* connection.c */
+enum fault connection_open(struct connection *out, const char *folder, bool writes, struct fault_note *note); /* the writer migrates */
+void connection_close(struct connection *connection);            /* safe on zeroed memory */
+/* What SQLite said, as a fault: a full disk and memory by their names. */
+enum fault connection_fault(struct connection *connection, int code, const char *what, struct fault_note *note);
+sqlite3_stmt *statement_take(struct connection *connection, enum statement statement); /* reset, bindings cleared */
+enum fault statement_run(struct connection *connection, sqlite3_stmt *statement, const char *what, struct fault_note *note); /* no rows wanted */
+/* The first column of the only row; FAULT_not_found without note when there is none. */
+enum fault statement_integer(struct connection *connection, sqlite3_stmt *statement, int64_t *out, const char *what, struct fault_note *note);
+void statement_bind_text(sqlite3_stmt *statement, int index, struct text text); /* borrowed until the reset */
+void statement_bind_digest(sqlite3_stmt *statement, int index, const struct digest *digest);
+enum fault tenant_find(struct connection *connection, int64_t *out, struct text tenant, struct fault_note *note);
+
+/* Where a frame lies, and what is needed to look past it. */
+struct index_line {
+    uint64_t sequence, filter_seed;
+    struct segment_place place;
+    int64_t scene_list;
+    uint32_t rows, scene_mask, filter_blocks;
+};
+void index_line_of(struct index_line *out, sqlite3_stmt *statement);   /* of a statement that selects PLACE */
+void batch_line_of(struct ledger_batch *out, sqlite3_stmt *statement); /* of one that selects LINE */
+
+enum { SCENE_CODES = 256, SCENE_NAME_BYTES = 64, LINES_PER_STEP = 64 };
+
+/* A thread's way into what is committed; taken from the pool for one call. */
+struct reader {
+    struct connection connection;
+    struct segment_reader segments;
+    int64_t scene_list;         /* whose names these are; -1: none yet */
+    char scene_names[SCENE_CODES][SCENE_NAME_BYTES];
+    struct index_line lines[LINES_PER_STEP];
+    struct reader *next;
+};
+
+struct ledger {
+    unsigned magic;
+    char folder[PATH_MAX];
+    int lock_fd;
+    uint64_t secret, reserve_bytes;
+    atomic_uint_fast64_t last_sequence;
+
+    pthread_mutex_t write_lock; /* the writer's connection, segments and state: commit, idle, document_put */
+    struct connection writer;
+    struct segment_writer segments;
+    bool is_full;               /* the reserve was given back to the disk and is not there yet again */
+    bool is_unsettled;          /* a COMMIT failed and the log may still hold it */
+    int wal_pages;
+
+    pthread_mutex_t reader_lock;
+    pthread_cond_t reader_free;
+    struct reader *readers, *free_reader;
+    uint32_t reader_count;
+};
+enum { LEDGER_MAGIC = 0x1ed9e401 };
+
+struct reader *reader_take(struct ledger *ledger); /* waits for a free one */
+void reader_give(struct ledger *ledger, struct reader *reader);
+
+/* reserve.c: space kept back so that a full disk can be survived */
+enum fault reserve_fill(const struct ledger *ledger, struct fault_note *note);
+void reserve_free(const struct ledger *ledger);
+
+/* sqlite_commit.c */
+enum fault sqlite_commit(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note);
+void sqlite_idle(struct ledger *ledger);
+enum fault sqlite_document_put(struct ledger *ledger, const char *kind, struct digest digest, const char *name, const void *bytes,
+                               size_t byte_count, struct fault_note *note);
+
+/* sqlite_read.c */
+enum fault sqlite_find_request(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id, struct fault_note *note);
+enum fault sqlite_find_batch(struct ledger *ledger, struct ledger_batch *out, struct text tenant, struct text name, struct fault_note *note);
+enum fault sqlite_read(struct ledger *ledger, struct batch *out, uint64_t sequence, struct fault_note *note);
+enum fault sqlite_replay(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *), void *context,
+                         struct fault_note *note);
+enum fault sqlite_document_get(struct ledger *ledger, const char *kind, struct digest digest, void **out, size_t *out_bytes,
+                               struct fault_note *note);
+enum fault frame_load(const struct ledger *ledger, struct reader *reader, struct batch *out, const struct index_line *line, struct fault_note *note);
+
+/* sqlite_query.c */
+enum fault sqlite_find_transfer(struct ledger *ledger, struct text tenant, struct text transfer, uint64_t *sequence, uint32_t *row,
+                                struct fault_note *note);
+enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context, struct fault_note *note);
+enum fault sqlite_batches(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *),
+                          void *context, struct fault_note *note);
+enum fault sqlite_label_find(struct ledger *ledger, struct text tenant, struct text transfer, uint8_t *out, struct fault_note *note);
+
+#endif
