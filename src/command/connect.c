@@ -11,8 +11,10 @@ enum { TIMEOUT_MS_MAX = 86400000 };
 static const char url_default[] = "ipc:///run/sluice/sluice.ipc";
 
 static const struct argp_option options[] = {
-    {"connect", 'c', "URL", 0, "Server: ipc://, tcp:// or tls+tcp://; again for more servers, which share scoring "
-                               "(default: $SLUICE_CONNECT, else ipc:///run/sluice/sluice.ipc)", 10},
+    {"connect", 'c', "URL", 0,
+     "Server: ipc://, tcp:// or tls+tcp://; again for more servers, which share scoring "
+     "(default: $SLUICE_CONNECT, else ipc:///run/sluice/sluice.ipc)",
+     10},
     {"tenant", KEY_TENANT, "NAME", 0, "Who sends (default: $SLUICE_TENANT, else \"default\")", 10},
     {"token-file", KEY_TOKEN_FILE, "FILE", 0, "File with the tenant's token (default: $SLUICE_TOKEN holds the token itself)", 10},
     {"timeout", KEY_TIMEOUT, "MS", 0, "Longest wait for one answer, resends included (default 60000)", 10},
@@ -109,7 +111,8 @@ int connect_failed(const char *name, int error, const struct sluice_reply *reply
 {
     const char *fault = reply ? sluice_reply_fault(reply) : NULL;
     if (error == SLUICE_UNREACHABLE || error == SLUICE_TIMEOUT)
-        return command_fail(COMMAND_UNREACHABLE, name, "%s; whether it was taken is not known: run the same again", sluice_error_name(error));
+        return command_fail(COMMAND_UNREACHABLE, name, "%s; whether it was taken is not known: run the same again",
+                            sluice_error_name(error));
     if (!fault)
         return command_fail(COMMAND_REFUSED, name, "%s", sluice_error_name(error));
     if (sluice_reply_retry_after_ms(reply) > 0)

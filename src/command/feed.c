@@ -17,8 +17,10 @@ enum { KEY_ID = 0x200, KEY_BATCH_ROWS, KEY_IN_FLIGHT, KEY_DEADLINE, KEY_SAVE };
 enum { IN_FLIGHT_MAX = 256, ID_BYTES = 160, NOTES_TOLD_MAX = 20 };
 
 static const struct argp_option options[] = {
-    {"id", KEY_ID, "PREFIX", 0, "Request ids are PREFIX-0, PREFIX-1, … (default: made from the rows, so that a file sent again is "
-                                "not taken twice)", 5},
+    {"id", KEY_ID, "PREFIX", 0,
+     "Request ids are PREFIX-0, PREFIX-1, … (default: made from the rows, so that a file sent again is "
+     "not taken twice)",
+     5},
     {"batch-rows", KEY_BATCH_ROWS, "N", 0, "Rows of a batch (default 10000)", 5},
     {"in-flight", KEY_IN_FLIGHT, "N", 0, "Batches under way at once (default 4)", 5},
     {"deadline", KEY_DEADLINE, "MS", 0, "Refuse a batch that the server cannot take within MS", 5},
@@ -214,7 +216,8 @@ static void feed_send_all(struct feed *feed)
         slot_finish(feed, &feed->slots[(index + i) % feed->slot_count]);
     progress_show(&feed->progress, feed->rows_done, true);
     if (feed->totals.notes > NOTES_TOLD_MAX)
-        fprintf(stderr, "sluice %s: … and %llu more notes\n", feed->options->name, (unsigned long long)(feed->totals.notes - NOTES_TOLD_MAX));
+        fprintf(stderr, "sluice %s: … and %llu more notes\n", feed->options->name,
+                (unsigned long long)(feed->totals.notes - NOTES_TOLD_MAX));
 }
 
 static int feed_save(struct feed *feed)

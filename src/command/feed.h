@@ -7,26 +7,26 @@
 /* The rows of a file to a server, in batches, several in flight; answers are seen in the order of the file. */
 
 struct feed_options {
-    const char *name;           /* of the command, for messages */
-    const char *path;           /* .csv, .jsonl, "-" (either of both), or .columns: one saved request */
+    const char *name; /* of the command, for messages */
+    const char *path; /* .csv, .jsonl, "-" (either of both), or .columns: one saved request */
     enum op op;
     enum observe_kind observe_kind;
-    const char *id_prefix;      /* NULL: ids come from the content, so that the same rows sent again are the same request */
+    const char *id_prefix; /* NULL: ids come from the content, so that the same rows sent again are the same request */
     uint32_t batch_rows;
     int64_t deadline_ms;
-    const char *save_path;      /* write the request there instead of sending it; one batch */
-    bool quiet;                 /* no progress */
+    const char *save_path; /* write the request there instead of sending it; one batch */
+    bool quiet;            /* no progress */
     struct connect_options connect;
 };
 
 struct feed_answer {
-    const struct batch *batch;  /* as sent */
+    const struct batch *batch; /* as sent */
     const struct sluice_reply *reply;
-    uint64_t first_row;         /* of the file */
+    uint64_t first_row; /* of the file */
 };
 struct feed_totals {
     uint64_t rows, batches, notes;
-    double seconds;             /* from the first batch sent to the last answered */
+    double seconds; /* from the first batch sent to the last answered */
 };
 
 extern const struct argp feed_argp; /* FILE, --id, --batch-rows, --in-flight, --deadline, --save, --quiet; child connect_argp */

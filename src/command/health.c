@@ -33,7 +33,8 @@ static void lines_print(const struct wire_value *map, const char *prefix)
     char name[256];
     const unsigned char *at = map->inside;
     for (uint32_t i = 0; i < map->count && wire_next(&key, &at, map->end) && wire_next(&value, &at, map->end); i++) {
-        snprintf(name, sizeof name, "%s%s%.*s", prefix, *prefix ? "." : "", (int)(key.text.bytes < 64 ? key.text.bytes : 64), key.text.data);
+        snprintf(name, sizeof name, "%s%s%.*s", prefix, *prefix ? "." : "", (int)(key.text.bytes < 64 ? key.text.bytes : 64),
+                 key.text.data);
         if (value.type == WIRE_MAP) {
             lines_print(&value, name);
             continue;

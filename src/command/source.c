@@ -12,7 +12,7 @@ enum { LINE_BYTES_MEAN_MAX = 512 }; /* of a batch of lines; what is beyond needs
 
 struct source {
     struct batch_limits limits;
-    struct csv_reader *csv;  /* NULL: a saved request */
+    struct csv_reader *csv; /* NULL: a saved request */
     struct file_map saved;
     struct request request;
     bool saved_is_read;
@@ -113,7 +113,8 @@ uint32_t source_batch_rows(const struct source *source, uint32_t wanted)
 
 size_t source_arena_bytes(const struct source *source, uint32_t rows)
 {
-    size_t bytes = source->csv ? (size_t)rows * LINE_BYTES_MEAN_MAX + source->limits.text_bytes_max * (size_t)COLUMN_COUNT : source->saved.bytes;
+    size_t bytes =
+        source->csv ? (size_t)rows * LINE_BYTES_MEAN_MAX + source->limits.text_bytes_max * (size_t)COLUMN_COUNT : source->saved.bytes;
     return batch_arena_bytes(&source->limits, rows, bytes);
 }
 

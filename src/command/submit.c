@@ -14,7 +14,8 @@ struct submit {
 };
 
 static const struct argp_option options[] = {
-    {"op", KEY_OP, "screen|score", 0, "screen: recorded, part of the history; score: the same scores, nothing recorded (default screen)", 1},
+    {"op", KEY_OP, "screen|score", 0, "screen: recorded, part of the history; score: the same scores, nothing recorded (default screen)",
+     1},
     {"format", 'f', "table|csv|jsonl", 0, "How verdicts are shown (default table)", 1},
     {"output", 'o', "FILE", 0, "Where to (default standard output)", 1},
     {"scores", KEY_SCORES, "FILE", 0, "Also write transfer_id,risk,scene,match,anomaly of every row to FILE", 1},

@@ -31,8 +31,8 @@ static bool columns_find(struct columns *out, const struct sluice_reply *reply)
         .own = sluice_reply_f32(reply, "anomaly_own"),
         .linked = sluice_reply_f32(reply, "anomaly_linked"),
     };
-    return out->verdict && out->level && out->cause && out->scene && out->runner_up && out->risk_type && out->countermeasure && out->match &&
-           out->runner_match && out->risk && out->own && out->linked;
+    return out->verdict && out->level && out->cause && out->scene && out->runner_up && out->risk_type && out->countermeasure &&
+           out->match && out->runner_match && out->risk && out->own && out->linked;
 }
 
 static const char *name_of(const struct sluice_reply *reply, const char *table, uint8_t code)
@@ -41,7 +41,8 @@ static const char *name_of(const struct sluice_reply *reply, const char *table, 
     return name ? name : "?";
 }
 
-static void row_read(struct row *out, const struct batch *batch, const struct sluice_reply *reply, const struct columns *columns, uint32_t row)
+static void row_read(struct row *out, const struct batch *batch, const struct sluice_reply *reply, const struct columns *columns,
+                     uint32_t row)
 {
     const struct column *id = &batch->columns[COLUMN_transfer_id];
     *out = (struct row){
@@ -142,11 +143,12 @@ static void json_row(struct verdicts *to, const struct row *row, const struct sl
     float value, share;
     fputs("{\"transfer_id\":", to->out);
     text_json_print(to->out, row->transfer);
-    fprintf(to->out,
-            ",\"verdict\":\"%s\",\"level\":\"%s\",\"cause\":\"%s\",\"scene\":\"%s\",\"match\":%.9g,\"runner_up\":\"%s\",\"runner_match\":%.9g,"
-            "\"risk\":%.9g,\"anomaly_own\":%.9g,\"anomaly_linked\":%.9g,\"risk_type\":\"%s\",\"countermeasure\":\"%s\",\"reasons\":[",
-            row->verdict_name, row->level, row->cause, row->scene, (double)row->match, row->runner_up, (double)row->runner_match,
-            (double)row->risk, (double)row->own, (double)row->linked, row->risk_type, row->countermeasure);
+    fprintf(
+        to->out,
+        ",\"verdict\":\"%s\",\"level\":\"%s\",\"cause\":\"%s\",\"scene\":\"%s\",\"match\":%.9g,\"runner_up\":\"%s\",\"runner_match\":%.9g,"
+        "\"risk\":%.9g,\"anomaly_own\":%.9g,\"anomaly_linked\":%.9g,\"risk_type\":\"%s\",\"countermeasure\":\"%s\",\"reasons\":[",
+        row->verdict_name, row->level, row->cause, row->scene, (double)row->match, row->runner_up, (double)row->runner_match,
+        (double)row->risk, (double)row->own, (double)row->linked, row->risk_type, row->countermeasure);
     for (size_t i = 0; sluice_reply_reason(reply, index, i, &feature, &value, &share); i++) {
         fprintf(to->out, "%s{\"feature\":\"%s\"", i ? "," : "", feature);
         if (isfinite(value) && isfinite(share))
@@ -165,8 +167,9 @@ static void table_row(struct verdicts *to, const struct row *row, const struct s
     if (to->shown == 0)
         fprintf(to->out, "%-*s %-7s %-8s %-*s %6s %7s  %s\n", TRANSFER_WIDTH, "transfer", "verdict", "level", SCENE_WIDTH, "scene", "match",
                 "anomaly", "countermeasure: reasons");
-    fprintf(to->out, "%-*.*s %-7s %-8s %-*.*s %6.3f %7.3f ", TRANSFER_WIDTH, (int)(row->transfer.bytes < TRANSFER_WIDTH ? row->transfer.bytes : TRANSFER_WIDTH),
-            row->transfer.data, row->verdict_name, row->level, SCENE_WIDTH, SCENE_WIDTH, row->scene, (double)row->match, (double)anomaly_of(row));
+    fprintf(to->out, "%-*.*s %-7s %-8s %-*.*s %6.3f %7.3f ", TRANSFER_WIDTH,
+            (int)(row->transfer.bytes < TRANSFER_WIDTH ? row->transfer.bytes : TRANSFER_WIDTH), row->transfer.data, row->verdict_name,
+            row->level, SCENE_WIDTH, SCENE_WIDTH, row->scene, (double)row->match, (double)anomaly_of(row));
     if (row->verdict != VERDICT_PASS)
         fprintf(to->out, " %s:", row->countermeasure);
     for (size_t i = 0; i < TABLE_REASONS && sluice_reply_reason(reply, index, i, &feature, &value, &share); i++) {
@@ -246,5 +249,6 @@ void verdicts_summary(const struct verdicts *verdicts, FILE *out, uint64_t rows,
     fputc('\n', out);
     for (uint32_t i = 0; i < verdicts->scene_count; i++)
         fprintf(out, "  %-*s %llu\n", SCENE_WIDTH, verdicts->scenes[i].name, (unsigned long long)verdicts->scenes[i].count);
-    fprintf(out, "scene base %s, scored by %s, %.0f transfers/s\n", verdicts->base, verdicts->kernel, seconds > 0 ? (double)rows / seconds : 0.0);
+    fprintf(out, "scene base %s, scored by %s, %.0f transfers/s\n", verdicts->base, verdicts->kernel,
+            seconds > 0 ? (double)rows / seconds : 0.0);
 }

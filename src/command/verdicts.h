@@ -13,12 +13,15 @@ enum { VERDICTS_SCENES_MAX = 64, VERDICTS_TABLE_ROWS = 50 };
 
 struct verdicts {
     enum verdicts_format format;
-    FILE *out, *scores;          /* scores NULL: none */
-    bool all, held, passed;      /* which rows are shown */
-    uint64_t rows_max;           /* shown at the most; 0: no end */
-    uint64_t shown, left_out;    /* rows that fit the choice */
+    FILE *out, *scores;       /* scores NULL: none */
+    bool all, held, passed;   /* which rows are shown */
+    uint64_t rows_max;        /* shown at the most; 0: no end */
+    uint64_t shown, left_out; /* rows that fit the choice */
     uint64_t counts[VERDICT_COUNT];
-    struct { char name[64]; uint64_t count; } scenes[VERDICTS_SCENES_MAX]; /* of rows that did not pass by a scene */
+    struct {
+        char name[64];
+        uint64_t count;
+    } scenes[VERDICTS_SCENES_MAX]; /* of rows that did not pass by a scene */
     uint32_t scene_count;
     char base[160], kernel[64];
 };
