@@ -1,6 +1,7 @@
 /* A lane is one nng context with its aio and at most one request: it listens, then a dispatcher gives the request to the
  * pipeline, then the reply is sent, and it listens again. nng's callbacks only move a lane on; nothing is computed there.
- * A lane belongs to whoever moves it next: nng while listening and sending, the queue, then the pipeline while working. */
+ * A lane belongs to whoever moves it next: nng while listening and sending, the queue, then the pipeline while working.
+ * No lane calls into nng while or after its socket closes (nng 1.5 then reads freed memory): see nng_enter. */
 #include "server/server.h"
 
 #include <nng/nng.h>
@@ -45,7 +46,8 @@ struct group { /* listeners that share a socket, its contexts and its dispatcher
     struct lane *lanes;
     struct queue requests;
     struct thread dispatchers[DISPATCHERS_MAX];
-    atomic_uint connections;
+    atomic_uint connections, inside; /* inside: lanes within a call of nng_ctx_recv or nng_ctx_send */
+    atomic_bool closing;
     pthread_mutex_t lock;  /* working, mean_us */
     uint32_t working;
     int64_t mean_us;       /* from receipt to reply, for the hint in refusals */
@@ -64,11 +66,30 @@ struct server_front {
 
 /* --- lanes ---------------------------------------------------------------------------------------------------------- */
 
+/* Either close sees the lane inside and waits, or the lane sees the closing and stays out. */
+static bool nng_enter(struct lane *lane, enum lane_state state)
+{
+    atomic_fetch_add(&lane->group->inside, 1);
+    bool enters = !atomic_load(&lane->group->closing);
+    if (!enters)
+        atomic_fetch_sub(&lane->group->inside, 1);
+    atomic_store(&lane->state, enters ? state : LANE_CLOSED);
+    return enters;
+}
+
+static void nng_leave(struct group *group)
+{
+    atomic_fetch_sub(&group->inside, 1);
+}
+
 static void lane_listen(struct lane *lane)
 {
-    atomic_store(&lane->state, LANE_LISTENING);
+    struct group *group = lane->group;
+    if (!nng_enter(lane, LANE_LISTENING))
+        return;
     nng_aio_set_timeout(lane->aio, NNG_DURATION_INFINITE);
     nng_ctx_recv(lane->context, lane->aio);
+    nng_leave(group);
 }
 
 static void lane_received(struct lane *lane, int result)
@@ -130,21 +151,25 @@ static void lane_uncount(struct lane *lane)
  * nng into wire/. Without memory for it the connection is closed, so that the client asks again and is not left waiting. */
 static void lane_reply(struct lane *lane, const struct wire_buffer *reply)
 {
+    struct group *group = lane->group;
     nng_msg *message = NULL;
     nng_msg_free(lane->message);
     lane->message = NULL;
+    lane_uncount(lane);
     if (!reply->data || reply->failed || nng_msg_alloc(&message, reply->bytes) != 0) {
         nng_pipe_close(lane->pipe);
-        lane_uncount(lane);
         lane_listen(lane);
         return;
     }
     memcpy(nng_msg_body(message), reply->data, reply->bytes);
-    atomic_store(&lane->state, LANE_SENDING);
+    if (!nng_enter(lane, LANE_SENDING)) {
+        nng_msg_free(message);
+        return;
+    }
     nng_aio_set_msg(lane->aio, message);
     nng_aio_set_timeout(lane->aio, FRONT_SEND_MS_MAX);
-    lane_uncount(lane);
     nng_ctx_send(lane->context, lane->aio);
+    nng_leave(group);
 }
 
 static void lane_deliver(void *argument, struct wire_buffer *reply) /* a pipeline thread, or the dispatcher itself */
@@ -195,7 +220,7 @@ static bool lane_count_in(struct lane *lane, uint32_t *out_retry_after_ms)
 
 static void lane_request(struct lane *lane)
 {
-    struct server_front *front = lane->group->front;
+    struct server_front *front = lane->group->front; /* the lane may be anywhere once the pipeline has it */
     const struct delivery delivery = {.deliver = lane_deliver, .context = lane};
     pipeline_request(front->pipeline, nng_msg_body(lane->message), nng_msg_len(lane->message), lane->received_ns, &delivery);
 }
@@ -415,6 +440,9 @@ void server_front_drain(struct server_front *front)
 /* After the socket no lane gets a request; after the dispatchers none is on its way to the pipeline. */
 static void group_close(struct group *group)
 {
+    atomic_store(&group->closing, true);
+    while (atomic_load(&group->inside) > 0)
+        pause_ms(1);
     if (group->is_open)
         nng_close(group->socket);
     if (group->requests.items)

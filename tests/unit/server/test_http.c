@@ -1,0 +1,190 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "server/http.h"
+
+#include "unit/server/fake_pipeline.h"
+
+static int port_free(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static int dial(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+    struct timeval patience = {.tv_sec = 5};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* Sends bytes as they are, reads until the server closes. */
+static const char *ask(int port, const char *request)
+{
+    static char answer[65536];
+    size_t used = 0;
+    int fd = dial(port);
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+    for (ssize_t got; used + 1 < sizeof answer && (got = recv(fd, answer + used, sizeof answer - 1 - used, 0)) > 0;)
+        used += (size_t)got;
+    answer[used] = '\0';
+    close(fd);
+    return answer;
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+static int opened(struct server_http **out)
+{
+    char listen[32];
+    struct fault_note note = {0};
+    int port = port_free();
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
+    if (server_http_open(out, listen, &note) != FAULT_NONE)
+        fail_msg("%s", note.text);
+    return port;
+}
+
+static void expect(int port, const char *request, const char *status, const char *words)
+{
+    const char *answer = ask(port, request);
+    if (strncmp(answer, "HTTP/1.1 ", 9) != 0 || strncmp(answer + 9, status, strlen(status)) != 0 || !strstr(answer, words))
+        fail_msg("expected %s … %s for %s\nis %s", status, words, request, answer);
+}
+
+static void before_the_pipeline_it_is_alive_and_not_ready(void **state)
+{
+    (void)state;
+    struct server_http *http;
+    int port = opened(&http);
+    expect(port, GET("/healthz"), "200", "ok");
+    expect(port, GET("/readyz"), "503", "starting");
+    expect(port, GET("/metrics"), "200", "version=0.0.4");
+    server_http_close(&http);
+    assert_null(http);
+}
+
+static void it_tells_what_the_pipeline_tells(void **state)
+{
+    (void)state;
+    struct server_http *http;
+    struct pipeline *pipeline = fake_open(1000);
+    int port = opened(&http);
+    server_http_serve(http, pipeline, NULL);
+    expect(port, GET("/healthz"), "200", "ok");
+    expect(port, GET("/readyz"), "200", "ready");
+    expect(port, GET("/metrics"), "200", "\nfake 1\n");
+    fake_set(pipeline, &pipeline->standing, true);
+    expect(port, GET("/healthz"), "503", "stands still");
+    fake_set(pipeline, &pipeline->not_ready, true);
+    expect(port, GET("/readyz"), "503", "the fake is not ready");
+    server_http_close(&http);
+    fake_close(pipeline);
+}
+
+static void anything_else_is_refused(void **state)
+{
+    (void)state;
+    static const char *const missing[] = {GET("/"), GET("/healthz/"), GET("/healthz%00y"), GET("/%68ealthz"), GET("//healthz"),
+                                          GET("/../healthz"), GET("/HEALTHZ")};
+    struct server_http *http;
+    int port = opened(&http);
+    for (size_t i = 0; i < sizeof missing / sizeof missing[0]; i++)
+        expect(port, missing[i], "404", "there are");
+    expect(port, "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc", "405", "Allow: GET, HEAD");
+    expect(port, "DELETE /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "405", "Allow: GET, HEAD");
+    expect(port, "HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "200", "Content-Length: 3");
+    assert_null(strstr(ask(port, "HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "ok"));
+    assert_non_null(strstr(ask(port, "rubbish\r\n\r\n"), "")); /* any answer or none; the next one counts */
+    expect(port, GET("/healthz?x=1"), "200", "ok");
+    server_http_close(&http);
+}
+
+static void idle_connections_do_not_shut_others_out_for_good(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    struct server_http *http;
+    int port = opened(&http), fds[MANY];
+    for (int i = 0; i < MANY; i++)
+        fds[i] = dial(port);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    const char *answer = "";
+    for (int tries = 0; tries < 50 && !strstr(answer, "200"); tries++) {
+        answer = ask(port, GET("/healthz"));
+        sleep_ms(20);
+    }
+    assert_non_null(strstr(answer, "200"));
+    server_http_close(&http);
+}
+
+static void a_large_request_is_cut_off(void **state)
+{
+    (void)state;
+    enum { BYTES = 200000 };
+    struct server_http *http;
+    int port = opened(&http);
+    char *request = malloc(BYTES + 1);
+    memset(request, 'a', BYTES);
+    memcpy(request, "GET /", 5);
+    request[BYTES] = '\0';
+    int fd = dial(port);
+    for (size_t sent = 0; sent < BYTES;) {
+        ssize_t bytes = send(fd, request + sent, BYTES - sent, MSG_NOSIGNAL);
+        if (bytes <= 0)
+            break;
+        sent += (size_t)bytes;
+    }
+    close(fd);
+    free(request);
+    expect(port, GET("/healthz"), "200", "ok");
+    server_http_close(&http);
+}
+
+static void wrong_addresses_are_told(void **state)
+{
+    (void)state;
+    struct server_http *http = (void *)1, *second;
+    struct fault_note note = {0};
+    assert_int_equal(server_http_open(&http, "no.such.host.:1", &note), FAULT_unavailable);
+    assert_null(http);
+    assert_non_null(strstr(note.text, "no.such.host"));
+    assert_int_equal(server_http_open(&http, "9180", &note), FAULT_unavailable);
+    int port = opened(&http);
+    char listen[32];
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
+    assert_int_equal(server_http_open(&second, listen, &note), FAULT_unavailable);
+    assert_non_null(strstr(note.text, "in use"));
+    server_http_close(&http);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(before_the_pipeline_it_is_alive_and_not_ready),
+        cmocka_unit_test(it_tells_what_the_pipeline_tells),
+        cmocka_unit_test(anything_else_is_refused),
+        cmocka_unit_test(idle_connections_do_not_shut_others_out_for_good),
+        cmocka_unit_test(a_large_request_is_cut_off),
+        cmocka_unit_test(wrong_addresses_are_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
