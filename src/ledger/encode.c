@@ -122,7 +122,7 @@ static void encode_texts(struct packer *packer, const struct text *values, uint3
     pack_ints(packer, scratch, 4, count, true);
     pack_uint(packer, bytes, 4);
     pack_array_taken(packer, bytes);
-    pack_bytes(packer, scratch + 4 * (size_t)count, bytes, true);
+    pack_block(packer, scratch + 4 * (size_t)count, bytes, true);
 }
 
 static void encode_str(struct packer *packer, const struct column *column, uint32_t rows, unsigned char *scratch)
@@ -135,7 +135,7 @@ static void encode_str(struct packer *packer, const struct column *column, uint3
     pack_ints(packer, first ? scratch : column->offsets, 4, rows + 1, true);
     pack_uint(packer, bytes, 4);
     pack_array_taken(packer, bytes);
-    pack_bytes(packer, column->data + first, bytes, true);
+    pack_block(packer, column->data + first, bytes, true);
 }
 
 static void encode_column(struct packer *packer, const struct column *column, struct text name, uint32_t rows, unsigned char *scratch)
@@ -145,7 +145,7 @@ static void encode_column(struct packer *packer, const struct column *column, st
     pack_uint(packer, column->valid != NULL, 1);
     if (column->valid) {
         pack_array_taken(packer, (rows + 7) / 8);
-        pack_bytes(packer, column->valid, (rows + 7) / 8, true);
+        pack_block(packer, column->valid, (rows + 7) / 8, true);
     }
     if (column->form == FORM_I64 || column->form == FORM_F64) {
         pack_ints(packer, column->data, 8, rows, column->form == FORM_I64);

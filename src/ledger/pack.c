@@ -58,7 +58,7 @@ static size_t compress(struct packer *packer, unsigned char *out, const unsigned
 }
 
 /* The block's data is already at `at` or elsewhere; raw and stored sizes stand before it. */
-void pack_bytes(struct packer *packer, const void *data, size_t bytes, bool gains)
+void pack_block(struct packer *packer, const void *data, size_t bytes, bool gains)
 {
     MUST(bytes <= UINT32_MAX && bytes + 8 <= (size_t)(packer->end - packer->at));
     size_t stored = gains && packer->workspace && bytes >= TRY_BYTES_MIN ? compress(packer, packer->at + 8, data, bytes) : 0;
@@ -78,7 +78,7 @@ static void pack_narrow(struct packer *packer, const unsigned char *values, cons
     unsigned char *narrow = packer->at + 8 + bytes;
     MUST(narrow + bytes + 8 <= packer->end);
     ints_narrow(narrow, values, form, count);
-    pack_bytes(packer, narrow, bytes, gains);
+    pack_block(packer, narrow, bytes, gains);
 }
 
 void pack_ints(struct packer *packer, const void *values, unsigned width, uint32_t count, bool gains)
@@ -87,7 +87,7 @@ void pack_ints(struct packer *packer, const void *values, unsigned width, uint32
     pack_array_taken(packer, (size_t)width * count);
     pack_uint(packer, form.width | (form.steps ? INTS_STEPS : 0), 1);
     if (form.width == width && !form.steps) {
-        pack_bytes(packer, values, (size_t)width * count, gains);
+        pack_block(packer, values, (size_t)width * count, gains);
         return;
     }
     pack_uint(packer, (uint64_t)form.base, 8);

@@ -25,7 +25,7 @@ size_t pack_workspace_bytes(void);
 void pack_uint(struct packer *packer, uint64_t value, unsigned width);
 void pack_raw(struct packer *packer, const void *data, size_t bytes);
 void pack_text(struct packer *packer, struct text text);                      /* u32 length and bytes */
-void pack_bytes(struct packer *packer, const void *data, size_t bytes, bool gains);
+void pack_block(struct packer *packer, const void *data, size_t bytes, bool gains);
 void pack_ints(struct packer *packer, const void *values, unsigned width, uint32_t count, bool gains); /* width 1, 2, 4, 8; unaligned */
 void pack_array_taken(struct packer *packer, size_t bytes);                   /* the reader takes an array of bytes */
 
