@@ -173,9 +173,9 @@ void busy_label(struct busy *busy, const struct event *event, uint8_t before)
         return;
     struct risk_total start = risk_before(busy, bucket), end = busy->risk[bucket % RISK_BUCKETS];
     uint32_t bad = end.bad - start.bad, known = end.known - start.known, change = 0;
-    if (before != 2 && event->label == 2 && bad < known)
+    if (event->label == 2 && bad < known)
         change = 1;
-    else if (before == 2 && event->label != 2 && bad > 0)
+    else if (before == 2 && bad > 0)
         change = UINT32_MAX;
     for (uint32_t b = bucket; change && b <= newest; b++)
         busy->risk[b % RISK_BUCKETS].bad += change;
@@ -223,10 +223,10 @@ static void window_read(struct side_answer *out, const struct busy *busy, unsign
         out->max = busy->max_all;
 }
 
-static uint32_t bad_hour_find(const struct busy *busy, uint32_t first, uint32_t last)
+static uint32_t bad_hour_find(const struct busy *busy, uint32_t last) /* there is one, up to bucket last */
 {
     uint32_t total = busy->risk[last % RISK_BUCKETS].bad;
-    while (last > first && risk_before(busy, last).bad == total)
+    while (risk_before(busy, last).bad == total)
         last--;
     return (last + 1) * RISK_HOURS;
 }
@@ -246,9 +246,8 @@ static void risk_read(struct side_answer *out, const struct busy *busy, uint32_t
         out->known[w] = total.known - before.known;
         out->bad[w] = total.bad - before.bad;
     }
-    uint32_t first = end - risk_window_buckets[WINDOW_COUNT - 1];
     if (out->bad[WINDOW_COUNT - 1])
-        out->bad_hour = bad_hour_find(busy, first > oldest ? first : oldest, last);
+        out->bad_hour = bad_hour_find(busy, last);
 }
 
 void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question)

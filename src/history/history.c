@@ -199,7 +199,7 @@ static void history_count(const struct history *history, struct history_counts *
         .evicted = head->accounts.evicted + head->links.evicted + head->places.evicted,
         .bytes = sizeof *history + STATE_ALIGN + history->state_bytes,
         .dropped = head->dropped,
-        .account_bytes = head->accounts.used * (sizeof(struct account) + 1) * (BUCKET_SLOTS + 1) / BUCKET_SLOTS +
+        .account_bytes = head->accounts.used * (sizeof(struct account) + 1) * 5 / 4 +
                          head->ring_units_used * (RING_UNIT_EVENTS * sizeof(uint64_t) + 1) + head->busy_used * sizeof(struct busy),
     };
 }

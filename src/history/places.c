@@ -60,10 +60,8 @@ void place_label(struct history *history, uint64_t hash, uint32_t second, int ch
     if (slot == SLOT_NONE)
         return;
     struct place *place = table_record(&history->places, slot);
-    if (change > 0 && day > place->bad_day)
-        bad_day_advance(place, day);
     if (day > place->bad_day)
-        return;
+        bad_day_advance(place, day);
     if (day + PLACE_BAD_DAYS <= place->bad_day) {
         if (change > 0 || place->bad_before > 0)
             place->bad_before += (uint32_t)change;

@@ -27,7 +27,6 @@ struct snapshot_head {
 struct chunk_head {
     uint64_t index;       /* CHUNK_END: the last one */
     struct digest digest; /* of the chunk; of the last one: of the whole state */
-    uint64_t unused;
 };
 
 static struct snapshot_head snapshot_head_of(const struct history *history, uint64_t sequence)

@@ -4,7 +4,7 @@
 
 uint64_t table_bucket_count(uint64_t records_max)
 {
-    return (records_max + records_max / BUCKET_SLOTS) / BUCKET_SLOTS + 1;
+    return (records_max + records_max / 4) / BUCKET_SLOTS + 1;
 }
 
 static uint32_t bucket_oldest(const struct table *table, uint64_t bucket)

@@ -30,7 +30,7 @@ struct table {
     size_t record_bytes;
 };
 
-uint64_t table_bucket_count(uint64_t records_max); /* leaves an eighth free, so that few give way before records_max */
+uint64_t table_bucket_count(uint64_t records_max); /* a fifth stays free: of records_max records one in 5,000 gave way too early */
 
 /* A slot for a hash that is not in the table: free in the emptier bucket, or the one of the record that gives way. */
 uint32_t table_room(const struct table *table, uint64_t hash);
