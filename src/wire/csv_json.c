@@ -1,0 +1,105 @@
+/* JSON lines: an object a line, its keys name the columns. An unknown column takes the type of its first value. */
+#include "wire/csv.h"
+
+#include <jansson.h>
+#include <string.h>
+
+static const char *json_name(const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "text";
+    case JSON_INTEGER:
+        return "an integer";
+    case JSON_REAL:
+        return "a number with a fraction";
+    default:
+        return json_is_null(value) ? "null" : "a truth value";
+    }
+}
+
+static enum fault sink_of(struct sink **out, struct csv_reader *reader, const char *key)
+{
+    struct text name = text_of(key);
+    uint32_t at = 0;
+    while (at < reader->sink_count && !text_equal(reader->sinks[at].name, name))
+        at++;
+    enum fault fault = at < reader->sink_count ? FAULT_NONE : sink_add(reader, name);
+    *out = &reader->sinks[at];
+    return fault;
+}
+
+/* A place in this batch, null in the rows before. */
+static enum fault sink_begin(struct csv_reader *reader, struct sink *sink, uint32_t row)
+{
+    enum fault fault = sink_open(reader, sink);
+    while (fault == FAULT_NONE && sink->row_count < row)
+        sink_put_null(sink);
+    return fault;
+}
+
+static enum fault put_value(struct csv_reader *reader, struct sink *sink, const json_t *value)
+{
+    if (sink->form == FORM_ABSENT)
+        sink->form = json_is_string(value) ? FORM_STR : json_is_integer(value) ? FORM_I64 : json_is_real(value) ? FORM_F64 : FORM_ABSENT;
+    if (sink->known == COLUMN_NONE && sink->form == FORM_I64 && json_is_real(value))
+        sink_make_floats(sink);
+    if (sink->form == FORM_STR && json_is_string(value))
+        return sink_put_text(reader, sink, json_string_value(value), json_string_length(value));
+    if (sink->form == FORM_I64 && json_is_integer(value))
+        return sink_put_i64(sink, json_integer_value(value)), FAULT_NONE;
+    if (sink->form == FORM_F64 && json_is_number(value))
+        return sink_put_f64(sink, json_number_value(value)), FAULT_NONE;
+    if (sink->is_time && json_is_string(value))
+        return sink_put_number_text(reader, sink, json_string_value(value), json_string_length(value));
+    return csv_fault(reader, FAULT_syntax, sink, "must be %s, is %s",
+                     sink->form == FORM_STR   ? "text"
+                     : sink->form == FORM_I64 ? "an integer"
+                                              : "text or a number",
+                     json_name(value));
+}
+
+static enum fault put_pair(struct csv_reader *reader, const char *key, const json_t *value, uint32_t row)
+{
+    struct sink *sink;
+    enum fault fault = sink_of(&sink, reader, key);
+    if (fault == FAULT_NONE && !sink->is_open)
+        fault = sink_begin(reader, sink, row);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (json_is_null(value))
+        return sink_put_null(sink), FAULT_NONE;
+    return put_value(reader, sink, value);
+}
+
+static enum fault put_object(struct csv_reader *reader, json_t *object, uint32_t row)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        enum fault fault = put_pair(reader, key, value, row);
+        if (fault != FAULT_NONE)
+            return fault;
+    }
+    for (uint32_t i = 0; i < reader->sink_count; i++)
+        if (reader->sinks[i].is_open && reader->sinks[i].row_count == row)
+            sink_put_null(&reader->sinks[i]);
+    return FAULT_NONE;
+}
+
+enum fault csv_json_row(struct csv_reader *reader, const struct record *record)
+{
+    json_error_t error;
+    json_t *object = json_loadb(record->at, (size_t)(record->end - record->at), JSON_REJECT_DUPLICATES, &error);
+    if (!object)
+        return csv_fault(reader, FAULT_syntax, NULL, "%s", error.text);
+    enum fault fault = json_is_object(object) ? put_object(reader, object, reader->batch->row_count)
+                                              : csv_fault(reader, FAULT_syntax, NULL, "must be an object, is %s", json_name(object));
+    json_decref(object);
+    return fault;
+}
