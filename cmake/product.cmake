@@ -22,7 +22,11 @@ target_link_libraries(kernels PUBLIC ${OPENBLAS_SERIAL} m)
 
 # libsluice: what a submitter links. It knows the protocol, never the server's rooms.
 file(GLOB client_sources CONFIGURE_DEPENDS src/base/*.c src/batch/*.c src/wire/*.c src/client/*.c)
+list(FILTER client_sources EXCLUDE REGEX "src/base/secret\\.c$")
 add_library(libsluice SHARED ${client_sources})
+if(NOT SLUICE_SANITIZE AND NOT SLUICE_FUZZ) # clang's sanitizers are found at run time only
+  target_link_options(libsluice PRIVATE -Wl,--no-undefined)
+endif()
 set_target_properties(libsluice PROPERTIES OUTPUT_NAME sluice VERSION ${PROJECT_VERSION} SOVERSION 0 PUBLIC_HEADER src/client/sluice.h)
 target_link_libraries(libsluice PRIVATE nng::nng PkgConfig::MSGPACK PkgConfig::JANSSON PkgConfig::XXHASH Threads::Threads m)
 
