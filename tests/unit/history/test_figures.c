@@ -143,7 +143,7 @@ static void test_labels_of_imports(void **state)
 {
     (void)state;
     stream_check(history_of(1000, 100000, 100, 10000, 1000), &waiting_late, OP_import, 4 * DAY_US);
-    stream_check(history_of(1000, 2048, 100, 10000, 1000), &waiting_late, OP_import, 4 * DAY_US);
+    stream_check(history_of(1000, 6000, 100, 10000, 1000), &waiting_late, OP_import, 4 * DAY_US);
 }
 
 int main(void)
