@@ -204,7 +204,7 @@ void index_line_of(struct index_line *out, sqlite3_stmt *statement)
     *out = (struct index_line){
         .sequence = (uint64_t)sqlite3_column_int64(statement, 0),
         .rows = (uint32_t)sqlite3_column_int64(statement, 1),
-        .filter_seed = digest_of(statement, 2).low,
+        .key_seed = (uint64_t)sqlite3_column_int64(statement, 2),
         .scene_list = sqlite3_column_int64(statement, 3),
         .scene_mask = (uint32_t)sqlite3_column_int64(statement, 4),
         .place = {.segment = (uint32_t)sqlite3_column_int64(statement, 5),

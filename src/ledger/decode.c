@@ -39,6 +39,8 @@ static void decode_meta(struct batch *batch, struct unpacker *unpacker)
     batch->scene_epoch = unpack_uint(unpacker, 8);
     batch->config_epoch = unpack_uint(unpacker, 8);
     batch->feedback_delay_us = (int64_t)unpack_uint(unpacker, 8);
+    batch->key_seed = unpack_uint(unpacker, 8);
+    batch->feedback_delay_us = (int64_t)unpack_uint(unpacker, 8);
     unsigned kind = (unsigned)unpack_uint(unpacker, 1);
     batch->reply_in_rows = unpack_uint(unpacker, 1) != 0;
     batch->op = op_find(text_of(decode_short(unpacker, op)));
@@ -133,7 +135,6 @@ static void decode_columns(struct batch *batch, struct unpacker *unpacker)
     }
 }
 
-enum { FIELD_ABSENT, FIELD_HERE, FIELD_AS_COLUMN };
 static void *decode_as_column(const struct batch *batch, struct unpacker *unpacker, const struct frame_field *field)
 {
     bool fits = field->column < COLUMN_COUNT && batch->columns[field->column].form == FORM_I64;
@@ -142,6 +143,17 @@ static void *decode_as_column(const struct batch *batch, struct unpacker *unpack
         memcpy(array, batch->columns[field->column].data, 8 * (size_t)batch->row_count);
     broken_if(unpacker, !array);
     return array;
+}
+
+static void *decode_as_keys(const struct batch *batch, struct unpacker *unpacker, uint16_t id)
+{
+    bool fits = id < COLUMN_COUNT && batch->columns[id].form != FORM_ABSENT && column_type_of(id) == COLUMN_TEXT;
+    uint64_t *keys = fits ? unpack_array(unpacker, 8 * (size_t)batch->row_count) : NULL;
+    uint64_t *scratch = keys ? unpack_array(unpacker, 8 * (size_t)batch->columns[id].value_count) : NULL;
+    if (scratch)
+        frame_keys(keys, &batch->columns[id], batch->row_count, batch->key_seed, scratch);
+    broken_if(unpacker, !scratch);
+    return keys;
 }
 
 static void decode_fields(void *fields, const struct batch *batch, struct unpacker *unpacker, const struct frame_field *list,
@@ -155,6 +167,8 @@ static void decode_fields(void *fields, const struct batch *batch, struct unpack
             frame_field_set(fields, &list[i], unpack_ints(unpacker, list[i].width, batch->row_count));
         else if (how == FIELD_AS_COLUMN)
             frame_field_set(fields, &list[i], decode_as_column(batch, unpacker, &list[i]));
+        else if (how >= FIELD_AS_KEYS && how < FIELD_HOW_COUNT && list[i].width == 8)
+            frame_field_set(fields, &list[i], decode_as_keys(batch, unpacker, list[i].keyed[how - FIELD_AS_KEYS]));
         else
             broken_if(unpacker, how != FIELD_ABSENT);
     }

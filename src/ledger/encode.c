@@ -59,14 +59,14 @@ struct bounds { /* bytes of the body at the most, and of scratch for one column 
 
 static void bound_column(struct bounds *bounds, const struct column *column, struct text name, uint32_t rows)
 {
-    size_t scratch = 4 * ((size_t)rows + 1);
+    size_t scratch = 8 * ((size_t)rows + 1);
     bounds->body += 8 * PACK_BLOCK_BYTES + name.bytes + rows / 8 + 1 + 8 * (size_t)rows;
     if (column->form == FORM_STR) {
         bounds->body += str_bounds(column, rows) - str_bounds(column, 0);
     } else if (is_dict(column)) {
         size_t bytes = values_bytes(column);
         bounds->body += 4 * (size_t)column->value_count + bytes;
-        scratch = 4 * (size_t)column->value_count + bytes;
+        scratch = 8 * (size_t)column->value_count + bytes;
         bounds->count_max = column->value_count > bounds->count_max ? column->value_count : bounds->count_max;
     }
     bounds->scratch = scratch > bounds->scratch ? scratch : bounds->scratch;
@@ -173,27 +173,65 @@ static void encode_columns(struct packer *packer, const struct batch *batch, uns
     }
 }
 
-/* As it came: the array need not be stored again. */
-static bool equals_column(const struct batch *batch, const struct frame_field *field, const void *array)
+/* hashes: of every row (str) or value (dict). */
+static bool column_gives_keys(const struct column *column, const uint64_t *hashes, const uint64_t *keys, uint32_t rows, uint64_t empty)
 {
-    if (field->column == COLUMN_COUNT || batch->columns[field->column].form != FORM_I64)
-        return false;
-    return memcmp(batch->columns[field->column].data, array, 8 * (size_t)batch->row_count) == 0;
+    for (uint32_t row = 0; row < rows; row++) {
+        uint64_t hash = column->form == FORM_STR ? hashes[row] : column_is_valid(column, row) ? hashes[column_code(column, row)] : 0;
+        if (keys[row] != (hash == empty ? 0 : hash))
+            return false;
+    }
+    return true;
 }
 
-enum { FIELD_ABSENT, FIELD_HERE, FIELD_AS_COLUMN };
+/* FIELD_AS_KEYS and which, or FIELD_HERE. */
+static unsigned keys_how(const struct batch *batch, const struct frame_field *field, const uint64_t *keys, const struct filter_keys *known,
+                         uint64_t *scratch)
+{
+    uint64_t empty = filter_key(batch->key_seed, FILTER_ACCOUNT, text_of(""));
+    for (unsigned i = 0; i < 2; i++) {
+        enum column_id id = field->keyed[i];
+        if (id == COLUMN_COUNT || batch->columns[id].form == FORM_ABSENT)
+            continue;
+        const struct column *column = &batch->columns[id];
+        const uint64_t *hashes = id == COLUMN_payer_id ? known->keys[1] : id == COLUMN_payee_id ? known->keys[2] : NULL;
+        if (!hashes) {
+            column_hashes(column, column->form == FORM_STR ? batch->row_count : 0, batch->key_seed, scratch, scratch);
+            hashes = scratch;
+        }
+        if (column_gives_keys(column, hashes, keys, batch->row_count, empty))
+            return FIELD_AS_KEYS + i;
+    }
+    return FIELD_HERE;
+}
+
+/* What can be made again from a column is not stored. */
+static unsigned field_how(const struct batch *batch, const struct frame_field *field, const void *array, const struct filter_keys *keys,
+                          unsigned char *scratch)
+{
+    size_t bytes = (size_t)field->width * batch->row_count;
+    if (!array)
+        return FIELD_ABSENT;
+    if (field->column < COLUMN_COUNT && batch->columns[field->column].form == FORM_I64 &&
+        memcmp(batch->columns[field->column].data, array, bytes) == 0)
+        return FIELD_AS_COLUMN;
+    return field->keyed[0] < COLUMN_COUNT ? keys_how(batch, field, array, keys, (uint64_t *)(void *)scratch) : FIELD_HERE;
+}
+
 static void encode_fields(struct packer *packer, const struct batch *batch, const void *fields, const struct frame_field *list,
-                          unsigned count)
+                          unsigned count, const struct filter_keys *keys, unsigned char *scratch)
 {
     pack_uint(packer, count, 1);
     for (unsigned i = 0; i < count; i++) {
         const void *array = frame_field_get(fields, &list[i]);
-        unsigned how = !array ? FIELD_ABSENT : equals_column(batch, &list[i], array) ? FIELD_AS_COLUMN : FIELD_HERE;
+        unsigned how = field_how(batch, &list[i], array, keys, scratch);
         pack_uint(packer, how, 1);
         if (how == FIELD_HERE)
             pack_ints(packer, array, list[i].width, batch->row_count, list[i].gains);
-        else if (how == FIELD_AS_COLUMN)
-            pack_array_taken(packer, 8 * (size_t)batch->row_count);
+        else if (how != FIELD_ABSENT)
+            pack_array_taken(packer, (size_t)list[i].width * batch->row_count);
+        if (how >= FIELD_AS_KEYS)
+            pack_array_taken(packer, 8 * (size_t)batch->columns[list[i].keyed[how - FIELD_AS_KEYS]].value_count);
     }
 }
 
@@ -263,6 +301,8 @@ static void encode_meta(struct packer *packer, const struct batch *batch)
     pack_uint(packer, batch->digest.high, 8);
     pack_uint(packer, batch->scene_epoch, 8);
     pack_uint(packer, batch->config_epoch, 8);
+    pack_uint(packer, batch->key_seed, 8);
+    pack_uint(packer, (uint64_t)batch->feedback_delay_us, 8);
     pack_uint(packer, (uint64_t)batch->feedback_delay_us, 8);
     pack_uint(packer, batch->observe_kind, 1);
     pack_uint(packer, batch->reply_in_rows, 1);
@@ -272,12 +312,12 @@ static void encode_meta(struct packer *packer, const struct batch *batch)
     pack_text(packer, batch->name);
 }
 
-static void encode_body(struct packer *packer, const struct batch *batch, unsigned char *scratch)
+static void encode_body(struct packer *packer, const struct batch *batch, const struct filter_keys *keys, unsigned char *scratch)
 {
     encode_meta(packer, batch);
     encode_columns(packer, batch, scratch);
-    encode_fields(packer, batch, &batch->facts, frame_fact_fields, frame_fact_field_count);
-    encode_fields(packer, batch, &batch->results, frame_result_fields, frame_result_field_count);
+    encode_fields(packer, batch, &batch->facts, frame_fact_fields, frame_fact_field_count, keys, scratch);
+    encode_fields(packer, batch, &batch->results, frame_result_fields, frame_result_field_count, keys, scratch);
     encode_reasons(packer, &batch->results);
     encode_notes(packer, batch);
     encode_rule_counts(packer, batch);
@@ -298,43 +338,45 @@ static void count_rows(struct frame *frame, const struct batch *batch)
 }
 
 /* Header and filter around the body that lies between them. */
-static void frame_finish(struct frame *frame, const struct batch *batch, const struct packer *packer, void *scratch, uint32_t blocks,
-                         size_t key_count)
+static void frame_finish(struct frame *frame, const struct batch *batch, const struct packer *packer, const struct filter_keys *keys)
 {
     struct frame_header header = {.magic = FRAME_MAGIC, .version = FRAME_VERSION, .sequence = batch->sequence,
         .body_bytes = (uint64_t)(packer->at - packer->start), .arena_bytes = packer->arena_bytes + FRAME_ALIGN,
-        .filter_seed = batch->digest.low, .filter_blocks = blocks, .row_count = batch->row_count};
-    filter_write(packer->at, blocks, scratch, key_count, header.filter_seed);
-    frame->filter_blocks = blocks;
-    frame->bytes = sizeof header + header.body_bytes + (size_t)blocks * FILTER_BLOCK_BYTES;
+        .key_seed = batch->key_seed, .filter_blocks = filter_block_count(keys), .row_count = batch->row_count};
+    MUST(header.filter_blocks <= filter_blocks_max(batch));
+    filter_write(packer->at, header.filter_blocks, keys);
+    frame->filter_blocks = header.filter_blocks;
+    frame->bytes = sizeof header + header.body_bytes + (size_t)header.filter_blocks * FILTER_BLOCK_BYTES;
     memcpy(frame->data, &header, sizeof header);
     header.checksum = frame_checksum(frame->data, frame->bytes);
     memcpy(frame->data, &header, sizeof header);
 }
 
+static size_t up(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
+
+/* One block: the frame, room for what the columns and the filter are worked out in, and zstd's. */
 enum fault frame_encode(struct frame **out, const struct batch *batch, struct fault_note *note)
 {
     MUST(batch->magic == (unsigned)BATCH_MAGIC);
     *out = NULL;
     struct bounds bounds = bounds_of(batch);
-    size_t keys_max = filter_keys_max(batch), filter_scratch = filter_scratch_bytes(keys_max);
-    size_t filter_room = (keys_max * FILTER_KEY_BITS / (7 * 64) + 2) * FILTER_BLOCK_BYTES;
-    size_t data_bytes = sizeof(struct frame_header) + bounds.body + filter_room;
-    size_t scratch_bytes = ((bounds.scratch > filter_scratch ? bounds.scratch : filter_scratch) + 63) & ~(size_t)63;
-    size_t workspace_bytes = bounds.body > FRAME_RATIO_MAX ? pack_workspace_bytes() : 0;
-    size_t frame_room = (sizeof(struct frame) + data_bytes + 63) & ~(size_t)63;
-    struct frame *frame = memory_take(frame_room + scratch_bytes + workspace_bytes);
-    if (!frame)
+    size_t frame_room = up(sizeof(struct frame) + sizeof(struct frame_header) + bounds.body + filter_blocks_max(batch) * FILTER_BLOCK_BYTES);
+    size_t keys_room = up(filter_scratch_bytes(batch)), scratch_room = up(bounds.scratch);
+    size_t workspace_room = bounds.body > FRAME_RATIO_MAX ? pack_workspace_bytes() : 0;
+    unsigned char *memory = memory_take(frame_room + keys_room + scratch_room + workspace_room);
+    if (!memory)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to encode a batch of %u rows", batch->row_count);
+    struct frame *frame = (struct frame *)(void *)memory;
     *frame = (struct frame){.magic = (unsigned)FRAME_HELD_MAGIC};
-    unsigned char *scratch = (unsigned char *)frame + frame_room, *body = frame->data + sizeof(struct frame_header);
-    struct packer packer = {.start = body, .at = body, .end = body + bounds.body,
-        .workspace = workspace_bytes ? scratch + scratch_bytes : NULL};
-    size_t key_count;
-    encode_body(&packer, batch, scratch);
-    uint32_t blocks = filter_plan(scratch, &key_count, batch, batch->digest.low);
-    MUST(blocks * (size_t)FILTER_BLOCK_BYTES <= filter_room);
-    frame_finish(frame, batch, &packer, scratch, blocks, key_count);
+    unsigned char *body = frame->data + sizeof(struct frame_header), *scratch = memory + frame_room + keys_room;
+    struct packer packer = {.start = body, .at = body, .end = body + bounds.body, .workspace = workspace_room ? scratch + scratch_room : NULL};
+    struct filter_keys keys;
+    filter_collect(&keys, memory + frame_room, batch);
+    encode_body(&packer, batch, &keys, scratch);
+    frame_finish(frame, batch, &packer, &keys);
     count_rows(frame, batch);
     struct frame *fitted = memory_resize(frame, sizeof *frame + frame->bytes);
     *out = fitted ? fitted : frame;

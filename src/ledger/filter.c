@@ -1,4 +1,4 @@
-/* The filter of one frame. Its seed is the batch's digest, which is seeded by a secret: nobody outside can choose ids that
+/* The filter of one frame. It is seeded by the secret of the account namespace: nobody outside can choose ids that
  * collide. Size follows the number of distinct keys, counted by a bitmap before anything is written. */
 #include "ledger/filter.h"
 
@@ -11,9 +11,19 @@ enum { WORDS = 7, BLOCK_BITS = 64 * WORDS };
 /* Odd constants that give each word its own bit of the key's lower half. */
 static const uint32_t salts[WORDS] = {0x47b6137bu, 0x44974d91u, 0x8824ad5bu, 0xa2b7289du, 0x705495c7u, 0x2df1424bu, 0x9efc4947u};
 
+/* A key by its kind: a transfer's id may well be an account's. */
+static uint64_t kind_key(enum filter_kind kind, uint64_t hash)
+{
+    return kind == FILTER_TRANSFER ? hash * 0x9e3779b97f4a7c15u : hash;
+}
+
 uint64_t filter_key(uint64_t seed, enum filter_kind kind, struct text id)
 {
-    return hash64(seed + (uint64_t)kind, id.data, id.bytes);
+    uint32_t offsets[2] = {0, id.bytes};
+    struct column column = {.form = FORM_STR, .data = (const unsigned char *)id.data, .offsets = (const unsigned char *)offsets};
+    uint64_t hash;
+    column_hashes(&column, 1, seed, &hash, NULL);
+    return kind_key(kind, hash);
 }
 
 uint32_t filter_block_of(uint64_t key, uint32_t block_count)
@@ -41,21 +51,23 @@ bool filter_block_has(const void *block, uint32_t index, uint64_t seed, uint64_t
     return has || words[WORDS] != filter_check(words, index, seed);
 }
 
-static const struct { enum column_id column; enum filter_kind kind; } keyed[] = {
+static const struct { enum column_id column; enum filter_kind kind; } keyed[FILTER_COLUMNS] = {
     {COLUMN_transfer_id, FILTER_TRANSFER}, {COLUMN_payer_id, FILTER_ACCOUNT}, {COLUMN_payee_id, FILTER_ACCOUNT}};
-enum { KEYED = sizeof keyed / sizeof *keyed };
 
-size_t filter_keys_max(const struct batch *batch)
+static size_t keys_of_column(const struct batch *batch, unsigned i)
 {
-    size_t count = 0;
-    if (!column_taken_by(COLUMN_payer_id, batch->op))
+    const struct column *column = &batch->columns[keyed[i].column];
+    if (column->form == FORM_ABSENT || !column_taken_by(COLUMN_payer_id, batch->op))
         return 0;
-    for (unsigned i = 0; i < KEYED; i++) {
-        const struct column *column = &batch->columns[keyed[i].column];
-        if (column->form != FORM_ABSENT)
-            count += column->form == FORM_STR ? batch->row_count : column->value_count;
-    }
-    return count;
+    return column->form == FORM_STR ? batch->row_count : column->value_count;
+}
+
+static size_t keys_total(const struct batch *batch)
+{
+    size_t total = 0;
+    for (unsigned i = 0; i < FILTER_COLUMNS; i++)
+        total += keys_of_column(batch, i);
+    return total;
 }
 
 /* Bits of the counting bitmap: at least four for each key. */
@@ -67,67 +79,73 @@ static size_t bitmap_bits(size_t key_count)
     return bits;
 }
 
-size_t filter_scratch_bytes(size_t keys_max)
+static size_t blocks_for(size_t distinct)
 {
-    return 8 * keys_max + bitmap_bits(keys_max) / 8;
+    return distinct * FILTER_KEY_BITS / BLOCK_BITS + 1;
 }
 
-static size_t column_keys(uint64_t *out, const struct column *column, uint32_t row_count, uint64_t seed, enum filter_kind kind)
+size_t filter_scratch_bytes(const struct batch *batch)
 {
-    size_t count = 0;
-    if (column->form == FORM_STR) {
-        for (uint32_t row = 0; row < row_count; row++)
-            if (column_is_valid(column, row))
-                out[count++] = filter_key(seed, kind, column_text(column, row));
-    } else if (column->form != FORM_ABSENT) {
-        for (; count < column->value_count; count++)
-            out[count] = filter_key(seed, kind, column->values[count]);
+    size_t total = keys_total(batch);
+    return 8 * total + bitmap_bits(total) / 8;
+}
+
+size_t filter_blocks_max(const struct batch *batch)
+{
+    return blocks_for(keys_total(batch));
+}
+
+void filter_collect(struct filter_keys *out, void *scratch, const struct batch *batch)
+{
+    uint64_t *at = scratch;
+    *out = (struct filter_keys){.seed = batch->key_seed};
+    for (unsigned i = 0; i < FILTER_COLUMNS; i++) {
+        const struct column *column = &batch->columns[keyed[i].column];
+        size_t count = keys_of_column(batch, i);
+        out->keys[i] = count ? at : NULL;
+        out->counts[i] = count;
+        if (count && column->form == FORM_STR)
+            column_hashes(column, batch->row_count, out->seed, at, NULL);
+        else if (count)
+            column_hashes(column, 0, out->seed, NULL, at); /* the values alone */
+        at += count;
+        out->total += count;
     }
-    return count;
+    out->bitmap = column_taken_by(COLUMN_payer_id, batch->op) ? (unsigned char *)at : NULL;
 }
 
 /* Distinct keys by linear counting, a little high: -m·ln(1 - s/m) by its first terms, s ≤ m/4. */
-static size_t distinct_count(unsigned char *bitmap, size_t bits, const uint64_t *keys, size_t key_count)
+uint32_t filter_block_count(const struct filter_keys *keys)
 {
-    size_t set = 0;
-    memset(bitmap, 0, bits / 8);
-    for (size_t i = 0; i < key_count; i++) {
-        size_t bit = (size_t)(keys[i] >> 7) & (bits - 1);
-        unsigned char mask = (unsigned char)(1u << (bit & 7));
-        set += !(bitmap[bit >> 3] & mask);
-        bitmap[bit >> 3] |= mask;
-    }
-    size_t estimate = set + set * set / (2 * bits) + set * set / bits * set / (3 * bits) + 1;
-    return estimate < key_count ? estimate : key_count;
-}
-
-uint32_t filter_plan(void *scratch, size_t *key_count, const struct batch *batch, uint64_t seed)
-{
-    uint64_t *keys = scratch;
-    size_t count = 0;
-    *key_count = 0;
-    if (filter_keys_max(batch) == 0)
+    size_t bits = bitmap_bits(keys->total), set = 0;
+    if (!keys->bitmap)
         return 0;
-    for (unsigned i = 0; i < KEYED; i++)
-        count += column_keys(keys + count, &batch->columns[keyed[i].column], batch->row_count, seed, keyed[i].kind);
-    *key_count = count;
-    size_t distinct = distinct_count((unsigned char *)(keys + count), bitmap_bits(count), keys, count);
-    return (uint32_t)((distinct * FILTER_KEY_BITS + BLOCK_BITS - 1) / BLOCK_BITS) + (distinct == 0);
+    memset(keys->bitmap, 0, bits / 8);
+    for (unsigned i = 0; i < FILTER_COLUMNS; i++)
+        for (size_t j = 0; j < keys->counts[i]; j++) {
+            size_t bit = (size_t)(kind_key(keyed[i].kind, keys->keys[i][j]) >> 7) & (bits - 1);
+            unsigned char mask = (unsigned char)(1u << (bit & 7));
+            set += !(keys->bitmap[bit >> 3] & mask);
+            keys->bitmap[bit >> 3] |= mask;
+        }
+    size_t distinct = set + set * set / (2 * bits) + set * set / bits * set / (3 * bits) + 1;
+    return (uint32_t)blocks_for(distinct < keys->total ? distinct : keys->total);
 }
 
-void filter_write(void *out, uint32_t block_count, const void *scratch, size_t key_count, uint64_t seed)
+void filter_write(void *out, uint32_t block_count, const struct filter_keys *keys)
 {
-    const uint64_t *keys = scratch;
     unsigned char *blocks = out;
     MUST(((uintptr_t)out & 7) == 0);
     memset(out, 0, (size_t)block_count * FILTER_BLOCK_BYTES);
-    for (size_t i = 0; i < key_count; i++) {
-        uint64_t *words = (uint64_t *)(void *)(blocks + (size_t)filter_block_of(keys[i], block_count) * FILTER_BLOCK_BYTES);
-        for (unsigned word = 0; word < WORDS; word++)
-            words[word] |= filter_bit(keys[i], word);
-    }
+    for (unsigned i = 0; i < FILTER_COLUMNS && block_count; i++)
+        for (size_t j = 0; j < keys->counts[i]; j++) {
+            uint64_t key = kind_key(keyed[i].kind, keys->keys[i][j]);
+            uint64_t *words = (uint64_t *)(void *)(blocks + (size_t)filter_block_of(key, block_count) * FILTER_BLOCK_BYTES);
+            for (unsigned word = 0; word < WORDS; word++)
+                words[word] |= filter_bit(key, word);
+        }
     for (uint32_t i = 0; i < block_count; i++) {
         uint64_t *words = (uint64_t *)(void *)(blocks + (size_t)i * FILTER_BLOCK_BYTES);
-        words[WORDS] = filter_check(words, i, seed);
+        words[WORDS] = filter_check(words, i, keys->seed);
     }
 }

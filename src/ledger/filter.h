@@ -13,16 +13,26 @@
 enum { FILTER_BLOCK_BYTES = 64, FILTER_KEY_BITS = 12 };
 enum filter_kind { FILTER_TRANSFER = 1, FILTER_ACCOUNT = 2 };
 
+/* account keys are those of column_hashes; transfers' are told apart from them. */
 uint64_t filter_key(uint64_t seed, enum filter_kind kind, struct text id);
 uint32_t filter_block_of(uint64_t key, uint32_t block_count);
 /* false: the key is not in the frame. A block that is damaged answers true. */
 bool filter_block_has(const void *block, uint32_t index, uint64_t seed, uint64_t key);
 
-/* Keys that a batch's columns give, with repeats; and the scratch that making of its filter takes. */
-size_t filter_keys_max(const struct batch *batch);
-size_t filter_scratch_bytes(size_t keys_max);
-/* Blocks that the keys need; 0: the op carries no transfers. Fills scratch for filter_write. */
-uint32_t filter_plan(void *scratch, size_t *key_count, const struct batch *batch, uint64_t seed);
-void filter_write(void *out, uint32_t block_count, const void *scratch, size_t key_count, uint64_t seed);
+/* What a frame's filter is made of: per column one key for each row (str) or each value (dict), as column_hashes gives. */
+enum { FILTER_COLUMNS = 3 };
+struct filter_keys {
+    uint64_t *keys[FILTER_COLUMNS]; /* of transfer_id, payer_id, payee_id; NULL: the column is absent */
+    size_t counts[FILTER_COLUMNS];
+    unsigned char *bitmap;
+    size_t total;
+    uint64_t seed;
+};
+size_t filter_scratch_bytes(const struct batch *batch);
+size_t filter_blocks_max(const struct batch *batch);
+/* Keys lie in scratch. Nothing is collected, and block_count is 0, for an op that carries no transfers. */
+void filter_collect(struct filter_keys *out, void *scratch, const struct batch *batch);
+uint32_t filter_block_count(const struct filter_keys *keys);
+void filter_write(void *out, uint32_t block_count, const struct filter_keys *keys);
 
 #endif

@@ -19,7 +19,7 @@ struct frame_header {
     uint64_t sequence;
     uint64_t body_bytes;    /* a multiple of 64 */
     uint64_t arena_bytes;   /* what the decoded batch takes */
-    uint64_t filter_seed;
+    uint64_t key_seed;      /* of the batch: account keys and the filter are seeded by it */
     uint32_t filter_blocks, row_count;
     uint64_t unused;        /* 0 */
     uint64_t checksum;      /* of everything before it, then of body and filter, see frame_checksum */
@@ -53,7 +53,12 @@ struct frame_field {
     uint8_t width;      /* bytes of an element */
     bool gains;         /* worth a try of zstd */
     uint16_t column;    /* i64 column that it often equals, or COLUMN_COUNT */
+    uint16_t keyed[2];  /* text columns whose keys it may be: of transfers, of observations; or COLUMN_COUNT */
 };
+/* How a frame keeps an array; AS_KEYS + i: the keys of column keyed[i], not stored. */
+enum { FIELD_ABSENT, FIELD_HERE, FIELD_AS_COLUMN, FIELD_AS_KEYS, FIELD_HOW_COUNT = FIELD_AS_KEYS + 2 };
+/* Keys of a text column as intake makes them: column_hashes, 0 where the text is empty. scratch: room for value_count. */
+void frame_keys(uint64_t *out, const struct column *column, uint32_t row_count, uint64_t seed, uint64_t *scratch);
 extern const struct frame_field frame_fact_fields[], frame_result_fields[];
 extern const unsigned frame_fact_field_count, frame_result_field_count;
 void *frame_field_get(const void *fields, const struct frame_field *field);

@@ -34,7 +34,7 @@ enum fault tenant_find(struct connection *connection, int64_t *out, struct text 
 
 /* Where a frame lies, and what is needed to look past it. */
 struct index_line {
-    uint64_t sequence, filter_seed;
+    uint64_t sequence, key_seed;
     struct segment_place place;
     int64_t scene_list;
     uint32_t rows, scene_mask, filter_blocks;

@@ -105,6 +105,7 @@ static enum fault batch_insert(struct connection *writer, const struct ledger_en
     sqlite3_bind_int64(statement, 18, (int64_t)frame->start);
     sqlite3_bind_int64(statement, 19, (int64_t)frame->bytes);
     sqlite3_bind_int64(statement, 20, frame->filter_blocks);
+    sqlite3_bind_int64(statement, 21, (int64_t)batch->key_seed);
     return statement_run(writer, statement, "record a batch", note);
 }
 
@@ -147,7 +148,7 @@ static enum fault labels_insert(struct connection *writer, const struct batch *b
         sqlite3_stmt *statement = statement_take(writer, STATEMENT_label_put);
         sqlite3_bind_int64(statement, 1, tenant);
         statement_bind_text(statement, 2, column_text(column, row));
-        sqlite3_bind_int(statement, 3, batch->facts.label[row]);
+        sqlite3_bind_int(statement, 3, batch->facts.label[row] & 3); /* above: what was known before */
         sqlite3_bind_int64(statement, 4, (int64_t)batch->sequence);
         sqlite3_bind_int64(statement, 5, row);
         fault = statement_run(writer, statement, "record a label", note);

@@ -73,12 +73,12 @@ static enum fault line_may_have(const struct ledger *ledger, struct reader *read
     *out = true;
     if (!id.data || line->filter_blocks == 0 || filter_bytes > line->place.bytes)
         return FAULT_NONE;
-    uint64_t key = filter_key(line->filter_seed, kind, id);
+    uint64_t key = filter_key(line->key_seed, kind, id);
     uint32_t index = filter_block_of(key, line->filter_blocks);
     uint64_t start = line->place.start + line->place.bytes - filter_bytes + (uint64_t)index * FILTER_BLOCK_BYTES;
     enum fault fault = segment_read(&reader->segments, ledger->folder, line->place.segment, start, block, sizeof block, note);
     if (fault == FAULT_NONE)
-        *out = filter_block_has(block, index, line->filter_seed, key);
+        *out = filter_block_has(block, index, line->key_seed, key);
     return fault;
 }
 
@@ -205,7 +205,7 @@ static bool found_take(void *context, const struct ledger_row *row)
 {
     const struct batch_facts *facts = &row->batch->facts;
     *(struct found *)context = (struct found){.sequence = row->batch->sequence, .row = row->row, .is_there = true,
-        .label = facts->label ? facts->label[row->row] : 0};
+        .label = facts->label ? facts->label[row->row] & 3 : 0};
     return false;
 }
 

@@ -74,10 +74,8 @@ enum fault sqlite_find_batch(struct ledger *ledger, struct ledger_batch *out, st
 /* The sequence and the place are named in every fault of a frame: it is what an operator looks for. */
 static enum fault frame_damaged(struct fault_note *note, const struct index_line *line, const char *why)
 {
-    char kept[80];
-    snprintf(kept, sizeof kept, "%s", why);
-    return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "frame %llu (segment %u, offset %llu): %s", (unsigned long long)line->sequence,
-                     line->place.segment, (unsigned long long)line->place.start, kept);
+    return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "frame %llu (segment %u, offset %llu): %.80s", (unsigned long long)line->sequence,
+                     line->place.segment, (unsigned long long)line->place.start, why);
 }
 
 static enum fault frame_load_into(void *bytes, const struct ledger *ledger, struct reader *reader, struct batch *out,

@@ -4,7 +4,7 @@
 /* Every statement of the embedded ledger: S(name, whose connection prepares it, SQL). */
 
 /* Where a frame lies and what its filter needs: index_line_of reads these, in this order. */
-#define PLACE "sequence, rows, digest, scene_list, scene_mask, segment, start, bytes, filter_blocks"
+#define PLACE "sequence, rows, key_seed, scene_list, scene_mask, segment, start, bytes, filter_blocks"
 /* The whole line: batch_line_of reads these, in this order. */
 #define LINE "sequence, op, now_us, rows, passed, held, rejected, invalid, digest, base_digest, config_digest, id, coalesce(name, id)," \
     " (SELECT t.name FROM tenant t WHERE t.tenant = batch.tenant)"
@@ -29,8 +29,8 @@
     S(scene_list_put, WRITES, "INSERT INTO scene_list(digest) VALUES(?1) RETURNING list") \
     S(scene_put, WRITES, "INSERT INTO scene VALUES(?1, ?2, ?3)") \
     S(batch_put, WRITES, "INSERT INTO batch(sequence, tenant, id, name, op, now_us, rows, passed, held, rejected, invalid, digest," \
-      " base_digest, config_digest, scene_list, scene_mask, segment, start, bytes, filter_blocks)" \
-      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)") \
+      " base_digest, config_digest, scene_list, scene_mask, segment, start, bytes, filter_blocks, key_seed)" \
+      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)") \
     S(stopped_put, WRITES, "INSERT INTO stopped(sequence, row, transfer_id, verdict, level, scene, risk_type)" \
       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)") \
     S(label_put, WRITES, "INSERT INTO label(tenant, transfer_id, label, sequence, row) VALUES(?1, ?2, ?3, ?4, ?5)" \

@@ -134,10 +134,14 @@ static inline void sample_facts(struct batch *batch, const struct sample *sample
 {
     MUST(batch_take_facts(batch, NULL) == FAULT_NONE);
     struct batch_facts *facts = &batch->facts;
+    static const enum column_id keyed[] = {COLUMN_payer_id, COLUMN_payee_id, COLUMN_payer_device};
     uint64_t *keys[] = {facts->payer, facts->payee, facts->payer_device};
+    for (unsigned i = 0; sample->plain && i < 3; i++)
+        if (keys[i])
+            column_hashes(&batch->columns[keyed[i]], sample->rows, batch->key_seed, keys[i], NULL);
     for (uint32_t row = 0; row < sample->rows; row++) {
         for (unsigned i = 0; i < 3; i++)
-            if (keys[i])
+            if (keys[i] && !sample->plain)
                 keys[i][row] = sample_random(random);
         if (facts->payer_network)
             facts->payer_network[row] = (uint32_t)sample_random(random) % 40 * 0x01000193u;
@@ -205,6 +209,7 @@ static inline void sample_make(struct batch *out, const struct sample *sample)
     out->digest = (struct digest){sample_random(&random), sample_random(&random)};
     out->scene_epoch = 3, out->config_epoch = 4;
     out->reply_in_rows = !sample->plain;
+    out->key_seed = sample->seed + 99, out->feedback_delay_us = 604800000000;
     sample_columns(out, sample, &random);
     MUST(batch_take_checks(out, 10, NULL) == FAULT_NONE);
     sample_facts(out, sample, &random);
@@ -273,7 +278,7 @@ static inline const char *sample_difference(const struct batch *a, const struct 
     uint32_t rows = a->row_count;
     if (rows != b->row_count || a->op != b->op || a->sequence != b->sequence || a->now_us != b->now_us || !digest_equal(a->digest, b->digest) ||
         a->scene_epoch != b->scene_epoch || a->config_epoch != b->config_epoch || a->observe_kind != b->observe_kind ||
-        a->reply_in_rows != b->reply_in_rows || sample_texts_differ(a->tenant, b->tenant) || sample_texts_differ(a->id, b->id) ||
+        a->reply_in_rows != b->reply_in_rows || a->key_seed != b->key_seed || a->feedback_delay_us != b->feedback_delay_us || sample_texts_differ(a->tenant, b->tenant) || sample_texts_differ(a->id, b->id) ||
         sample_texts_differ(a->name, b->name))
         return "meta";
     for (unsigned i = 0; i < COLUMN_COUNT; i++)

@@ -187,16 +187,16 @@ static void filter_finds_what_is_there_and_little_else(void **state)
     for (uint32_t i = 0; i < 20000; i++) {
         char id[40];
         sample_transfer(id, 6, i);
-        uint64_t key = filter_key(header.filter_seed, FILTER_TRANSFER, text_of(id));
+        uint64_t key = filter_key(header.key_seed, FILTER_TRANSFER, text_of(id));
         uint32_t block = filter_block_of(key, header.filter_blocks);
-        bool has = filter_block_has(filter + (size_t)block * FILTER_BLOCK_BYTES, block, header.filter_seed, key);
+        bool has = filter_block_has(filter + (size_t)block * FILTER_BLOCK_BYTES, block, header.key_seed, key);
         found += i < 10000 && has, wrong += i >= 10000 && has;
     }
     assert_int_equal(found, 10000);
     assert_in_range(wrong, 0, 150);
     assert_in_range((uint64_t)header.filter_blocks * 512 / 20000, 9, 12); /* 10,000 transfers and some 5,000 accounts */
     memset((void *)(filter + 64), 0, 8); /* a damaged block answers yes */
-    assert_true(filter_block_has(filter + 64, 1, header.filter_seed, 12345));
+    assert_true(filter_block_has(filter + 64, 1, header.key_seed, 12345));
     frame_give(&frame);
     batch_fini(&batch);
 }
