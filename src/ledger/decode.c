@@ -38,7 +38,6 @@ static void decode_meta(struct batch *batch, struct unpacker *unpacker)
     batch->digest.high = unpack_uint(unpacker, 8);
     batch->scene_epoch = unpack_uint(unpacker, 8);
     batch->config_epoch = unpack_uint(unpacker, 8);
-    batch->feedback_delay_us = (int64_t)unpack_uint(unpacker, 8);
     batch->key_seed = unpack_uint(unpacker, 8);
     batch->feedback_delay_us = (int64_t)unpack_uint(unpacker, 8);
     unsigned kind = (unsigned)unpack_uint(unpacker, 1);

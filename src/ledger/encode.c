@@ -303,7 +303,6 @@ static void encode_meta(struct packer *packer, const struct batch *batch)
     pack_uint(packer, batch->config_epoch, 8);
     pack_uint(packer, batch->key_seed, 8);
     pack_uint(packer, (uint64_t)batch->feedback_delay_us, 8);
-    pack_uint(packer, (uint64_t)batch->feedback_delay_us, 8);
     pack_uint(packer, batch->observe_kind, 1);
     pack_uint(packer, batch->reply_in_rows, 1);
     encode_short(packer, op_names[batch->op]);
