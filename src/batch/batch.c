@@ -54,8 +54,8 @@ enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fau
     return arena_fault(batch, note);
 }
 
-/* An observation's account, contact, device, address and network stand where a payer's and payee's do. A label's row has
- * the devices of the transfer that it speaks of. */
+/* An observation's device, address and network stand where a payer's do. A label's row has the devices of the transfer
+ * that it speaks of. */
 static void take_places(struct batch *batch)
 {
     struct batch_facts *facts = &batch->facts;
@@ -66,10 +66,10 @@ static void take_places(struct batch *batch)
     facts->payee_device = array_take_of(batch, COLUMN_payee_device, sizeof *facts->payee_device);
     facts->payee_address = array_take_of(batch, COLUMN_payee_address, sizeof *facts->payee_address);
     facts->payee_network = array_take_of(batch, COLUMN_payee_network, sizeof *facts->payee_network);
-    if (batch->op != OP_label)
-        return;
-    facts->payer_device = array_take(batch, sizeof *facts->payer_device);
-    facts->payee_device = array_take(batch, sizeof *facts->payee_device);
+    if (batch->op == OP_label && !facts->payer_device)
+        facts->payer_device = array_take(batch, sizeof *facts->payer_device);
+    if (batch->op == OP_label && !facts->payee_device)
+        facts->payee_device = array_take(batch, sizeof *facts->payee_device);
 }
 
 enum fault batch_take_facts(struct batch *batch, struct fault_note *note)
