@@ -214,9 +214,8 @@ static void a_message_over_the_limit_gets_a_fault(void **state)
     tell(client, "query", "larger", 3 * LIMIT); /* beyond that the connection is closed; others live on */
     nng_socket_set_ms(client, NNG_OPT_RECVTIMEO, 200);
     assert_int_not_equal(heard(&answer, client), 0);
-    nng_close(client);
-    client = dial(bench->config.data_listen[0]);
-    assert_string_equal(ask(client, "query", "q").status, "ok");
+    nng_socket_set_ms(client, NNG_OPT_RECVTIMEO, PATIENCE_MS);
+    assert_string_equal(ask(client, "query", "q").status, "ok"); /* settled: nng 1.5 leaks what is closed while it connects */
     nng_close(client);
     bench_close(bench);
 }
@@ -496,18 +495,16 @@ static void a_drain_answers_all_that_was_taken(void **state)
     assert_string_equal(answer.fault, "unavailable");
     assert_int_equal(answer.retry_after_ms, 1000);
     assert_string_equal(ask(clients[HELD], "health", "").status, "ok");
-    nng_socket stranger = dial(bench->config.data_listen[0]);
-    tell(stranger, "hello", "", 8);
-    nng_socket_set_ms(stranger, NNG_OPT_RECVTIMEO, 200);
-    assert_int_not_equal(heard(&answer, stranger), 0);
+    int stranger = dial_raw(bench->port);
+    char byte;
+    assert_int_equal(recv(stranger, &byte, 1, 0) > 0, 0); /* turned away */
+    close(stranger);
     fake_set(bench->pipeline, &bench->pipeline->letting_go, true);
     for (unsigned i = 0; i < HELD; i++)
         assert_string_equal(hear(clients[i]).status, "ok");
     pthread_join(thread, NULL);
-    server_front_close(&bench->front);
     for (unsigned i = 0; i <= HELD; i++)
         nng_close(clients[i]);
-    nng_close(stranger);
     bench_close(bench);
 }
 
