@@ -82,7 +82,8 @@ double oracle_distance(const float *z, size_t z_stride, const struct panel *pane
 
 /* Product form through OpenBLAS (kernels/blas): proposes, never recorded. approx[cluster·stride + row] is within
  * bound[row] of the twin's distance before segment minimum; a bound of +infinity says nothing. Rows are rounded up to
- * whole tiles, in approx and bound too; stride as for panel_min. Single-threaded; any number of threads at once. */
+ * whole tiles, in approx and bound too; stride as for panel_min. One call at a time in the whole process: the serial
+ * OpenBLAS hands out its buffers without a lock. */
 size_t blas_scratch_floats(size_t row_count, const struct panel *panel);
 size_t blas_weights_floats(const struct panel *panel);
 void blas_weights(float *weights, const struct panel *panel); /* (2·columns + 1) × clusters and the bounds, packed once */
