@@ -9,8 +9,8 @@
 enum scope { ROW, BATCH };
 
 const struct feature_info feature_infos[FEATURE_COUNT] = {
-#define FEATURE(name_, dimension_, source_, target_, edge_, unit_, scope_, history_, unknown_, definition_) \
-    [FEATURE_##name_] = {#name_, DIMENSION_##dimension_, #source_, #target_, #edge_, unit_, definition_, scope_ == BATCH, history_, unknown_},
+#define FEATURE(n, d, source_, target_, edge_, unit_, scope_, history_, unknown_, definition_) \
+    [FEATURE_##n] = {#n, DIMENSION_##d, #source_, #target_, #edge_, unit_, definition_, scope_ == BATCH, history_, unknown_},
 #include "feature/features.tbl"
 #undef FEATURE
 };
@@ -18,12 +18,12 @@ const struct feature_info feature_infos[FEATURE_COUNT] = {
 /* --- recipes -------------------------------------------------------------------------------------------------------- */
 
 enum { /* inputs beside figures */
-    INPUT_amount = FIGURE_COUNT,
+       INPUT_amount = FIGURE_COUNT,
 #define IN_BATCH(name, text) INPUT_##name,
 #include "feature/in_batch.tbl"
 #undef IN_BATCH
-    INPUT_COUNT,
-    INPUT_BATCH = INPUT_amount + 1,
+       INPUT_COUNT,
+       INPUT_BATCH = INPUT_amount + 1,
 };
 
 enum form {
@@ -47,16 +47,46 @@ struct recipe {
     float factor;
 };
 
-#define TIME_OF(form_)         {.form = form_}
-#define VALUE(a_)              {.form = FORM_VALUE, .a = FIGURE_##a_}
-#define KNOWN(a_)              {.form = FORM_KNOWN, .a = FIGURE_##a_}
-#define LOG1P(a_)              {.form = FORM_LOG1P, .a = FIGURE_##a_}
-#define LOG_BATCH(a_, less)    {.form = FORM_LOG1P, .a = INPUT_##a_, .factor = less}
-#define LOG_MEAN(a_, b_)       {.form = FORM_LOG_MEAN, .a = FIGURE_##a_, .b = FIGURE_##b_}
-#define BURST(a_, b_)          {.form = FORM_RATIO, .a = FIGURE_##a_, .b = FIGURE_##b_, .factor = 30.0f}
-#define AMOUNT_TO(b_)          {.form = FORM_RATIO, .a = INPUT_amount, .b = FIGURE_##b_, .factor = 1.0f}
-#define AMOUNT_TO_MEAN(b_, c_) {.form = FORM_TO_MEAN, .a = INPUT_amount, .b = FIGURE_##b_, .c = FIGURE_##c_}
-#define SHARE(a_, b_)          {.form = FORM_SHARE, .a = FIGURE_##a_, .b = FIGURE_##b_}
+#define TIME_OF(form_) \
+    { \
+        .form = form_ \
+    }
+#define VALUE(a_) \
+    { \
+        .form = FORM_VALUE, .a = FIGURE_##a_ \
+    }
+#define KNOWN(a_) \
+    { \
+        .form = FORM_KNOWN, .a = FIGURE_##a_ \
+    }
+#define LOG1P(a_) \
+    { \
+        .form = FORM_LOG1P, .a = FIGURE_##a_ \
+    }
+#define LOG_BATCH(a_, less) \
+    { \
+        .form = FORM_LOG1P, .a = INPUT_##a_, .factor = less \
+    }
+#define LOG_MEAN(a_, b_) \
+    { \
+        .form = FORM_LOG_MEAN, .a = FIGURE_##a_, .b = FIGURE_##b_ \
+    }
+#define BURST(a_, b_) \
+    { \
+        .form = FORM_RATIO, .a = FIGURE_##a_, .b = FIGURE_##b_, .factor = 30.0f \
+    }
+#define AMOUNT_TO(b_) \
+    { \
+        .form = FORM_RATIO, .a = INPUT_amount, .b = FIGURE_##b_, .factor = 1.0f \
+    }
+#define AMOUNT_TO_MEAN(b_, c_) \
+    { \
+        .form = FORM_TO_MEAN, .a = INPUT_amount, .b = FIGURE_##b_, .c = FIGURE_##c_ \
+    }
+#define SHARE(a_, b_) \
+    { \
+        .form = FORM_SHARE, .a = FIGURE_##a_, .b = FIGURE_##b_ \
+    }
 
 static const struct recipe recipes[FEATURE_COUNT] = {
     [FEATURE_amount] = {.form = FORM_LOG1P, .a = INPUT_amount},
@@ -157,21 +187,18 @@ int feature_find(const char *name, size_t bytes)
 
 /* --- the transfer's own time and amount ----------------------------------------------------------------------------- */
 
-static int64_t floor_divide(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
-}
+#define DAY_US 86400000000LL
 
 static float hour_of_day(int64_t time_us) /* 0 to below 24 */
 {
-    const int64_t day_us = 86400000000;
-    return (float)((time_us - floor_divide(time_us, day_us) * day_us) / 1000000) / 3600.0f;
+    int64_t in_day_us = time_us % DAY_US;
+    return (float)((in_day_us < 0 ? in_day_us + DAY_US : in_day_us) / 1000000) / 3600.0f;
 }
 
 static bool is_weekend(int64_t time_us)
 {
-    int64_t day = floor_divide(time_us, 86400000000) + 3; /* since a Monday */
-    return day - floor_divide(day, 7) * 7 >= 5;
+    int64_t day = time_us / DAY_US - (time_us % DAY_US < 0), weekday = (day + 3) % 7; /* day 0 was a Thursday */
+    return (weekday < 0 ? weekday + 7 : weekday) >= 5;
 }
 
 static float hour_distance(float hour)

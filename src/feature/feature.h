@@ -24,9 +24,9 @@ struct feature_info {
     enum dimension dimension;
     const char *source, *target, *edge; /* the relation tuple behind it */
     const char *unit, *definition;
-    bool batch_scope;                   /* exempt from the cut test; false: row scope */
-    bool needs_history;                 /* false: from the transfer's own parameters alone */
-    float unknown;                      /* value when it is not known, after the transform */
+    bool batch_scope;   /* exempt from the cut test; false: row scope */
+    bool needs_history; /* false: from the transfer's own parameters alone */
+    float unknown;      /* value when it is not known, after the transform */
 };
 extern const struct feature_info feature_infos[FEATURE_COUNT];
 int feature_find(const char *name, size_t bytes); /* -1: not in the catalogue */
@@ -47,7 +47,7 @@ size_t feature_in_batch_bytes(uint32_t row_count); /* of arena that feature_in_b
 
 /* The wanted features of rows [first, first + count), transforms done; never NaN, never infinite. figures NULL, or facts
  * without in_batch: what needs them has its unknown value. */
-void feature_compute(struct feature_block *out, const struct feature_set *wanted, const struct batch *batch,
-                     uint32_t first, uint32_t count, const struct figures *figures, const struct kernels *kernels);
+void feature_compute(struct feature_block *out, const struct feature_set *wanted, const struct batch *batch, uint32_t first, uint32_t count,
+                     const struct figures *figures, const struct kernels *kernels);
 
 #endif

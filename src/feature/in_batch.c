@@ -17,7 +17,7 @@ enum in_batch {
 };
 _Static_assert(IN_BATCH_COUNT <= 8, "batch_facts has room for eight");
 
-struct grouping { /* equal keys share a group, numbered from 0 by first row */
+struct grouping {        /* equal keys share a group, numbered from 0 by first row */
     uint32_t *group;     /* of each row; undefined for rows left out */
     uint32_t *first_row; /* of each group */
     uint32_t *row_count; /* of each group */
@@ -234,8 +234,8 @@ enum fault feature_in_batch(struct batch *batch, struct fault_note *note)
     size_t kept = batch->arena.used;
     scratch_take(&joining, &batch->arena);
     if (arena_overflowed(&batch->arena))
-        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "batch arena of %zu bytes is too small to join %u rows", batch->arena.size,
-                         batch->row_count);
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "batch arena of %zu bytes is too small to join %u rows",
+                         batch->arena.size, batch->row_count);
     rows_group(&joining.payers, &joining, batch->facts.payer, NULL);
     rows_group(&joining.payees, &joining, batch->facts.payee, NULL);
     rows_group(&joining.pairs, &joining, batch->facts.payer, batch->facts.payee);

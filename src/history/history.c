@@ -67,8 +67,11 @@ static enum fault limits_check(const struct history_limits *limits, struct fault
     const struct {
         const char *name;
         uint64_t value;
-    } all[] = {{"accounts", limits->accounts_max}, {"events", limits->events_max}, {"busy", limits->busy_max},
-               {"links", limits->links_max},       {"places", limits->places_max}};
+    } all[] = {{"accounts", limits->accounts_max},
+               {"events", limits->events_max},
+               {"busy", limits->busy_max},
+               {"links", limits->links_max},
+               {"places", limits->places_max}};
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].value > RECORDS_MAX)
             return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "history: %s_max is %llu, at most %llu", all[i].name,

@@ -22,14 +22,14 @@ enum figure_id {
 extern const char *const figure_names[FIGURE_COUNT];
 
 struct history_limits {
-    uint64_t accounts_max;   /* accounts remembered before the longest idle give way */
-    uint64_t events_max;     /* recent events in the rings of small accounts, all together */
-    uint64_t busy_max;       /* accounts with bucket records */
-    uint64_t links_max;      /* pairs, account-device, account-address, contacts */
-    uint64_t places_max;     /* devices and addresses */
+    uint64_t accounts_max; /* accounts remembered before the longest idle give way */
+    uint64_t events_max;   /* recent events in the rings of small accounts, all together */
+    uint64_t busy_max;     /* accounts with bucket records */
+    uint64_t links_max;    /* pairs, account-device, account-address, contacts */
+    uint64_t places_max;   /* devices and addresses */
 };
 size_t history_bytes(const struct history_limits *limits); /* what open will take */
-#define HISTORY_DELAY_MAX_US (15 * 86400000000LL)
+#define HISTORY_DELAY_MAX_US  (15 * 86400000000LL)
 #define HISTORY_WINDOW_MAX_US (30 * 86400000000LL)
 
 struct figures { /* one slice's; each column SLICE_ROWS floats, 64-byte aligned */
@@ -58,8 +58,8 @@ struct history_ops {
     /* Rows [first, first + count) of a screen, score or import batch: reads each row's figures into out (row i at
      * index i - first), then, when add, counts the row. Invalid rows are neither read (figures stay unknown) nor added.
      * For imports out may be NULL. Labels of imported rows (facts.label) act with delay_us. */
-    void (*relate)(struct history *history, const struct batch *batch, uint32_t first, uint32_t count,
-                   int64_t delay_us, bool add, struct figures *out);
+    void (*relate)(struct history *history, const struct batch *batch, uint32_t first, uint32_t count, int64_t delay_us, bool add,
+                   struct figures *out);
     /* Observation rows of an observe batch. */
     void (*observe)(struct history *history, const struct batch *batch);
     /* A label for a transfer that is in history (or has left it: then nothing). before/after: 0 unknown, 1 good, 2 risky. */

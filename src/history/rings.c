@@ -71,7 +71,7 @@ void ring_give(struct history *history, uint32_t unit, unsigned class)
 {
     MUST(history->head->ring_units_used >= 1u << class);
     history->head->ring_units_used -= 1u << class;
-    for (; class < RING_CLASSES - 1; class++) {
+    for (; class < RING_CLASSES - 1; class ++) {
         uint32_t other = unit ^ 1u << class;
         if (history->ring_free_heads[other] != class + 1)
             break;

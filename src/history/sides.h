@@ -11,7 +11,7 @@
 
 struct event { /* as it comes in */
     uint32_t hour;
-    uint8_t peer;    /* 6 bits of the counterparty's hash */
+    uint8_t peer; /* 6 bits of the counterparty's hash */
     uint8_t label;
     uint64_t amount; /* of amount_kept */
 };

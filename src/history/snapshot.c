@@ -194,7 +194,7 @@ static bool rings_hold(const struct history *history)
             return false;
         free_units += mark ? 1u << (mark - 1) : 0;
     }
-    for (unsigned class = 0; class < RING_CLASSES; class++) {
+    for (unsigned class = 0; class < RING_CLASSES; class ++) {
         uint32_t before = 0;
         for (uint32_t at = head->ring_free[class]; at; listed += 1u << class) {
             uint32_t links[2]; /* next, before */

@@ -9,14 +9,14 @@
 
 enum {
     HOUR_S = 3600,
-    HOUR_OFFSET = 5040,             /* added to hours since the epoch: all bucket numbers stay above zero and keep their phase */
+    HOUR_OFFSET = 5040, /* added to hours since the epoch: all bucket numbers stay above zero and keep their phase */
     HOUR_LAST = (1 << 20) - 1,
-    WINDOW_COUNT = 3,               /* 1, 7 and 30 days */
+    WINDOW_COUNT = 3, /* 1, 7 and 30 days */
     WINDOW_BUCKETS = 24,
     RISK_HOURS = 6,
-    RISK_BUCKETS = 182,             /* 30 days and HISTORY_DELAY_MAX_US, and what rounding down to whole buckets adds */
-    IDLE_HOURS = 76 * 24,           /* no late row looks back further: 46 days and the 30 that a row may be late */
-    BUSY_IDLE_HOURS = 24,           /* a bucket record idle for so long gives way when there is none left */
+    RISK_BUCKETS = 182,   /* 30 days and HISTORY_DELAY_MAX_US, and what rounding down to whole buckets adds */
+    IDLE_HOURS = 76 * 24, /* no late row looks back further: 46 days and the 30 that a row may be late */
+    BUSY_IDLE_HOURS = 24, /* a bucket record idle for so long gives way when there is none left */
     RING_CLASSES = 6,
     RING_UNIT_EVENTS = 4,
     RING_EVENTS_MAX = RING_UNIT_EVENTS << (RING_CLASSES - 1),
@@ -37,11 +37,11 @@ struct side {
 
 struct account {
     uint32_t id, active, id_high;
-    uint32_t since;             /* first seen or opened; times are seconds since the epoch, 0: never */
+    uint32_t since; /* first seen or opened; times are seconds since the epoch, 0: never */
     uint32_t changed;
-    uint32_t network;           /* last known */
-    uint32_t last[2];           /* sent, received */
-    uint64_t device, address;   /* last used or registered */
+    uint32_t network;         /* last known */
+    uint32_t last[2];         /* sent, received */
+    uint64_t device, address; /* last used or registered */
     struct side sides[2];
 };
 enum { SENT, RECEIVED };
@@ -56,19 +56,19 @@ enum { PLACE_BAD_DAYS = 16 };
 struct place { /* a device or an address */
     uint32_t id, last, id_high;
     uint32_t first, count;
-    uint32_t bad_before;           /* risky transfers on days before the days below */
-    uint64_t accounts, networks;   /* sketches */
-    uint32_t bad_day;              /* newest of the days below */
-    uint8_t bad[PLACE_BAD_DAYS];   /* day d at d % 16 */
+    uint32_t bad_before;         /* risky transfers on days before the days below */
+    uint64_t accounts, networks; /* sketches */
+    uint32_t bad_day;            /* newest of the days below */
+    uint8_t bad[PLACE_BAD_DAYS]; /* day d at d % 16 */
     uint32_t unused;
 };
 
 /* Running totals at the end of each bucket: a window's figure is a difference, whatever lies between. */
 struct busy {
-    uint32_t account;              /* slot */
+    uint32_t account; /* slot */
     uint32_t is_received;
-    uint32_t newest;               /* hour */
-    uint32_t next_free;            /* index + 1 */
+    uint32_t newest;    /* hour */
+    uint32_t next_free; /* index + 1 */
     uint32_t count_before[WINDOW_COUNT], count_all[WINDOW_COUNT];
     uint64_t sum_before[WINDOW_COUNT], sum_all[WINDOW_COUNT];
     uint64_t peers_all[WINDOW_COUNT], max_all;
@@ -94,8 +94,8 @@ struct due {
 };
 
 struct history_head {
-    uint32_t clock;              /* newest second of an added row */
-    uint32_t sweep;              /* account slot looked at next for what is long idle */
+    uint32_t clock; /* newest second of an added row */
+    uint32_t sweep; /* account slot looked at next for what is long idle */
     uint32_t busy_probe, busy_fresh, busy_free;
     uint32_t ring_fresh, ring_free[RING_CLASSES]; /* unit + 1 */
     uint32_t due_count;
@@ -104,9 +104,9 @@ struct history_head {
     struct table_counts accounts, links, places, waiting;
 };
 
-struct row_keys { /* of one row, computed ahead */
-    uint64_t payer, payee;                       /* hashes of accounts; 0: absent */
-    uint64_t pair, back;                         /* hashes of links */
+struct row_keys {                                                      /* of one row, computed ahead */
+    uint64_t payer, payee;                                             /* hashes of accounts; 0: absent */
+    uint64_t pair, back;                                               /* hashes of links */
     uint64_t payer_device, payee_device, payer_address, payee_address; /* keys as given, 0: absent */
     uint32_t second, payer_network, payee_network;
 };

@@ -111,7 +111,8 @@ static double factor(struct reading *reading)
     if (take(reading, "m("))
         return a = expression(reading), need(reading, ","), b = expression(reading), need(reading, ")"), a / fmax(b, 1);
     if (take(reading, "r(")) {
-        a = expression(reading), need(reading, ","), b = expression(reading), need(reading, ","), c = expression(reading), need(reading, ")");
+        a = expression(reading), need(reading, ","), b = expression(reading), need(reading, ","), c = expression(reading),
+        need(reading, ")");
         reading->unknown |= c == 0;
         return log((a + 1) / (b / fmax(c, 1) + 1));
     }
@@ -266,7 +267,8 @@ static void test_time_and_amount(void **state)
     assert_true(own_feature(FEATURE_weekend, 4 * day - 1, 1) == 1.0f && own_feature(FEATURE_weekend, 4 * day, 1) == 0.0f);
     assert_true(own_feature(FEATURE_weekend, -4 * day, 1) == 1.0f && own_feature(FEATURE_weekend, -3 * day, 1) == 0.0f);
     assert_true(own_feature(FEATURE_hour_distance, 14 * hour, 1) == 0.0f && own_feature(FEATURE_hour_distance, 2 * hour, 1) == 12.0f);
-    assert_true(own_feature(FEATURE_hour_distance, 23 * hour + hour / 2, 1) == 9.5f && own_feature(FEATURE_hour_distance, hour, 1) == 11.0f);
+    assert_true(own_feature(FEATURE_hour_distance, 23 * hour + hour / 2, 1) == 9.5f &&
+                own_feature(FEATURE_hour_distance, hour, 1) == 11.0f);
     assert_true(own_feature(FEATURE_round_amount, 0, 1200) == 2.0f && own_feature(FEATURE_round_amount, 0, 100000000) == 6.0f);
     assert_true(own_feature(FEATURE_round_amount, 0, 0) == 0.0f && own_feature(FEATURE_round_amount, 0, 12345) == 0.0f);
     assert_true(own_feature(FEATURE_amount, 0, 0) == 0.0f && fabsf(own_feature(FEATURE_amount, 0, 99) - logf(100.0f)) < 1e-5f);
@@ -335,8 +337,9 @@ static void test_catalogue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definitions),     cmocka_unit_test(test_same_bits_on_every_kernel), cmocka_unit_test(test_time_and_amount),
-        cmocka_unit_test(test_contact),         cmocka_unit_test(test_nothing_known),             cmocka_unit_test(test_only_what_is_wanted),
+        cmocka_unit_test(test_definitions),     cmocka_unit_test(test_same_bits_on_every_kernel),
+        cmocka_unit_test(test_time_and_amount), cmocka_unit_test(test_contact),
+        cmocka_unit_test(test_nothing_known),   cmocka_unit_test(test_only_what_is_wanted),
         cmocka_unit_test(test_catalogue),
     };
     const char *seed = getenv("SLUICE_SEED");

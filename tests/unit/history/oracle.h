@@ -110,7 +110,8 @@ struct account_facts {
 };
 
 /* What an account is known by, in the order of telling. */
-static inline void account_tell(struct account_facts *out, uint32_t *newest, uint32_t second, uint64_t device, uint64_t address, uint32_t network)
+static inline void account_tell(struct account_facts *out, uint32_t *newest, uint32_t second, uint64_t device, uint64_t address,
+                                uint32_t network)
 {
     least(&out->since, second);
     if (second < *newest)
@@ -245,22 +246,59 @@ static inline void oracle_accounts(float *row, const struct oracle *oracle, cons
     struct side_sum out = oracle_side(oracle, t->payer, ORACLE_SENT, t->second, known_by);
     struct side_sum in = oracle_side(oracle, t->payer, ORACLE_RECEIVED, t->second, known_by);
     struct account_facts account = oracle_account(oracle, t->payer);
-    const float payer[] = {
-        oracle_gap(t->second, account.since), oracle_gap(t->second, account.changed), oracle_gap(t->second, out.last),
-        oracle_gap(t->second, in.last), (float)out.count[0], (float)out.count[1], (float)out.count[2], (float)out.sum[0], (float)out.sum[1],
-        (float)out.sum[2], (float)out.peers[0], (float)out.peers[2], (float)in.count[0], (float)in.count[1], (float)in.sum[0], (float)in.sum[1],
-        (float)in.peers[1], out.count[2] ? (float)out.max : -1.0f, (float)out.bad[0], (float)out.bad[1], (float)out.bad[2],
-        (float)out.known[0], (float)out.known[1], (float)out.known[2], oracle_gap(t->second, out.bad_end)};
+    const float payer[] = {oracle_gap(t->second, account.since),
+                           oracle_gap(t->second, account.changed),
+                           oracle_gap(t->second, out.last),
+                           oracle_gap(t->second, in.last),
+                           (float)out.count[0],
+                           (float)out.count[1],
+                           (float)out.count[2],
+                           (float)out.sum[0],
+                           (float)out.sum[1],
+                           (float)out.sum[2],
+                           (float)out.peers[0],
+                           (float)out.peers[2],
+                           (float)in.count[0],
+                           (float)in.count[1],
+                           (float)in.sum[0],
+                           (float)in.sum[1],
+                           (float)in.peers[1],
+                           out.count[2] ? (float)out.max : -1.0f,
+                           (float)out.bad[0],
+                           (float)out.bad[1],
+                           (float)out.bad[2],
+                           (float)out.known[0],
+                           (float)out.known[1],
+                           (float)out.known[2],
+                           oracle_gap(t->second, out.bad_end)};
     memcpy(row + FIGURE_payer_age, payer, sizeof payer);
     in = oracle_side(oracle, t->payee, ORACLE_RECEIVED, t->second, known_by);
     out = oracle_side(oracle, t->payee, ORACLE_SENT, t->second, known_by);
     account = oracle_account(oracle, t->payee);
-    const float payee[] = {
-        oracle_gap(t->second, account.since), oracle_gap(t->second, account.changed), oracle_gap(t->second, in.last),
-        oracle_gap(t->second, out.last), (float)in.count[0], (float)in.count[1], (float)in.count[2], (float)in.sum[0], (float)in.sum[1],
-        (float)in.sum[2], (float)in.peers[0], (float)in.peers[2], in.count[2] ? (float)in.max : -1.0f, (float)out.count[0],
-        (float)out.count[1], (float)out.sum[0], (float)out.sum[1], (float)in.bad[0], (float)in.bad[1], (float)in.bad[2],
-        (float)in.known[0], (float)in.known[1], (float)in.known[2], oracle_gap(t->second, in.bad_end)};
+    const float payee[] = {oracle_gap(t->second, account.since),
+                           oracle_gap(t->second, account.changed),
+                           oracle_gap(t->second, in.last),
+                           oracle_gap(t->second, out.last),
+                           (float)in.count[0],
+                           (float)in.count[1],
+                           (float)in.count[2],
+                           (float)in.sum[0],
+                           (float)in.sum[1],
+                           (float)in.sum[2],
+                           (float)in.peers[0],
+                           (float)in.peers[2],
+                           in.count[2] ? (float)in.max : -1.0f,
+                           (float)out.count[0],
+                           (float)out.count[1],
+                           (float)out.sum[0],
+                           (float)out.sum[1],
+                           (float)in.bad[0],
+                           (float)in.bad[1],
+                           (float)in.bad[2],
+                           (float)in.known[0],
+                           (float)in.known[1],
+                           (float)in.known[2],
+                           oracle_gap(t->second, in.bad_end)};
     memcpy(row + FIGURE_payee_age, payee, sizeof payee);
 }
 
@@ -302,7 +340,8 @@ static inline void oracle_payer_places(float *row, const struct oracle *oracle, 
 static inline void oracle_places(float *row, const struct oracle *oracle, const struct told *t, uint32_t known_by)
 {
     struct account_facts payer = oracle_account(oracle, t->payer), payee = oracle_account(oracle, t->payee);
-    uint64_t payer_device = t->payer_device ? t->payer_device : payer.device, payee_device = t->payee_device ? t->payee_device : payee.device;
+    uint64_t payer_device = t->payer_device ? t->payer_device : payer.device,
+             payee_device = t->payee_device ? t->payee_device : payee.device;
     uint64_t payer_address = t->payer_address ? t->payer_address : payer.address;
     uint64_t payee_address = t->payee_address ? t->payee_address : payee.address;
     oracle_payer_places(row, oracle, t, payer_device, payer_address, known_by);

@@ -67,8 +67,13 @@ static void random_observation(struct world *world, uint32_t accounts, uint32_t 
     n.opened = valid[0] ? floor_seconds(times[0]) : 0;
     n.changed = valid[1] ? floor_seconds(times[1]) : 0;
     struct batch batch = {.magic = BATCH_MAGIC, .op = OP_observe, .observe_kind = n.kind, .row_count = 1};
-    batch.facts = (struct batch_facts){.payer = &n.account, .payee = &n.contact, .payer_device = &n.device, .payer_address = &n.address,
-                                       .payer_network = &n.network, .time_us = &time_us, .invalid = &invalid};
+    batch.facts = (struct batch_facts){.payer = &n.account,
+                                       .payee = &n.contact,
+                                       .payer_device = &n.device,
+                                       .payer_address = &n.address,
+                                       .payer_network = &n.network,
+                                       .time_us = &time_us,
+                                       .invalid = &invalid};
     batch.columns[COLUMN_opened_time] = (struct column){.form = FORM_I64, .data = (const unsigned char *)&times[0], .valid = &valid[0]};
     batch.columns[COLUMN_changed_time] = (struct column){.form = FORM_I64, .data = (const unsigned char *)&times[1], .valid = &valid[1]};
     history_memory.observe(world->history, &batch);
@@ -106,7 +111,8 @@ static const struct stream_shape busy_late = {.count = 1500, .accounts = 3, .dev
 static const struct stream_shape waiting_late = {
     .count = 1500, .accounts = 12, .devices = 8, .step_us = DAY_US / 30, .late_us = 10 * DAY_US, .label_times = true};
 
-static const struct stream_shape with_pauses = {.count = 1500, .accounts = 5, .devices = 5, .step_us = DAY_US / 40, .pause_us = 50 * DAY_US};
+static const struct stream_shape with_pauses = {
+    .count = 1500, .accounts = 5, .devices = 5, .step_us = DAY_US / 40, .pause_us = 50 * DAY_US};
 
 static void test_in_order(void **state)
 {

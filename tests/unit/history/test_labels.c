@@ -65,8 +65,14 @@ static const float *ask(struct scene *scene, int64_t time_us, bool counted)
 
 static void relabel(struct scene *scene, int64_t time_us, uint8_t before, uint8_t after)
 {
-    const struct history_label label = {
-        .payer = 11, .payee = 22, .payer_device = 33, .time_us = time_us, .amount = 5000, .delay_us = DELAY_US, .before = before, .after = after};
+    const struct history_label label = {.payer = 11,
+                                        .payee = 22,
+                                        .payer_device = 33,
+                                        .time_us = time_us,
+                                        .amount = 5000,
+                                        .delay_us = DELAY_US,
+                                        .before = before,
+                                        .after = after};
     history_memory.label(scene->history, &label);
 }
 
@@ -81,7 +87,8 @@ static void test_acts_after_delay(void **state)
         relabel(&scene, DAY_0 + 1, 0, 2);
         assert_true(ask(&scene, DAY_0 + SIX_US + DELAY_US - 1, false)[FIGURE_payer_bad_7d] == 0.0f);
         const float *figures = ask(&scene, DAY_0 + SIX_US + DELAY_US, false);
-        assert_true(figures[FIGURE_payer_bad_1d] == 1.0f && figures[FIGURE_payee_bad_30d] == 1.0f && figures[FIGURE_payer_known_7d] == 1.0f);
+        assert_true(figures[FIGURE_payer_bad_1d] == 1.0f && figures[FIGURE_payee_bad_30d] == 1.0f &&
+                    figures[FIGURE_payer_known_7d] == 1.0f);
         assert_true(figures[FIGURE_payer_bad_gap] == 7 * 86400.0f && figures[FIGURE_payer_device_bad] == 0.0f);
         assert_true(ask(&scene, DAY_0 + DAY_US + DELAY_US - 1, false)[FIGURE_payer_device_bad] == 0.0f);
         figures = ask(&scene, DAY_0 + DAY_US + DELAY_US, false);
@@ -105,10 +112,11 @@ static void test_replaced_in_place(void **state)
         assert_true(ask(&scene, later, false)[FIGURE_payer_bad_7d] == 2.0f);
         relabel(&scene, DAY_0, 2, 1);
         const float *figures = ask(&scene, later, false);
-        assert_true(figures[FIGURE_payer_bad_7d] == 1.0f && figures[FIGURE_payer_device_bad] == 1.0f && figures[FIGURE_payer_known_7d] == 2.0f);
+        assert_true(figures[FIGURE_payer_bad_7d] == 1.0f && figures[FIGURE_payer_device_bad] == 1.0f &&
+                    figures[FIGURE_payer_known_7d] == 2.0f);
         relabel(&scene, DAY_0, 2, 1);
         assert_true(ask(&scene, later, false)[FIGURE_payee_bad_7d] == 0.0f);
-        relabel(&scene, DAY_0, 2, 1); /* one too many */
+        relabel(&scene, DAY_0, 2, 1);               /* one too many */
         relabel(&scene, DAY_0 + 40 * DAY_US, 0, 2); /* of a transfer that never was */
         relabel(&scene, DAY_0 - 90 * DAY_US, 0, 2);
         assert_true(ask(&scene, later, false)[FIGURE_payee_bad_7d] == 0.0f);
@@ -167,7 +175,7 @@ static void test_too_many_wait(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_acts_after_delay), cmocka_unit_test(test_replaced_in_place),        cmocka_unit_test(test_import_waits),
+        cmocka_unit_test(test_acts_after_delay), cmocka_unit_test(test_replaced_in_place),         cmocka_unit_test(test_import_waits),
         cmocka_unit_test(test_too_many_wait),    cmocka_unit_test(test_label_op_replaces_waiting),
     };
     return cmocka_run_group_tests_name("history labels", tests, NULL, NULL);

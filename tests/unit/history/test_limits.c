@@ -182,9 +182,13 @@ static void test_extremes(void **state)
     }
     stream_batch(&batch, &stream, OP_import);
     for (uint32_t i = 0; i < stream.count; i++) {
-        const struct history_label label = {.payer = stream.payer[i], .payee = stream.payee[i], .payer_device = stream.payer_device[i],
-                                            .time_us = stream.time_us[world_below(stream.count)], .amount = stream.amount[i],
-                                            .before = (uint8_t)world_below(256), .after = (uint8_t)world_below(256)};
+        const struct history_label label = {.payer = stream.payer[i],
+                                            .payee = stream.payee[i],
+                                            .payer_device = stream.payer_device[i],
+                                            .time_us = stream.time_us[world_below(stream.count)],
+                                            .amount = stream.amount[i],
+                                            .before = (uint8_t)world_below(256),
+                                            .after = (uint8_t)world_below(256)};
         relate_cut(&rows, history, &batch, i, 1, 1, delays[world_below(5)], true);
         history_memory.label(history, &label);
         for (unsigned f = 0; f < FIGURE_COUNT; f++)

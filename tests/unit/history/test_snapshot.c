@@ -98,9 +98,13 @@ static void test_any_state_holds(void **state)
         uint64_t sequence;
         history_memory.relate(history, &batch, row, 50, 7 * DAY_US, true, NULL);
         for (uint32_t i = row; i < row + 50; i++) {
-            const struct history_label label = {.payer = stream.payer[i], .payee = stream.payee[i], .payer_device = stream.payer_device[i],
-                                                .time_us = stream.time_us[i], .amount = stream.amount[i],
-                                                .before = (uint8_t)world_below(3), .after = (uint8_t)world_below(3)};
+            const struct history_label label = {.payer = stream.payer[i],
+                                                .payee = stream.payee[i],
+                                                .payer_device = stream.payer_device[i],
+                                                .time_us = stream.time_us[i],
+                                                .amount = stream.amount[i],
+                                                .before = (uint8_t)world_below(3),
+                                                .after = (uint8_t)world_below(3)};
             history_memory.label(history, &label);
         }
         save(history, row);

@@ -50,10 +50,10 @@ struct stream { /* rows in columns, as facts have them */
 
 struct stream_shape {
     uint32_t count, accounts, devices;
-    int64_t step_us;        /* mean time between rows */
-    int64_t late_us;        /* how late late rows are at the most; 0: none */
+    int64_t step_us; /* mean time between rows */
+    int64_t late_us; /* how late late rows are at the most; 0: none */
     bool label_times;
-    int64_t pause_us;       /* now and then nothing happens for so long */
+    int64_t pause_us; /* now and then nothing happens for so long */
 };
 
 static inline int64_t world_amount(void)
@@ -124,8 +124,8 @@ static inline void stream_batch(struct batch *out, struct stream *stream, enum o
         .label = op == OP_import ? stream->label : NULL,
     };
     if (op == OP_import)
-        out->columns[COLUMN_label_time] = (struct column){
-            .form = FORM_I64, .data = (const unsigned char *)stream->label_time, .valid = stream->label_time_valid};
+        out->columns[COLUMN_label_time] =
+            (struct column){.form = FORM_I64, .data = (const unsigned char *)stream->label_time, .valid = stream->label_time_valid};
 }
 
 /* --- figures ---------------------------------------------------------------------------------------------------------- */
