@@ -1,0 +1,286 @@
+/* `sluice build`: labelled past transfers into a scene base. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "command/command.h"
+#include "pipeline/build.h"
+
+enum {
+    KEY_NAME = 0x600,
+    KEY_VERSION,
+    KEY_SEED,
+    KEY_OUT,
+    KEY_CONFIG,
+    KEY_TENANT,
+    KEY_TRAIN_FROM,
+    KEY_TRAIN_TO,
+    KEY_TRAIN_DAYS,
+    KEY_UNTIL,
+    KEY_DELAY,
+    KEY_OBSERVE,
+    KEY_RISK_TYPE,
+    KEY_BATCH_ROWS,
+    KEY_CLUSTERS,
+    KEY_BACKGROUND,
+    KEY_ROWS_MAX,
+    KEY_ALERTS,
+    KEY_PRECISION,
+    KEY_ANOMALIES,
+    KEY_QUIET
+};
+enum { NAME_BYTES = 64, BATCH_ROWS_DEFAULT = 1024, SCENE_ROWS_LEAST = 20, LATER_PERCENT = 20, SCENE_TEXTS_BYTES = 4096 };
+#define UNSET INT64_MIN
+
+struct build_command {
+    struct base_build_options options;
+    const char *out, *config_path, *tenant;
+    char name[NAME_BYTES], texts[SCENE_TEXTS_BYTES];
+    size_t text_bytes;
+    int64_t train_days;
+    bool quiet;
+};
+
+static const struct argp_option options[] = {
+    {"out", KEY_OUT, "PATH", 0, "The base to write, NAME.safetensors, or the folder to write base.safetensors into; golden distances and a card go beside it", 1},
+    {"name", KEY_NAME, "NAME", 0, "Name kept in the base (default: that of PATH)", 1},
+    {"version", KEY_VERSION, "TEXT", 0, "Version kept in the base (default 1)", 1},
+    {"seed", KEY_SEED, "N", 0, "The same seed, options and file give the same base on any machine (default 1)", 1},
+    {"quiet", KEY_QUIET, NULL, 0, "No progress on standard error", 1},
+    {0, 0, 0, 0, "Which rows:", 2},
+    {"train-from", KEY_TRAIN_FROM, "DATE", 0, "Learn from rows of this time on (default: the first); earlier ones only fill the history", 2},
+    {"train-to", KEY_TRAIN_TO, "DATE", 0, "Learn from rows before this time (default: the first four fifths of the time); those from then on set thresholds", 2},
+    {"train-days", KEY_TRAIN_DAYS, "N", 0, "Instead of --train-from: the last N days before --train-to", 2},
+    {"until", KEY_UNTIL, "DATE", 0, "Leave out rows from this time on (default: none)", 2},
+    {"rows-max", KEY_ROWS_MAX, "N", 0, "Rows of either part held in memory; beyond, good ones are thinned (default 500000)", 2},
+    {0, 0, 0, 0, "How they are read:", 3},
+    {"config", KEY_CONFIG, "FILE", 0, "The server's configuration: currencies, limits, size of the history (default: amounts in EUR)", 3},
+    {"tenant", KEY_TENANT, "NAME", 0, "Tenant of the configuration whose feedback delay holds (default: the first)", 3},
+    {"delay-days", KEY_DELAY, "N", 0, "Days until a label is known (default: the tenant's, or 7)", 3},
+    {"observe", KEY_OBSERVE, "KIND:FILE", 0, "What was observed beside the transfers (attribute, contact, registration, use); may be repeated", 3},
+    {"batch-rows", KEY_BATCH_ROWS, "N", 0, "Learn features across the rows of a batch too; the file's rows come in batches of N, as the submitters' do", 3},
+    {0, 0, 0, 0, "How it learns:", 4},
+    {"risk-type", KEY_RISK_TYPE, "SCENE=TYPE", 0, "Risk type of a scene (default: the scene's name); may be repeated", 4},
+    {"clusters", KEY_CLUSTERS, "N", 0, "Clusters per scene and dimension at most (default 6)", 4},
+    {"background-clusters", KEY_BACKGROUND, "N", 0, "Clusters of normal traffic per dimension at most (default 16)", 4},
+    {"alert-rate", KEY_ALERTS, "SHARE", 0, "Share of rows that scenes may keep from passing (default 0.005)", 4},
+    {"precision", KEY_PRECISION, "SHARE", 0, "Instead: share of a scene's alerts that are to be right, by the labels behind the training", 4},
+    {"anomaly-rate", KEY_ANOMALIES, "SHARE", 0, "Share of rows that each anomaly degree may keep from passing (default 0.001)", 4},
+    {0},
+};
+
+static double share_read(struct argp_state *state, const char *option, const char *text)
+{
+    char *end;
+    double share = strtod(text, &end);
+    if (end == text || *end || !(share > 0.0 && share <= 1.0))
+        argp_error(state, "--%s takes a share above 0, at most 1, not '%s'", option, text);
+    return share;
+}
+
+/* The part before the mark, kept for the life of the command; *rest: the part behind it. */
+static const char *split(struct build_command *command, struct argp_state *state, const char *option, const char *text, char mark,
+                         const char **rest)
+{
+    const char *at = strchr(text, mark);
+    size_t bytes = at ? (size_t)(at - text) : 0;
+    if (bytes == 0 || at[1] == '\0')
+        argp_error(state, "--%s takes two parts with '%c' between them, not '%s'", option, mark, text);
+    if (command->text_bytes + bytes + 1 > sizeof command->texts)
+        argp_error(state, "--%s: too many of them", option);
+    char *part = command->texts + command->text_bytes;
+    memcpy(part, text, bytes);
+    part[bytes] = '\0';
+    command->text_bytes += bytes + 1;
+    *rest = at + 1;
+    return part;
+}
+
+static void observe_read(struct build_command *command, struct argp_state *state, const char *text)
+{
+    struct past_options *past = &command->options.past;
+    const char *path, *kind = split(command, state, "observe", text, ':', &path);
+    if (past->observation_count == PAST_OBSERVATIONS_MAX)
+        argp_error(state, "--observe: more than %d files", PAST_OBSERVATIONS_MAX);
+    struct past_observations *observations = &past->observations[past->observation_count++];
+    observations->path = path;
+    for (int i = OBSERVE_NONE + 1; i < OBSERVE_COUNT; i++)
+        if (strcmp(kind, observe_names[i]) == 0)
+            observations->kind = (enum observe_kind)i;
+    if (observations->kind == OBSERVE_NONE)
+        argp_error(state, "--observe takes attribute, contact, registration or use before the file, not '%s'", kind);
+}
+
+static void risk_type_read(struct build_command *command, struct argp_state *state, const char *text)
+{
+    struct base_build_options *build = &command->options;
+    if (build->risk_type_count == SCENES_MAX)
+        argp_error(state, "--risk-type: more than %d of them", SCENES_MAX);
+    const char *scene = split(command, state, "risk-type", text, '=', &build->risk_types[build->risk_type_count].risk_type);
+    build->risk_types[build->risk_type_count++].scene = scene;
+}
+
+static error_t parse_rows(int key, char *text, struct argp_state *state)
+{
+    struct build_command *command = state->input;
+    struct base_build_options *build = &command->options;
+    switch (key) {
+    case KEY_TRAIN_FROM: build->train_from_us = command_time_us(state, "train-from", text); break;
+    case KEY_TRAIN_TO: build->train_to_us = command_time_us(state, "train-to", text); break;
+    case KEY_TRAIN_DAYS: command->train_days = command_integer(state, "train-days", text, 1, 36500); break;
+    case KEY_UNTIL: build->until_us = command_time_us(state, "until", text); break;
+    case KEY_ROWS_MAX: build->rows_max = (uint32_t)command_integer(state, "rows-max", text, 10000, 100000000); break;
+    case KEY_CONFIG: command->config_path = text; break;
+    case KEY_TENANT: command->tenant = text; break;
+    case KEY_DELAY: build->past.delay_us = command_integer(state, "delay-days", text, 0, HISTORY_DELAY_MAX_US / US_PER_DAY) * US_PER_DAY; break;
+    case KEY_OBSERVE: observe_read(command, state, text); break;
+    case KEY_BATCH_ROWS:
+        build->past.batch_rows = (uint32_t)command_integer(state, "batch-rows", text, 1, 1000000);
+        build->batch_features = true;
+        break;
+    case ARGP_KEY_ARG:
+        if (build->past.path)
+            argp_error(state, "one FILE, not also '%s'", text);
+        build->past.path = text;
+        break;
+    case ARGP_KEY_END:
+        if (!build->past.path)
+            argp_error(state, "FILE of labelled transfers is missing");
+        if (!command->out)
+            argp_error(state, "--out is missing");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct build_command *command = state->input;
+    struct build_options *build = &command->options.build;
+    switch (key) {
+    case KEY_OUT: command->out = text; break;
+    case KEY_NAME: build->name = text; break;
+    case KEY_VERSION: build->version = text; break;
+    case KEY_SEED: build->seed = (uint64_t)command_integer(state, "seed", text, 0, INT64_MAX); break;
+    case KEY_QUIET: command->quiet = true; break;
+    case KEY_RISK_TYPE: risk_type_read(command, state, text); break;
+    case KEY_CLUSTERS: build->scene_clusters = (uint32_t)command_integer(state, "clusters", text, 1, 64); break;
+    case KEY_BACKGROUND: build->background_clusters = (uint32_t)command_integer(state, "background-clusters", text, 1, 256); break;
+    case KEY_ALERTS: build->alert_rate = share_read(state, "alert-rate", text); break;
+    case KEY_PRECISION: build->precision = share_read(state, "precision", text); break;
+    case KEY_ANOMALIES: build->anomaly_rate = share_read(state, "anomaly-rate", text); break;
+    default: return parse_rows(key, text, state);
+    }
+    return 0;
+}
+
+/* models/x/y.safetensors or models/x: the stem of the files to write, and the name. */
+static bool place(struct build_command *command, char *stem, size_t stem_bytes)
+{
+    static const char ending[] = ".safetensors";
+    size_t bytes = strlen(command->out);
+    while (bytes > 1 && command->out[bytes - 1] == '/')
+        bytes--;
+    bool is_file = bytes > sizeof ending - 1 && memcmp(command->out + bytes - (sizeof ending - 1), ending, sizeof ending - 1) == 0;
+    bytes -= is_file ? sizeof ending - 1 : 0;
+    const char *name = command->out + bytes;
+    while (name > command->out && name[-1] != '/')
+        name--;
+    snprintf(command->name, sizeof command->name, "%.*s", (int)(command->out + bytes - name), name);
+    if (!command->options.build.name)
+        command->options.build.name = command->name;
+    command->options.folder = is_file ? NULL : command->out;
+    return (size_t)snprintf(stem, stem_bytes, "%.*s%s", (int)bytes, command->out, is_file ? "" : "/base") < stem_bytes;
+}
+
+/* The feedback delay of the tenant, where none was given. */
+static bool delay_find(struct build_command *command, const struct config *config)
+{
+    const struct config_tenant *tenant = config ? &config->tenants[0] : NULL;
+    for (uint32_t i = 0; config && command->tenant && i <= config->tenant_count; i++) {
+        if (i == config->tenant_count)
+            return false;
+        tenant = &config->tenants[i];
+        if (strcmp(tenant->name, command->tenant) == 0)
+            break;
+    }
+    if (command->options.past.delay_us == UNSET)
+        command->options.past.delay_us = tenant ? tenant->feedback_delay_us : 7 * US_PER_DAY;
+    return true;
+}
+
+/* Windows that were not given, from the times in the file. */
+static enum fault windows_find(struct build_command *command, struct fault_note *note)
+{
+    struct base_build_options *build = &command->options;
+    int64_t first_us, last_us;
+    if (build->train_to_us != UNSET) {
+        if (command->train_days)
+            build->train_from_us = build->train_to_us - command->train_days * US_PER_DAY;
+        return FAULT_NONE;
+    }
+    if (strcmp(build->past.path, "-") == 0)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "standard input is read once: name --train-to");
+    enum fault fault = past_span(&first_us, &last_us, build->past.path, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    first_us = build->train_from_us != UNSET ? build->train_from_us : first_us;
+    last_us = build->until_us < last_us ? build->until_us : last_us;
+    build->train_to_us = last_us - (last_us - first_us) / 100 * LATER_PERCENT;
+    if (command->train_days)
+        build->train_from_us = build->train_to_us - command->train_days * US_PER_DAY;
+    return FAULT_NONE;
+}
+
+static void progress(const char *text)
+{
+    fprintf(stderr, "%s\n", text);
+}
+
+static enum fault build_run(struct build_command *command, struct fault_note *note)
+{
+    struct config *config = NULL;
+    char stem[512];
+    enum fault fault = FAULT_NONE;
+    if (!place(command, stem, sizeof stem))
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "path too long: %.100s", command->out);
+    command->options.stem = stem;
+    if (command->config_path)
+        fault = config_open(&config, command->config_path, note);
+    if (fault == FAULT_NONE && !delay_find(command, config))
+        fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "no tenant %.60s in %.60s", command->tenant, command->config_path);
+    if (fault == FAULT_NONE)
+        fault = windows_find(command, note);
+    command->options.past.config = config;
+    if (fault == FAULT_NONE)
+        fault = base_build(&command->options, note);
+    if (config)
+        config_close(&config);
+    return fault;
+}
+
+int command_build(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "FILE",
+        .doc = "Build a scene base from FILE (.csv with a header line, or .jsonl): past transfers in the order of time, with columns time "
+               "and label (good, or the name of a scene).\vExit status: 0 built, 2 refused.",
+    };
+    struct build_command command = {
+        .options = {.build = BUILD_OPTIONS_DEFAULT, .past = {.delay_us = UNSET, .batch_rows = BATCH_ROWS_DEFAULT},
+                    .train_from_us = UNSET, .train_to_us = UNSET, .until_us = INT64_MAX, .rows_max = BASE_ROWS_MAX_DEFAULT,
+                    .scene_rows_least = SCENE_ROWS_LEAST},
+    };
+    struct fault_note note = {.row = ROW_NONE, .column = COLUMN_NONE};
+    argp_parse(&argp, argc, argv, 0, NULL, &command);
+    command.options.progress = command.quiet ? NULL : progress;
+    if (build_run(&command, &note) == FAULT_NONE)
+        return COMMAND_DONE;
+    if (note.row == ROW_NONE)
+        return command_fail(COMMAND_REFUSED, "build", "%s", note.text);
+    return command_fail(COMMAND_REFUSED, "build", "line %u, %s: %s", note.row, column_name(note.column), note.text);
+}

@@ -1,0 +1,289 @@
+/* One pass over the file: history, features, two windows of rows; then the build itself, which is scene's. */
+#include "pipeline/build.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "pipeline/collect.h"
+
+enum { PROGRESS_ROWS = 200000 };
+
+struct base_builder {
+    const struct base_build_options *options;
+    struct fault_note *note;
+    struct labels labels;
+    struct collect train, later;
+    struct build_options build;
+    uint64_t rows, rows_invalid, next_said;
+};
+
+static void say(const struct base_builder *builder, const char *text)
+{
+    if (builder->options->progress)
+        builder->options->progress(text);
+}
+
+/* Every feature whose figures a file can give. */
+static struct feature_set wanted_features(bool batch_features)
+{
+    struct feature_set set = {0};
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        if (batch_features || !feature_infos[f].batch_scope)
+            set.bits[f / 64] |= 1ull << f % 64;
+    return set;
+}
+
+static enum fault label_of(uint8_t *out, struct base_builder *builder, const struct batch *batch, uint32_t row, bool is_train)
+{
+    const struct column *labels = &batch->columns[COLUMN_label];
+    struct text name = column_is_valid(labels, row) ? column_text(labels, row) : (struct text){0};
+    if (name.bytes == 0)
+        return *out = is_train ? 0 : SCENE_UNKNOWN, FAULT_NONE;
+    return labels_find(out, &builder->labels, name, builder->note);
+}
+
+static enum fault take_slice(struct base_builder *builder, const struct past_slice *slice)
+{
+    const struct base_build_options *options = builder->options;
+    const struct batch *batch = slice->batch;
+    enum fault fault = FAULT_NONE;
+    for (uint32_t i = 0; slice->has_features && i < slice->count && fault == FAULT_NONE; i++) {
+        uint32_t row = slice->first + i;
+        int64_t time_us = batch->facts.time_us[row];
+        bool is_train = time_us < options->train_to_us;
+        uint8_t label;
+        if (batch->facts.invalid[row] || time_us < options->train_from_us || time_us >= options->until_us)
+            continue;
+        fault = label_of(&label, builder, batch, row, is_train);
+        if (fault == FAULT_NONE)
+            fault = collect_row(is_train ? &builder->train : &builder->later, &slice->features, i, label, builder->note);
+    }
+    return fault;
+}
+
+static void say_rows(struct base_builder *builder, const struct past *past)
+{
+    char text[120];
+    if (past_rows(past) < builder->next_said)
+        return;
+    builder->next_said = past_rows(past) + PROGRESS_ROWS;
+    snprintf(text, sizeof text, "%llu rows read, %u for training, %u behind", (unsigned long long)past_rows(past), builder->train.row_count,
+             builder->later.row_count);
+    say(builder, text);
+}
+
+static enum fault read_rows(struct base_builder *builder)
+{
+    struct past_options options = builder->options->past;
+    struct past *past = NULL;
+    struct past_slice slice = {0};
+    options.wanted = builder->build.features;
+    options.from_us = builder->options->train_from_us;
+    options.kernels = builder->build.kernels;
+    enum fault fault = past_open(&past, &options, builder->note);
+    while (fault == FAULT_NONE) {
+        fault = past_next(past, &slice, builder->note);
+        if (fault != FAULT_NONE || slice.count == 0)
+            break;
+        fault = take_slice(builder, &slice);
+        say_rows(builder, past);
+    }
+    if (past) {
+        char text[280];
+        builder->rows = past_rows(past);
+        builder->rows_invalid = past_rows_invalid(past);
+        if (builder->rows_invalid) {
+            snprintf(text, sizeof text, "%llu rows are invalid and left out, the first: %s", (unsigned long long)builder->rows_invalid,
+                     past_first_check(past));
+            say(builder, text);
+        }
+    }
+    past_close(&past);
+    return fault;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static const char *risk_type_of(const struct base_build_options *options, const char *scene)
+{
+    for (uint32_t i = 0; i < options->risk_type_count; i++)
+        if (strcmp(options->risk_types[i].scene, scene) == 0)
+            return options->risk_types[i].risk_type;
+    return scene;
+}
+
+static void count_labels(uint32_t count[256], const struct collect *rows)
+{
+    memset(count, 0, 256 * sizeof *count);
+    for (uint32_t c = 0; c < rows->chunk_count; c++)
+        for (uint32_t i = 0; i < rows->chunks[c].features.row_count; i++)
+            count[rows->chunks[c].scene[i]]++;
+}
+
+/* Labels that the training window has enough rows of become scenes, in the order of their names; rows of others are unknown. */
+static enum fault name_scenes(struct base_builder *builder)
+{
+    uint32_t rows[256];
+    uint8_t to[256];
+    struct build_options *build = &builder->build;
+    count_labels(rows, &builder->train);
+    build->scene_count = 1;
+    for (uint32_t label = 1; label < builder->labels.count; label++) {
+        char text[160];
+        if (rows[label] >= builder->options->scene_rows_least && build->scene_count == SCENES_MAX)
+            return fault_set(builder->note, FAULT_limit, ROW_NONE, COLUMN_label, "more than %d scenes", SCENES_MAX - 1);
+        if (rows[label] >= builder->options->scene_rows_least) {
+            build->scene_names[build->scene_count++] = builder->labels.name[label];
+            continue;
+        }
+        snprintf(text, sizeof text, "label %s: %u rows in the training window make no scene", builder->labels.name[label], rows[label]);
+        say(builder, text);
+    }
+    qsort(build->scene_names + 1, build->scene_count - 1, sizeof *build->scene_names, by_name);
+    memset(to, SCENE_UNKNOWN, sizeof to);
+    to[0] = 0;
+    for (uint32_t s = 1; s < build->scene_count; s++) {
+        build->risk_types[s] = risk_type_of(builder->options, build->scene_names[s]);
+        to[(build->scene_names[s] - builder->labels.name[0]) / LABEL_BYTES] = (uint8_t)s;
+    }
+    collect_relabel(&builder->train, to);
+    collect_relabel(&builder->later, to);
+    return FAULT_NONE;
+}
+
+static const char *time_text(char out[32], int64_t time_us)
+{
+    if (time_us == INT64_MIN || time_us == INT64_MAX)
+        return NULL;
+    time_t second = (time_t)(time_us / US_PER_SECOND);
+    struct tm utc;
+    gmtime_r(&second, &utc);
+    strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return out;
+}
+
+static const char *file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static char *provenance(const struct base_builder *builder)
+{
+    const struct base_build_options *options = builder->options;
+    char from[32], to[32], until[32];
+    json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:s?, s:s?, s:s?, s:f, s:b, s:i, s:i, s:i, s:I, s:I}", "tool", "sluice " SLUICE_VERSION,
+                             "input", file_name(options->past.path), "input_rows", (json_int_t)builder->rows, "input_rows_invalid",
+                             (json_int_t)builder->rows_invalid, "train_from", time_text(from, options->train_from_us),
+                             "train_to", time_text(to, options->train_to_us), "until", time_text(until, options->until_us), "delay_days",
+                             (double)options->past.delay_us / (double)US_PER_DAY, "batch_features", options->batch_features, "batch_rows",
+                             (int)options->past.batch_rows, "background_clusters", (int)builder->build.background_clusters,
+                             "scene_clusters", (int)builder->build.scene_clusters, "seed", (json_int_t)builder->build.seed,
+                             "train_rows", (json_int_t)builder->train.row_count);
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    return text;
+}
+
+static enum fault folder_make(const char *folder, struct fault_note *note)
+{
+    if (!folder || mkdir(folder, 0777) == 0 || errno == EEXIST)
+        return FAULT_NONE;
+    return fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "cannot make folder %s: %s", folder, strerror(errno));
+}
+
+static enum fault write_file(const char *stem, const char *ending, const void *data, size_t bytes, struct fault_note *note)
+{
+    char path[512];
+    if ((size_t)snprintf(path, sizeof path, "%s%s", stem, ending) >= sizeof path)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "path too long: %.100s", stem);
+    return file_replace(path, data, bytes, note);
+}
+
+/* What a reader wants to know before using the base: taken from its own metadata. */
+static enum fault write_card(const struct base_builder *builder, const struct build_result *result)
+{
+    struct scene_base *base = NULL;
+    enum fault fault = scene_base_read(&base, (const unsigned char *)result->bytes, result->byte_count, builder->note);
+    if (fault != FAULT_NONE)
+        return fault;
+    json_t *root = json_loads(base->metadata, 0, NULL);
+    char *about = json_dumps(json_object_get(root, "provenance"), JSON_INDENT(2));
+    char *figures = json_dumps(json_object_get(root, "metrics"), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    char hex[33], *text = memory_take(1 << 16);
+    digest_to_hex(hex, base->digest);
+    if (about && figures && text) {
+        int bytes = snprintf(text, 1 << 16, "# Scene base %s, version %s\n\nDigest `%s`, %u scenes beside the background.\n\n"
+                                            "## Made from\n\n```json\n%s\n```\n\n## Figures on the rows behind the training window\n\n"
+                                            "```json\n%s\n```\n", base->name, base->version, hex, base->scene_count - 1, about, figures);
+        fault = write_file(builder->options->stem, ".card.md", text, strnlen(text, (size_t)bytes), builder->note);
+    } else {
+        fault = fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the card");
+    }
+    free(about);
+    free(figures);
+    memory_give(text);
+    json_decref(root);
+    scene_base_close(&base);
+    return fault;
+}
+
+static enum fault build_and_write(struct base_builder *builder)
+{
+    struct build_result result = {0};
+    const char *stem = builder->options->stem;
+    struct build_sample train = collect_sample(&builder->train), later = collect_sample(&builder->later);
+    char *text = provenance(builder);
+    builder->build.provenance = text;
+    enum fault fault = folder_make(builder->options->folder, builder->note);
+    if (fault == FAULT_NONE)
+        fault = scene_build(&result, &builder->build, &train, &later, builder->note);
+    if (fault == FAULT_NONE)
+        fault = write_file(stem, ".safetensors", result.bytes, result.byte_count, builder->note);
+    if (fault == FAULT_NONE)
+        fault = write_file(stem, ".golden.safetensors", result.golden, result.golden_byte_count, builder->note);
+    if (fault == FAULT_NONE)
+        fault = write_card(builder, &result);
+    build_result_fini(&result);
+    free(text);
+    return fault;
+}
+
+enum fault base_build(const struct base_build_options *options, struct fault_note *note)
+{
+    struct kernels kernels;
+    struct base_builder *builder = memory_take_zeroed(1, sizeof *builder);
+    if (!builder)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to build a scene base");
+    kernels_select(&kernels, CPU_MASK_ALL);
+    builder->options = options;
+    builder->note = note;
+    builder->build = options->build;
+    builder->build.features = wanted_features(options->batch_features);
+    builder->build.kernels = &kernels;
+    builder->build.progress = options->progress;
+    labels_init(&builder->labels);
+    collect_init(&builder->train, &builder->build.features, options->rows_max, false, options->build.seed);
+    collect_init(&builder->later, &builder->build.features, options->rows_max, true, options->build.seed);
+    enum fault fault = read_rows(builder);
+    if (fault == FAULT_NONE)
+        fault = name_scenes(builder);
+    if (fault == FAULT_NONE)
+        fault = build_and_write(builder);
+    collect_fini(&builder->train);
+    collect_fini(&builder->later);
+    memory_give(builder);
+    return fault;
+}
