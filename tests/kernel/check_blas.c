@@ -87,7 +87,8 @@ int main(int argc, char **argv)
     check_open(&check, argc, argv);
     printf("core type %s\n", blas_core_name());
     if (check_begin(&check, "blas_distances", "bound")) {
-        panel_shapes(&check, &kernels_ref, bound_shape);
+        for (int round = 0; round < (check.soak ? 500 : 10); round++)
+            panel_shapes(&check, &kernels_ref, bound_shape);
         check_end(&check);
     }
     if (check_begin(&check, "blas_distances", "useful")) {

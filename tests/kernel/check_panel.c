@@ -32,7 +32,8 @@ static void min_shape(struct check *check, const struct kernels *kernels, size_t
 
 static void min_check(struct check *check, const struct kernels *kernels)
 {
-    panel_shapes(check, kernels, min_shape);
+    for (int round = 0; round < (check->soak ? 200 : 5); round++)
+        panel_shapes(check, kernels, min_shape);
 }
 
 /* Each tile by itself gives what all at once give; a row gives the same in any lane of any tile. */
@@ -66,7 +67,7 @@ static void order_shape(struct check *check, const struct kernels *kernels, size
 
 static void order_check(struct check *check, const struct kernels *kernels)
 {
-    for (int i = 0; i < 60; i++)
+    for (int i = 0; i < (check->soak ? 5000 : 200); i++)
         order_shape(check, kernels, 1 + check_below(check, 130), 1 + check_below(check, 20), 1 + check_below(check, 40));
 }
 
@@ -93,7 +94,8 @@ static void nearest_shape(struct check *check, const struct kernels *kernels, si
 
 static void nearest_check(struct check *check, const struct kernels *kernels)
 {
-    panel_shapes(check, kernels, nearest_shape);
+    for (int round = 0; round < (check->soak ? 200 : 5); round++)
+        panel_shapes(check, kernels, nearest_shape);
 }
 
 /* --- the twin against the oracle ------------------------------------------------------------------------------------ */

@@ -175,27 +175,33 @@ static void scores_equal(const struct scores *got, const struct scores *wanted, 
 
 /* --- tests ----------------------------------------------------------------------------------------------------------------- */
 
+static void devices_agree_on(uint32_t rows, bool whole)
+{
+    static const unsigned masks[] = {0, CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON, CPU_MASK_ALL};
+    struct fixture fixture;
+    struct opened ref, other;
+    struct scores wanted, got;
+    fixture_init(&fixture, rows, whole);
+    assert_int_equal(opened_init(&ref, &device_ref, CPU_MASK_ALL, &fixture.base, NULL), FAULT_NONE);
+    assert_int_equal(ref.ops->score(&wanted, ref.scratch, ref.resident, &fixture.features, NULL), FAULT_NONE);
+    for (size_t i = 0; i < 2 * sizeof masks / sizeof *masks; i++) {
+        assert_int_equal(opened_init(&other, i & 1 ? &device_blas : &device_cpu, masks[i / 2], &fixture.base, NULL), FAULT_NONE);
+        assert_int_equal(other.ops->score(&got, other.scratch, other.resident, &fixture.features, NULL), FAULT_NONE);
+        scores_equal(&got, &wanted, &fixture.base, rows);
+        opened_fini(&other);
+    }
+    opened_fini(&ref);
+    arena_fini(&fixture.arena);
+}
+
 static void devices_agree(void **unused)
 {
     (void)unused;
-    static const unsigned masks[] = {0, CPU_AVX2, CPU_AVX2 | CPU_AVX512, CPU_NEON, CPU_MASK_ALL};
     static const uint32_t row_counts[] = {0, 1, 15, 16, 17, 100, 255, 256, 257, 511, 1000, SLICE_ROWS};
-    for (size_t r = 0; r < sizeof row_counts / sizeof *row_counts; r++) {
-        struct fixture fixture;
-        struct opened ref, other;
-        struct scores wanted, got;
-        fixture_init(&fixture, row_counts[r], r == 0);
-        assert_int_equal(opened_init(&ref, &device_ref, CPU_MASK_ALL, &fixture.base, NULL), FAULT_NONE);
-        assert_int_equal(ref.ops->score(&wanted, ref.scratch, ref.resident, &fixture.features, NULL), FAULT_NONE);
-        for (size_t i = 0; i < 2 * sizeof masks / sizeof *masks; i++) {
-            assert_int_equal(opened_init(&other, i & 1 ? &device_blas : &device_cpu, masks[i / 2], &fixture.base, NULL), FAULT_NONE);
-            assert_int_equal(other.ops->score(&got, other.scratch, other.resident, &fixture.features, NULL), FAULT_NONE);
-            scores_equal(&got, &wanted, &fixture.base, row_counts[r]);
-            opened_fini(&other);
-        }
-        opened_fini(&ref);
-        arena_fini(&fixture.arena);
-    }
+    for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts; i++)
+        devices_agree_on(row_counts[i], i == 0);
+    for (int i = 0; i < 8; i++)
+        devices_agree_on(below(SLICE_ROWS + 1), true);
 }
 
 static void distances_are_true(void **unused)

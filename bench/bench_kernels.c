@@ -1,0 +1,348 @@
+/* The kernels alone, one thread: panel_min against the FMA peak of the same instruction set and against the product form
+ * (pack, sgemm, bound, segment minimum), taken in turn in every round (peak, kernel, product, peak, …); medians of the rounds.
+ * Only real clusters count. Then panel_nearest, standardise, log, log1p, exp and sqrt_mean. A table, then one JSON line.
+ * usage: bench_kernels [ROUNDS] */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "base/must.h"
+#include "kernels.h"
+
+#if defined __x86_64__
+#include <immintrin.h>
+#elif defined __aarch64__
+#include <arm_neon.h>
+#endif
+
+enum { ROWS = 1024, TILES = ROWS / TILE_ROWS, PRODUCT_ROWS = 256, ROUNDS_MOST = 1001, FIGURES_MOST = 256 };
+
+static const struct shape {
+    const char *name;
+    uint32_t columns, clusters, segments;
+} shapes[] = {{"8x48", 8, 48, 8}, {"16x48", 16, 48, 8}, {"16x128", 16, 128, 8}, {"16x576", 16, 576, 64}, {"64x1152", 64, 1152, 64}};
+enum { SHAPE_COUNT = sizeof shapes / sizeof *shapes };
+
+/* --- figures ----------------------------------------------------------------------------------------------------------- */
+
+static struct {
+    char name[64];
+    double value;
+    const char *unit;
+} figures[FIGURES_MOST];
+static unsigned figure_count;
+
+static void figure(const char *isa, const char *what, const char *shape, double value, const char *unit)
+{
+    MUST(figure_count < FIGURES_MOST);
+    snprintf(figures[figure_count].name, sizeof figures->name, "%s.%s%s%s", isa, what, *shape ? "." : "", shape);
+    figures[figure_count].value = value;
+    figures[figure_count].unit = unit;
+    figure_count++;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, unsigned count)
+{
+    qsort(values, count, sizeof *values, compare);
+    return values[count / 2];
+}
+
+static double seconds(void) /* of this thread's work: what others take from the machine is not counted */
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* --- FMA peak: 12 independent accumulators, nothing else ------------------------------------------------------------------ */
+
+enum { PEAK_STEPS = 50000 };
+static volatile float sink;
+
+#define EACH(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
+#define PEAK_BODY(vector, set, fma, first_lane) \
+    vector x = set(0.5f), y = set(0.25f), acc[12]; \
+    for (int i = 0; i < 12; i++) \
+        acc[i] = set((float)i); \
+    vector EACH(PEAK_DECLARE) last = x; \
+    for (int step = 0; step < PEAK_STEPS; step++) { \
+        EACH(PEAK_STEP_##fma) \
+    } \
+    EACH(PEAK_STORE) \
+    for (int i = 0; i < 12; i++) \
+        sink = first_lane(acc[i]); \
+    sink = first_lane(last);
+#define PEAK_DECLARE(i) a##i = acc[i],
+#define PEAK_STORE(i)   acc[i] = a##i;
+
+#if defined __x86_64__
+#define PEAK_STEP_avx2(i)   a##i = _mm256_fmadd_ps(a##i, x, y);
+#define PEAK_STEP_avx512(i) a##i = _mm512_fmadd_ps(a##i, x, y);
+
+__attribute__((target("avx2,fma"), noinline)) static void peak_avx2(void)
+{
+    PEAK_BODY(__m256, _mm256_set1_ps, avx2, _mm256_cvtss_f32)
+}
+
+__attribute__((target("avx512f"), noinline)) static void peak_avx512(void)
+{
+    PEAK_BODY(__m512, _mm512_set1_ps, avx512, _mm512_cvtss_f32)
+}
+
+static const struct isa {
+    unsigned mask, lanes;
+    void (*peak)(void);
+} isas[] = {{CPU_AVX2, 8, peak_avx2}, {CPU_AVX2 | CPU_AVX512, 16, peak_avx512}};
+#elif defined __aarch64__
+#define vgetq_lane_first(x) vgetq_lane_f32(x, 0)
+#define PEAK_STEP_neon(i)   a##i = vfmaq_f32(y, a##i, x);
+
+static void peak_neon(void)
+{
+    PEAK_BODY(float32x4_t, vdupq_n_f32, neon, vgetq_lane_first)
+}
+
+static const struct isa {
+    unsigned mask, lanes;
+    void (*peak)(void);
+} isas[] = {{CPU_NEON, 4, peak_neon}};
+#endif
+enum { ISA_COUNT = sizeof isas / sizeof *isas };
+
+static double peak_flops(const struct isa *isa) /* per second */
+{
+    double start = seconds();
+    isa->peak();
+    return 2.0 * 12 * PEAK_STEPS * isa->lanes / (seconds() - start);
+}
+
+/* --- panels --------------------------------------------------------------------------------------------------------------- */
+
+struct work {
+    struct panel panel;
+    uint32_t first[65];
+    float *ab, *start, *z, *out, *approx, *bound, *weights, *scratch;
+};
+
+static float *filled(size_t floats, float low, float high)
+{
+    static uint64_t state = 1;
+    float *block = memory_take_aligned(floats * sizeof *block, 64);
+    MUST(block);
+    for (size_t i = 0; i < floats; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        block[i] = low + (high - low) * (float)(state >> 40) * 0x1p-24f;
+    }
+    return block;
+}
+
+static void work_init(struct work *work, const struct shape *shape)
+{
+    const size_t columns = shape->columns, clusters = shape->clusters;
+    for (uint32_t s = 0; s <= shape->segments; s++)
+        work->first[s] = clusters * s / shape->segments;
+    work->ab = filled(2 * columns * clusters, -2, 2);
+    work->start = filled(clusters, -1, 1);
+    work->z = filled(columns * ROWS, -3, 3);
+    work->out = filled((size_t)shape->segments * ROWS, 0, 1);
+    work->panel = (struct panel){.column_count = shape->columns,
+                                 .cluster_count = shape->clusters,
+                                 .segment_count = shape->segments,
+                                 .segment_first = work->first,
+                                 .ab = work->ab,
+                                 .start = work->start};
+    work->approx = filled(clusters * PRODUCT_ROWS, 0, 1);
+    work->bound = filled(PRODUCT_ROWS, 0, 1);
+    work->weights = filled(blas_weights_floats(&work->panel), 0, 1);
+    work->scratch = filled(blas_scratch_floats(PRODUCT_ROWS, &work->panel), 0, 1);
+    blas_weights(work->weights, &work->panel);
+}
+
+static void work_fini(struct work *work)
+{
+    float *blocks[] = {work->ab, work->start, work->z, work->out, work->approx, work->bound, work->weights, work->scratch};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        memory_give(blocks[i]);
+}
+
+/* The product form as a device would use it where its bits were good enough. */
+static void product_min(struct work *work)
+{
+    const struct panel *panel = &work->panel;
+    for (size_t row = 0; row < ROWS; row += PRODUCT_ROWS) {
+        blas_distances(work->approx, PRODUCT_ROWS, work->bound, work->z + row * panel->column_count, PRODUCT_ROWS, panel, work->weights,
+                       work->scratch);
+        for (uint32_t s = 0; s < panel->segment_count; s++) {
+            float *restrict least = work->out + (size_t)s * ROWS + row;
+            memcpy(least, work->approx + (size_t)panel->segment_first[s] * PRODUCT_ROWS, PRODUCT_ROWS * sizeof *least);
+            for (uint32_t k = panel->segment_first[s] + 1; k < panel->segment_first[s + 1]; k++) {
+                const float *restrict found = work->approx + (size_t)k * PRODUCT_ROWS;
+                for (int i = 0; i < PRODUCT_ROWS; i++)
+                    least[i] = least[i] < found[i] ? least[i] : found[i];
+            }
+        }
+    }
+}
+
+static double kernel_seconds(const struct kernels *kernels, struct work *work, unsigned repeats)
+{
+    double start = seconds();
+    for (unsigned i = 0; i < repeats; i++)
+        kernels->panel_min(work->out, ROWS, work->z, TILES, &work->panel);
+    return (seconds() - start) / repeats;
+}
+
+static double product_seconds(struct work *work, unsigned repeats)
+{
+    double start = seconds();
+    for (unsigned i = 0; i < repeats; i++)
+        product_min(work);
+    return (seconds() - start) / repeats;
+}
+
+static double nearest_seconds(const struct kernels *kernels, struct work *work, unsigned repeats)
+{
+    static _Alignas(64) uint32_t index[ROWS];
+    double start = seconds();
+    for (unsigned i = 0; i < repeats; i++)
+        kernels->panel_nearest(index, work->out, work->z, TILES, &work->panel);
+    return (seconds() - start) / repeats;
+}
+
+static void bench_shape(const struct isa *isa, const struct kernels *kernels, const struct shape *shape, unsigned rounds)
+{
+    static double shares[ROUNDS_MOST], times[ROUNDS_MOST], products[ROUNDS_MOST], nearests[ROUNDS_MOST], ratios[ROUNDS_MOST];
+    struct work work;
+    work_init(&work, shape);
+    double flops = 4.0 * ROWS * shape->columns * shape->clusters;
+    unsigned repeats = (unsigned)(1.5e8 / flops) + 1;
+    for (unsigned i = 0; i < rounds; i++) {
+        double peak = peak_flops(isa);
+        times[i] = kernel_seconds(kernels, &work, repeats);
+        products[i] = product_seconds(&work, repeats / 2 + 1);
+        nearests[i] = flops / nearest_seconds(kernels, &work, repeats) / peak;
+        shares[i] = flops / times[i] / peak;
+        ratios[i] = products[i] / times[i];
+    }
+    double share = median(shares, rounds), time = median(times, rounds), ratio = median(ratios, rounds), nearest = median(nearests, rounds);
+    printf("%-8s %-8s %10.1f %10.1f%% %14.2f %16.2f %16.1f%%\n", kernels->name, shape->name, flops / time * 1e-9, 100 * share,
+           ROWS / time * 1e-6, ratio, 100 * nearest);
+    figure(kernels->name, "panel_min.share_of_peak", shape->name, share, "1");
+    figure(kernels->name, "panel_min.rows", shape->name, ROWS / time, "rows/s");
+    figure(kernels->name, "panel_min.over_sgemm", shape->name, ratio, "1");
+    figure(kernels->name, "panel_nearest.share_of_peak", shape->name, nearest, "1");
+    work_fini(&work);
+}
+
+/* --- maps ----------------------------------------------------------------------------------------------------------------- */
+
+static double map_ns(map_fn *map, const float *x, float *out)
+{
+    double start = seconds();
+    for (int i = 0; i < 200; i++)
+        map(out, x, ROWS);
+    return (seconds() - start) / (200.0 * ROWS) * 1e9;
+}
+
+static double standardise_ns(const struct kernels *kernels, const float *x, float *out)
+{
+    double start = seconds();
+    for (int i = 0; i < 200; i++)
+        kernels->standardise(out, TILE_ROWS, x, ROWS, 0.5f, 2.0f, -6.0f, 12.0f);
+    return (seconds() - start) / (200.0 * ROWS) * 1e9;
+}
+
+static double sqrt_mean_ns(const struct kernels *kernels, const float *min, float *out)
+{
+    double start = seconds();
+    for (int i = 0; i < 20; i++)
+        kernels->sqrt_mean(out, min, ROWS, ROWS, 64);
+    return (seconds() - start) / (20.0 * ROWS) * 1e9;
+}
+
+static void bench_maps(const struct kernels *kernels, unsigned rounds)
+{
+    enum { LOG, LOG1P, EXP, STANDARDISE, SQRT_MEAN, MAP_COUNT };
+    static const char *const names[MAP_COUNT] = {"log", "log1p", "exp", "standardise", "sqrt_mean"};
+    static double times[MAP_COUNT][ROUNDS_MOST];
+    float *x = filled(ROWS, 0.1f, 10), *min = filled((size_t)64 * ROWS, 0, 9), *out = filled(ROWS, 0, 1);
+    for (unsigned i = 0; i < rounds; i++) {
+        times[LOG][i] = map_ns(kernels->log, x, out);
+        times[LOG1P][i] = map_ns(kernels->log1p, x, out);
+        times[EXP][i] = map_ns(kernels->exp, x, out);
+        times[STANDARDISE][i] = standardise_ns(kernels, x, out);
+        times[SQRT_MEAN][i] = sqrt_mean_ns(kernels, min, out);
+    }
+    printf("%-8s", kernels->name);
+    for (int m = 0; m < MAP_COUNT; m++) {
+        double ns = median(times[m], rounds);
+        printf(" %12.3f", ns);
+        figure(kernels->name, names[m], "", ns, m == SQRT_MEAN ? "ns/row of 64 segments" : "ns/float");
+    }
+    printf("\n");
+    memory_give(x);
+    memory_give(min);
+    memory_give(out);
+}
+
+/* --- the whole ------------------------------------------------------------------------------------------------------------ */
+
+static const char *cpu_model(void)
+{
+    static char line[256];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    char *model = NULL;
+    while (file && !model && fgets(line, sizeof line, file))
+        if (strncmp(line, "model name", 10) == 0 && (model = strchr(line, ':')))
+            model[strcspn(model, "\n\"\\")] = '\0';
+    if (file)
+        fclose(file);
+    return model ? model + 2 : "unknown";
+}
+
+static void json_print(const char *cpu, unsigned rounds)
+{
+    printf(
+        "{\"bench\":\"kernels\",\"version\":\"%s\",\"cpu\":\"%s\",\"compiler\":\"%s\",\"openblas_core\":\"%s\",\"rounds\":%u,\"figures\":{",
+        SLUICE_VERSION, cpu, __VERSION__, blas_core_name(), rounds);
+    for (unsigned i = 0; i < figure_count; i++)
+        printf("%s\"%s\":{\"value\":%.6g,\"unit\":\"%s\"}", i ? "," : "", figures[i].name, figures[i].value, figures[i].unit);
+    printf("}}\n");
+}
+
+int main(int argc, char **argv)
+{
+    unsigned rounds = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 31;
+    MUST(rounds && rounds <= ROUNDS_MOST);
+    const char *cpu = cpu_model();
+    struct kernels chosen[ISA_COUNT];
+    printf("%s, %s, OpenBLAS for %s, medians of %u rounds\n", cpu, __VERSION__, blas_core_name(), rounds);
+    printf("%-8s %-8s %10s %11s %14s %16s %17s\n", "isa", "shape", "GFLOP/s", "of peak", "million rows/s", "times sgemm form",
+           "nearest of peak");
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        kernels_select(&chosen[i], isas[i].mask);
+        if ((cpu_detect() & isas[i].mask) != isas[i].mask) {
+            printf("(an instruction set is skipped: this machine lacks it)\n");
+            continue;
+        }
+        for (size_t s = 0; s < SHAPE_COUNT; s++)
+            bench_shape(&isas[i], &chosen[i], &shapes[s], rounds);
+        figure(chosen[i].name, "peak", "", peak_flops(&isas[i]) * 1e-9, "GFLOP/s");
+    }
+    printf("%-8s %12s %12s %12s %12s %12s\n", "isa", "log", "log1p", "exp", "standardise", "sqrt_mean");
+    for (size_t i = 0; i < ISA_COUNT; i++)
+        if ((cpu_detect() & isas[i].mask) == isas[i].mask)
+            bench_maps(&chosen[i], rounds);
+    printf("(ns per float; sqrt_mean: per row of 64 segments)\n");
+    json_print(cpu, rounds);
+    return 0;
+}
