@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/must.h"
+#include "ledger/filter.h"
 #include "ledger/frame.h"
 #include "ledger/pack.h"
 
@@ -144,14 +145,20 @@ static void *decode_as_column(const struct batch *batch, struct unpacker *unpack
     return array;
 }
 
-static void *decode_as_keys(const struct batch *batch, struct unpacker *unpacker, uint16_t id)
+static void *decode_as_keys(const struct batch *batch, struct unpacker *unpacker, uint16_t id, unsigned width)
 {
     bool fits = id < COLUMN_COUNT && batch->columns[id].form != FORM_ABSENT && column_type_of(id) == COLUMN_TEXT;
     uint64_t *keys = fits ? unpack_array(unpacker, 8 * (size_t)batch->row_count) : NULL;
     uint64_t *scratch = keys ? unpack_array(unpacker, 8 * (size_t)batch->columns[id].value_count) : NULL;
-    if (scratch)
-        frame_keys(keys, &batch->columns[id], batch->row_count, batch->key_seed, scratch);
     broken_if(unpacker, !scratch);
+    if (!scratch)
+        return NULL;
+    uint64_t empty = filter_key(batch->key_seed, FILTER_ACCOUNT, text_of(""));
+    column_hashes(&batch->columns[id], batch->row_count, batch->key_seed, keys, scratch);
+    for (uint32_t row = 0; row < batch->row_count; row++) { /* in place: what is written is never wider than what was read */
+        uint64_t key = frame_key_of(keys[row], empty, width);
+        memcpy((unsigned char *)keys + (size_t)width * row, &key, width);
+    }
     return keys;
 }
 
@@ -166,8 +173,8 @@ static void decode_fields(void *fields, const struct batch *batch, struct unpack
             frame_field_set(fields, &list[i], unpack_ints(unpacker, list[i].width, batch->row_count));
         else if (how == FIELD_AS_COLUMN)
             frame_field_set(fields, &list[i], decode_as_column(batch, unpacker, &list[i]));
-        else if (how >= FIELD_AS_KEYS && how < FIELD_HOW_COUNT && list[i].width == 8)
-            frame_field_set(fields, &list[i], decode_as_keys(batch, unpacker, list[i].keyed[how - FIELD_AS_KEYS]));
+        else if (how >= FIELD_AS_KEYS && how < FIELD_HOW_COUNT)
+            frame_field_set(fields, &list[i], decode_as_keys(batch, unpacker, list[i].keyed[how - FIELD_AS_KEYS], list[i].width));
         else
             broken_if(unpacker, how != FIELD_ABSENT);
     }
@@ -282,7 +289,7 @@ enum fault frame_decode(struct batch *out, const void *bytes, size_t byte_count,
     enum fault fault = batch_init(out, header.arena_bytes, note);
     if (fault == FAULT_NONE) {
         const unsigned char *body = (const unsigned char *)bytes + sizeof header;
-        struct unpacker unpacker = {.at = body, .end = body + header.body_bytes, .workspace = workspace, .arena = &out->arena};
+        struct unpacker unpacker = {.at = body, .end = body + header.body_bytes, .context = unpack_context_init(workspace), .arena = &out->arena};
         out->row_count = header.row_count;
         out->sequence = header.sequence;
         if (!decode_body(out, &unpacker)) {

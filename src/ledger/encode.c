@@ -174,18 +174,21 @@ static void encode_columns(struct packer *packer, const struct batch *batch, uns
 }
 
 /* hashes: of every row (str) or value (dict). */
-static bool column_gives_keys(const struct column *column, const uint64_t *hashes, const uint64_t *keys, uint32_t rows, uint64_t empty)
+static bool column_gives_keys(const struct column *column, const uint64_t *hashes, const unsigned char *keys, unsigned width, uint32_t rows,
+                              uint64_t empty)
 {
     for (uint32_t row = 0; row < rows; row++) {
         uint64_t hash = column->form == FORM_STR ? hashes[row] : column_is_valid(column, row) ? hashes[column_code(column, row)] : 0;
-        if (keys[row] != (hash == empty ? 0 : hash))
+        uint64_t key = 0;
+        memcpy(&key, keys + (size_t)width * row, width);
+        if (key != frame_key_of(hash, empty, width))
             return false;
     }
     return true;
 }
 
 /* FIELD_AS_KEYS and which, or FIELD_HERE. */
-static unsigned keys_how(const struct batch *batch, const struct frame_field *field, const uint64_t *keys, const struct filter_keys *known,
+static unsigned keys_how(const struct batch *batch, const struct frame_field *field, const void *keys, const struct filter_keys *known,
                          uint64_t *scratch)
 {
     uint64_t empty = filter_key(batch->key_seed, FILTER_ACCOUNT, text_of(""));
@@ -199,7 +202,7 @@ static unsigned keys_how(const struct batch *batch, const struct frame_field *fi
             column_hashes(column, column->form == FORM_STR ? batch->row_count : 0, batch->key_seed, scratch, scratch);
             hashes = scratch;
         }
-        if (column_gives_keys(column, hashes, keys, batch->row_count, empty))
+        if (column_gives_keys(column, hashes, keys, field->width, batch->row_count, empty))
             return FIELD_AS_KEYS + i;
     }
     return FIELD_HERE;
@@ -229,7 +232,7 @@ static void encode_fields(struct packer *packer, const struct batch *batch, cons
         if (how == FIELD_HERE)
             pack_ints(packer, array, list[i].width, batch->row_count, list[i].gains);
         else if (how != FIELD_ABSENT)
-            pack_array_taken(packer, (size_t)list[i].width * batch->row_count);
+            pack_array_taken(packer, (how >= FIELD_AS_KEYS ? 8 : (size_t)list[i].width) * batch->row_count);
         if (how >= FIELD_AS_KEYS)
             pack_array_taken(packer, 8 * (size_t)batch->columns[list[i].keyed[how - FIELD_AS_KEYS]].value_count);
     }
@@ -356,28 +359,28 @@ static size_t up(size_t bytes)
     return (bytes + 63) & ~(size_t)63;
 }
 
-/* One block: the frame, room for what the columns and the filter are worked out in, and zstd's. */
+/* Two blocks: the frame, which stays as large as it could have become, and what it is worked out in. */
 enum fault frame_encode(struct frame **out, const struct batch *batch, struct fault_note *note)
 {
     MUST(batch->magic == (unsigned)BATCH_MAGIC);
-    *out = NULL;
     struct bounds bounds = bounds_of(batch);
-    size_t frame_room = up(sizeof(struct frame) + sizeof(struct frame_header) + bounds.body + filter_blocks_max(batch) * FILTER_BLOCK_BYTES);
     size_t keys_room = up(filter_scratch_bytes(batch)), scratch_room = up(bounds.scratch);
     size_t workspace_room = bounds.body > FRAME_RATIO_MAX ? pack_workspace_bytes() : 0;
-    unsigned char *memory = memory_take(frame_room + keys_room + scratch_room + workspace_room);
-    if (!memory)
-        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to encode a batch of %u rows", batch->row_count);
-    struct frame *frame = (struct frame *)(void *)memory;
-    *frame = (struct frame){.magic = (unsigned)FRAME_HELD_MAGIC};
-    unsigned char *body = frame->data + sizeof(struct frame_header), *scratch = memory + frame_room + keys_room;
-    struct packer packer = {.start = body, .at = body, .end = body + bounds.body, .workspace = workspace_room ? scratch + scratch_room : NULL};
-    struct filter_keys keys;
-    filter_collect(&keys, memory + frame_room, batch);
-    encode_body(&packer, batch, &keys, scratch);
-    frame_finish(frame, batch, &packer, &keys);
-    count_rows(frame, batch);
-    struct frame *fitted = memory_resize(frame, sizeof *frame + frame->bytes);
-    *out = fitted ? fitted : frame;
-    return FAULT_NONE;
+    unsigned char *scratch = memory_take(keys_room + scratch_room + workspace_room);
+    struct frame *frame = !scratch ? NULL : memory_take(sizeof *frame + sizeof(struct frame_header) + bounds.body +
+                                                        filter_blocks_max(batch) * FILTER_BLOCK_BYTES);
+    if (frame) {
+        *frame = (struct frame){.magic = (unsigned)FRAME_HELD_MAGIC};
+        unsigned char *body = frame->data + sizeof(struct frame_header);
+        struct packer packer = {.start = body, .at = body, .end = body + bounds.body,
+            .context = workspace_room ? pack_context_init(scratch + keys_room + scratch_room) : NULL};
+        struct filter_keys keys;
+        filter_collect(&keys, scratch, batch);
+        encode_body(&packer, batch, &keys, scratch + keys_room);
+        frame_finish(frame, batch, &packer, &keys);
+        count_rows(frame, batch);
+    }
+    memory_give(scratch);
+    *out = frame;
+    return frame ? FAULT_NONE : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to encode a batch of %u rows", batch->row_count);
 }

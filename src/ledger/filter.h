@@ -8,9 +8,9 @@
 #include "batch/batch.h"
 
 /* A blocked Bloom filter over the transfer and account ids of one frame: a key touches one block of 64 bytes, seven
- * words of bits and one word that checks them. 12 bits per distinct key: about 1 in 200 absent keys is told as there. */
+ * words of bits and one word that checks them. 16 bits per distinct key: about 1 in 1,000 absent keys is told as there. */
 
-enum { FILTER_BLOCK_BYTES = 64, FILTER_KEY_BITS = 12 };
+enum { FILTER_BLOCK_BYTES = 64, FILTER_KEY_BITS = 16 };
 enum filter_kind { FILTER_TRANSFER = 1, FILTER_ACCOUNT = 2 };
 
 /* account keys are those of column_hashes; transfers' are told apart from them. */

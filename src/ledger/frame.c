@@ -6,7 +6,6 @@
 
 #include "base/memory.h"
 #include "base/must.h"
-#include "ledger/filter.h"
 
 uint64_t frame_checksum(const void *bytes, size_t byte_count)
 {
@@ -28,27 +27,19 @@ bool frame_is_whole(const void *bytes, size_t byte_count)
     return frame_checksum(bytes, byte_count) == header.checksum;
 }
 
-void frame_keys(uint64_t *out, const struct column *column, uint32_t row_count, uint64_t seed, uint64_t *scratch)
-{
-    uint64_t empty = filter_key(seed, FILTER_ACCOUNT, text_of(""));
-    column_hashes(column, row_count, seed, out, scratch);
-    for (uint32_t row = 0; row < row_count; row++)
-        out[row] = out[row] == empty ? 0 : out[row];
-}
-
 #define NO_KEYS {COLUMN_COUNT, COLUMN_COUNT}
 #define FACT(name, width, gains, column) {offsetof(struct batch_facts, name), width, gains, column, NO_KEYS}
-#define KEYS(name, of_transfers, of_observations) \
-    {offsetof(struct batch_facts, name), 8, false, COLUMN_COUNT, {COLUMN_##of_transfers, of_observations}}
+#define KEYS(name, width, of_transfers, of_observations) \
+    {offsetof(struct batch_facts, name), width, width == 4, COLUMN_COUNT, {COLUMN_##of_transfers, of_observations}}
 const struct frame_field frame_fact_fields[] = {
-    KEYS(payer, payer_id, COLUMN_account_id),
-    KEYS(payee, payee_id, COLUMN_contact_id),
-    KEYS(payer_device, payer_device, COLUMN_device_id),
-    KEYS(payee_device, payee_device, COLUMN_COUNT),
-    KEYS(payer_address, payer_address, COLUMN_address),
-    KEYS(payee_address, payee_address, COLUMN_COUNT),
-    FACT(payer_network, 4, true, COLUMN_COUNT),
-    FACT(payee_network, 4, true, COLUMN_COUNT),
+    KEYS(payer, 8, payer_id, COLUMN_account_id),
+    KEYS(payee, 8, payee_id, COLUMN_contact_id),
+    KEYS(payer_device, 8, payer_device, COLUMN_device_id),
+    KEYS(payee_device, 8, payee_device, COLUMN_COUNT),
+    KEYS(payer_address, 8, payer_address, COLUMN_address),
+    KEYS(payee_address, 8, payee_address, COLUMN_COUNT),
+    KEYS(payer_network, 4, payer_network, COLUMN_network),
+    KEYS(payee_network, 4, payee_network, COLUMN_COUNT),
     FACT(amount, 8, true, COLUMN_amount),
     FACT(time_us, 8, true, COLUMN_time),
     FACT(invalid, 1, true, COLUMN_COUNT),

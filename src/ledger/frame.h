@@ -57,8 +57,13 @@ struct frame_field {
 };
 /* How a frame keeps an array; AS_KEYS + i: the keys of column keyed[i], not stored. */
 enum { FIELD_ABSENT, FIELD_HERE, FIELD_AS_COLUMN, FIELD_AS_KEYS, FIELD_HOW_COUNT = FIELD_AS_KEYS + 2 };
-/* Keys of a text column as intake makes them: column_hashes, 0 where the text is empty. scratch: room for value_count. */
-void frame_keys(uint64_t *out, const struct column *column, uint32_t row_count, uint64_t seed, uint64_t *scratch);
+/* A key as intake makes it of a hash of column_hashes: 0 for the empty text; a tag of 4 bytes is its lower half, never 0. */
+static inline uint64_t frame_key_of(uint64_t hash, uint64_t empty, unsigned width)
+{
+    if (hash == empty || width == 8)
+        return hash == empty ? 0 : hash;
+    return hash && !(uint32_t)hash ? 1 : (uint32_t)hash;
+}
 extern const struct frame_field frame_fact_fields[], frame_result_fields[];
 extern const unsigned frame_fact_field_count, frame_result_field_count;
 void *frame_field_get(const void *fields, const struct frame_field *field);

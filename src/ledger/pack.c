@@ -16,6 +16,13 @@ size_t pack_workspace_bytes(void)
     return ZSTD_estimateCCtxSize(ZSTD_LEVEL);
 }
 
+void *pack_context_init(void *workspace)
+{
+    void *context = ZSTD_initStaticCCtx(workspace, pack_workspace_bytes());
+    MUST(context);
+    return context;
+}
+
 void pack_uint(struct packer *packer, uint64_t value, unsigned width)
 {
     MUST(width <= (size_t)(packer->end - packer->at));
@@ -46,8 +53,7 @@ void pack_array_taken(struct packer *packer, size_t bytes)
 /* Bytes stored at out, fewer than bytes; 0: no gain. A piece of a large block is tried before the whole. */
 static size_t compress(struct packer *packer, unsigned char *out, const unsigned char *data, size_t bytes)
 {
-    ZSTD_CCtx *context = ZSTD_initStaticCCtx(packer->workspace, pack_workspace_bytes());
-    MUST(context);
+    ZSTD_CCtx *context = packer->context;
     if (bytes > 4 * SAMPLE_BYTES) {
         size_t sample = ZSTD_compressCCtx(context, out, SAMPLE_BYTES - SAMPLE_BYTES / 8, data + bytes / 2, SAMPLE_BYTES, ZSTD_LEVEL);
         if (ZSTD_isError(sample))
@@ -61,7 +67,7 @@ static size_t compress(struct packer *packer, unsigned char *out, const unsigned
 void pack_block(struct packer *packer, const void *data, size_t bytes, bool gains)
 {
     MUST(bytes <= UINT32_MAX && bytes + 8 <= (size_t)(packer->end - packer->at));
-    size_t stored = gains && packer->workspace && bytes >= TRY_BYTES_MIN ? compress(packer, packer->at + 8, data, bytes) : 0;
+    size_t stored = gains && packer->context && bytes >= TRY_BYTES_MIN ? compress(packer, packer->at + 8, data, bytes) : 0;
     if (!stored && bytes)
         memcpy(packer->at + 8, data, bytes);
     if (!stored)

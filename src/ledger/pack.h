@@ -16,12 +16,13 @@
 /* The writer has room for all it is asked to write: the caller computed the bound. */
 struct packer {
     unsigned char *start, *at, *end;
-    void *workspace;        /* of zstd, pack_workspace_bytes(); NULL: nothing is compressed */
+    void *context;          /* of zstd, pack_context_init; NULL: nothing is compressed */
     size_t arena_bytes;     /* what the reader will take for arrays and texts */
 };
 enum { PACK_BLOCK_BYTES = 32 }; /* a block's own bytes at the most */
 
 size_t pack_workspace_bytes(void);
+void *pack_context_init(void *workspace);                                     /* 8-byte aligned; nothing to give back */
 void pack_uint(struct packer *packer, uint64_t value, unsigned width);
 void pack_raw(struct packer *packer, const void *data, size_t bytes);
 void pack_text(struct packer *packer, struct text text);                      /* u32 length and bytes */
@@ -32,12 +33,13 @@ void pack_array_taken(struct packer *packer, size_t bytes);                   /*
 /* The reader believes nothing: after the first wrong byte everything reads as zero and broken stays set. */
 struct unpacker {
     const unsigned char *at, *end;
-    void *workspace;        /* of zstd, unpack_workspace_bytes() */
+    void *context;          /* of zstd, unpack_context_init */
     struct arena *arena;    /* arrays and texts lie in it */
     bool broken;
 };
 
 size_t unpack_workspace_bytes(void);
+void *unpack_context_init(void *workspace);
 uint64_t unpack_uint(struct unpacker *unpacker, unsigned width);
 const unsigned char *unpack_raw(struct unpacker *unpacker, size_t bytes);     /* where they lie; NULL: broken */
 struct text unpack_text(struct unpacker *unpacker, size_t bytes_max);

@@ -13,6 +13,13 @@ size_t unpack_workspace_bytes(void)
     return ZSTD_estimateDCtxSize();
 }
 
+void *unpack_context_init(void *workspace)
+{
+    void *context = ZSTD_initStaticDCtx(workspace, unpack_workspace_bytes());
+    MUST(context);
+    return context;
+}
+
 static bool unpack_fails(struct unpacker *unpacker)
 {
     unpacker->broken = true;
@@ -75,9 +82,7 @@ static bool unpack_into(struct unpacker *unpacker, unsigned char *out, size_t by
         memcpy(out, at, raw);
         return true;
     }
-    ZSTD_DCtx *context = ZSTD_initStaticDCtx(unpacker->workspace, unpack_workspace_bytes());
-    MUST(context);
-    return ZSTD_decompressDCtx(context, out, raw, at, stored) == raw || unpack_fails(unpacker);
+    return ZSTD_decompressDCtx(unpacker->context, out, raw, at, stored) == raw || unpack_fails(unpacker);
 }
 
 void *unpack_bytes(struct unpacker *unpacker, size_t bytes)

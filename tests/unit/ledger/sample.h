@@ -8,6 +8,7 @@
 
 #include "base/must.h"
 #include "batch/batch.h"
+#include "ledger/filter.h"
 
 /* Batches for tests and benches of the ledger: filled from a seed, as the rooms before it would leave them. */
 struct sample {
@@ -145,6 +146,8 @@ static inline void sample_facts(struct batch *batch, const struct sample *sample
                 keys[i][row] = sample_random(random);
         if (facts->payer_network)
             facts->payer_network[row] = (uint32_t)sample_random(random) % 40 * 0x01000193u;
+        if (facts->payer_network && sample->plain)
+            facts->payer_network[row] = (uint32_t)filter_key(batch->key_seed, FILTER_ACCOUNT, column_text(&batch->columns[COLUMN_payer_network], row));
         facts->amount[row] = column_i64(&batch->columns[COLUMN_amount], row) * (sample->plain ? 1 : 7);
         facts->time_us[row] = column_i64(&batch->columns[COLUMN_time], row);
         facts->invalid[row] = !sample->plain && sample_random(random) % 50 == 0;

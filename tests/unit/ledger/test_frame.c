@@ -193,8 +193,8 @@ static void filter_finds_what_is_there_and_little_else(void **state)
         found += i < 10000 && has, wrong += i >= 10000 && has;
     }
     assert_int_equal(found, 10000);
-    assert_in_range(wrong, 0, 150);
-    assert_in_range((uint64_t)header.filter_blocks * 512 / 20000, 9, 12); /* 10,000 transfers and some 5,000 accounts */
+    assert_in_range(wrong, 0, 40);
+    assert_in_range((uint64_t)header.filter_blocks * 512 / 20000, 12, 16); /* 10,000 transfers and some 5,000 accounts */
     memset((void *)(filter + 64), 0, 8); /* a damaged block answers yes */
     assert_true(filter_block_has(filter + 64, 1, header.key_seed, 12345));
     frame_give(&frame);
