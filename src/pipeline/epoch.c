@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "pipeline/currencies.h"
 
 static enum fault config_copy(struct config **out, const struct config *config, struct fault_note *note)
 {
@@ -60,33 +61,6 @@ static enum fault epoch_tenants(struct epoch *epoch, struct pipeline *pipeline, 
         epoch->lines[i] = line_of(pipeline, tenant->name, tenant->weight);
         if (!epoch->lines[i])
             return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "more than %d tenants since the start", TENANTS_MAX);
-    }
-    return FAULT_NONE;
-}
-
-/* Reference minor units per minor unit: the rate, moved by the difference of the two exponents. */
-static enum fault epoch_currencies(struct epoch *epoch, struct fault_note *note)
-{
-    const struct config *config = epoch->config;
-    int reference = currency_exponent(config->reference_currency);
-    if (reference < 0)
-        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "reference currency %s is not in ISO 4217", config->reference_currency);
-    epoch->intake.limits = config->limits;
-    for (uint32_t i = 0; i < config->rate_count; i++) {
-        struct currency_rate *rate = &epoch->intake.currencies.rates[i];
-        int exponent = currency_exponent(config->rates[i].currency);
-        if (exponent < 0)
-            return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "currency %s is not in ISO 4217", config->rates[i].currency);
-        double factor = 1.0 / config->rates[i].per_reference;
-        for (int e = exponent; e < reference; e++)
-            factor *= 10.0;
-        for (int e = exponent; e > reference; e--)
-            factor /= 10.0;
-        if (!(factor > 0.0 && factor < 1e9))
-            return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "rate of %s is out of range", config->rates[i].currency);
-        memcpy(rate->code, config->rates[i].currency, sizeof rate->code);
-        rate->factor_q32 = (uint64_t)(factor * 4294967296.0 + 0.5);
-        epoch->intake.currencies.count = i + 1;
     }
     return FAULT_NONE;
 }
@@ -152,7 +126,8 @@ enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struc
     enum fault fault = config_copy(&epoch->config, config, note);
     if (fault == FAULT_NONE) {
         epoch->strategy = config->strategy;
-        fault = epoch_currencies(epoch, note);
+        epoch->intake.limits = config->limits;
+        fault = currencies_from_config(&epoch->intake.currencies, config, note);
         if (fault == FAULT_NONE)
             fault = epoch_tenants(epoch, pipeline, note);
         if (fault == FAULT_NONE)
