@@ -250,9 +250,10 @@ static void risk_read(struct side_answer *out, const struct busy *busy, uint32_t
         out->bad_hour = bad_hour_find(busy, last);
 }
 
-void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question)
+void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question, enum side_depth depth)
 {
-    for (unsigned w = 0; w < WINDOW_COUNT; w++)
+    for (unsigned w = 0; w < (depth == SIDE_BRIEF ? WINDOW_COUNT - 1 : WINDOW_COUNT); w++)
         window_read(out, busy, w, question->hour);
-    risk_read(out, busy, question->risk_end);
+    if (depth == SIDE_WHOLE)
+        risk_read(out, busy, question->risk_end);
 }

@@ -118,8 +118,8 @@ static void payer_read(float *row, const struct history *history, const struct r
     struct side_answer sent = {0}, received = {0};
     if (payer) {
         uint32_t slot = (uint32_t)(payer - account_at(history, 0));
-        side_read(&sent, history, slot, SENT, question);
-        side_read(&received, history, slot, RECEIVED, question);
+        side_read(&sent, history, slot, SENT, question, SIDE_WHOLE);
+        side_read(&received, history, slot, RECEIVED, question, SIDE_BRIEF);
         row[FIGURE_payer_age] = gap_of(keys->second, payer->since);
         row[FIGURE_payer_changed] = gap_of(keys->second, payer->changed);
         row[FIGURE_payer_out_gap] = gap_of(keys->second, payer->last[SENT]);
@@ -154,8 +154,8 @@ static void payee_read(float *row, const struct history *history, const struct r
     struct side_answer sent = {0}, received = {0};
     if (payee) {
         uint32_t slot = (uint32_t)(payee - account_at(history, 0));
-        side_read(&sent, history, slot, SENT, question);
-        side_read(&received, history, slot, RECEIVED, question);
+        side_read(&sent, history, slot, SENT, question, SIDE_BRIEF);
+        side_read(&received, history, slot, RECEIVED, question, SIDE_WHOLE);
         row[FIGURE_payee_age] = gap_of(keys->second, payee->since);
         row[FIGURE_payee_changed] = gap_of(keys->second, payee->changed);
         row[FIGURE_payee_in_gap] = gap_of(keys->second, payee->last[RECEIVED]);

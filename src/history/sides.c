@@ -1,4 +1,4 @@
-/* A ring is a block of events in no order: hour << 44 | amount << 8 | peer << 2 | label. Those too old for any figure go
+/* A ring is a block of events by hour: hour << 44 | amount << 8 | peer << 2 | label. Those too old for any figure go
  * when room is needed; then the ring doubles, then it becomes a record of bucket totals. Only where pools are used up do
  * events go that still counted, the oldest first, and they are counted as dropped. */
 #include "history/sides.h"
@@ -6,6 +6,7 @@
 #include "base/must.h"
 
 enum { EVENT_HOUR_SHIFT = 44, EVENT_AMOUNT_SHIFT = 8, EVENT_PEER_SHIFT = 2, MANTISSA_BITS = 31 };
+#define EVENT_AMOUNT_MASK ((1ull << (EVENT_HOUR_SHIFT - EVENT_AMOUNT_SHIFT)) - 1)
 
 /* --- events as they are kept ---------------------------------------------------------------------------------------- */
 
@@ -35,16 +36,32 @@ static uint64_t event_pack(const struct event *event, uint8_t label)
 
 static struct event event_unpack(uint64_t packed)
 {
-    const uint64_t amount_mask = (1ull << (EVENT_HOUR_SHIFT - EVENT_AMOUNT_SHIFT)) - 1;
     return (struct event){.hour = (uint32_t)(packed >> EVENT_HOUR_SHIFT),
                           .peer = packed >> EVENT_PEER_SHIFT & 63,
                           .label = packed & 3,
-                          .amount = amount_unpack(packed >> EVENT_AMOUNT_SHIFT & amount_mask)};
+                          .amount = amount_unpack(packed >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK)};
 }
 
-static bool is_gone(uint32_t hour, uint32_t newest) /* older than any figure looks */
+static uint32_t hour_kept(uint32_t newest) /* no figure looks at what was before it */
 {
-    return hour / RISK_HOURS + RISK_BUCKETS <= newest / RISK_HOURS;
+    return (newest / RISK_HOURS + 1 - RISK_BUCKETS) * RISK_HOURS;
+}
+
+/* How many of the events were before the hour. */
+static unsigned ring_index(const uint64_t *ring, unsigned event_count, uint32_t hour)
+{
+    const uint64_t limit = (uint64_t)hour << EVENT_HOUR_SHIFT, *from = ring;
+    while (event_count > 1) {
+        unsigned half = event_count / 2;
+        from += half & (0u - (unsigned)(from[half - 1] < limit));
+        event_count -= half;
+    }
+    return (unsigned)(from - ring) + (event_count && *from < limit);
+}
+
+static bool is_risky(uint64_t packed)
+{
+    return (packed & 3) == 2;
 }
 
 static unsigned ring_class(const struct side *side)
@@ -84,15 +101,14 @@ void side_release(struct history *history, struct side *side)
     *side = (struct side){0};
 }
 
-static void ring_drop_gone(struct history *history, struct side *side, uint32_t newest)
+static void ring_drop(struct history *history, struct side *side, unsigned drop_count) /* the oldest */
 {
     uint64_t *ring = ring_at(history, side->at);
-    unsigned kept = 0;
-    for (unsigned i = 0; i < side->event_count; i++)
-        if (!is_gone((uint32_t)(ring[i] >> EVENT_HOUR_SHIFT), newest))
-            ring[kept++] = ring[i];
-    history->head->events -= side->event_count - kept;
-    side->event_count = (uint8_t)kept;
+    for (unsigned i = 0; i < drop_count; i++)
+        side->risky_count -= is_risky(ring[i]);
+    side->event_count = (uint8_t)(side->event_count - drop_count);
+    memmove(ring, ring + drop_count, side->event_count * sizeof *ring);
+    history->head->events -= drop_count;
 }
 
 static bool ring_grow(struct history *history, struct side *side)
@@ -125,21 +141,6 @@ static bool side_become_busy(struct history *history, uint32_t slot, int which, 
     return true;
 }
 
-static bool ring_drop_oldest(struct history *history, struct side *side)
-{
-    history->head->dropped++;
-    if (side->event_count == 0)
-        return false;
-    uint64_t *ring = ring_at(history, side->at);
-    unsigned oldest = 0;
-    for (unsigned i = 1; i < side->event_count; i++)
-        if (ring[i] >> EVENT_HOUR_SHIFT < ring[oldest] >> EVENT_HOUR_SHIFT)
-            oldest = i;
-    ring[oldest] = ring[--side->event_count];
-    history->head->events--;
-    return true;
-}
-
 /* Afterwards the side is a ring with room or a bucket record; false: neither, the event is not kept. */
 static bool side_make_room(struct history *history, uint32_t slot, int which, uint32_t newest)
 {
@@ -147,7 +148,7 @@ static bool side_make_room(struct history *history, uint32_t slot, int which, ui
     if (side->event_count < ring_room(side))
         return true;
     if (side->form != SIDE_EMPTY)
-        ring_drop_gone(history, side, newest);
+        ring_drop(history, side, ring_index(ring_at(history, side->at), side->event_count, hour_kept(newest)));
     if (side->event_count < ring_room(side) || ring_grow(history, side))
         return true;
     if (ring_room(side) < RING_EVENTS_MAX) { /* the pool is used up: look for what is of no use any more */
@@ -155,7 +156,13 @@ static bool side_make_room(struct history *history, uint32_t slot, int which, ui
         if (ring_grow(history, side))
             return true;
     }
-    return side_become_busy(history, slot, which, newest) || ring_drop_oldest(history, side);
+    if (side_become_busy(history, slot, which, newest))
+        return true;
+    history->head->dropped++;
+    if (side->event_count == 0)
+        return false;
+    ring_drop(history, side, 1);
+    return true;
 }
 
 void side_add(struct history *history, uint32_t slot, int which, const struct event *event)
@@ -163,7 +170,7 @@ void side_add(struct history *history, uint32_t slot, int which, const struct ev
     struct account *account = account_at(history, slot);
     struct side *side = &account->sides[which];
     uint32_t newest = hour_of(account->last[which]);
-    if (is_gone(event->hour, newest))
+    if (event->hour < hour_kept(newest))
         return;
     if (side->form != SIDE_BUSY && !side_make_room(history, slot, which, newest))
         return;
@@ -171,7 +178,12 @@ void side_add(struct history *history, uint32_t slot, int which, const struct ev
         busy_add(&history->busies[side->at], event);
         return;
     }
-    ring_at(history, side->at)[side->event_count++] = event_pack(event, event->label);
+    uint64_t *ring = ring_at(history, side->at), packed = event_pack(event, event->label);
+    unsigned at = side->event_count++;
+    for (; at > 0 && ring[at - 1] >> EVENT_HOUR_SHIFT > event->hour; at--)
+        ring[at] = ring[at - 1];
+    ring[at] = packed;
+    side->risky_count += is_risky(packed);
     history->head->events++;
 }
 
@@ -185,76 +197,97 @@ void side_label(struct history *history, uint32_t slot, int which, const struct 
     const uint64_t packed = event_pack(event, before);
     for (unsigned i = 0; i < side->event_count; i++) {
         uint64_t *kept = ring_at(history, side->at) + i;
-        if (*kept == packed) {
-            *kept = event_pack(event, event->label);
-            return;
-        }
+        if (*kept != packed)
+            continue;
+        *kept = event_pack(event, event->label);
+        side->risky_count += is_risky(*kept);
+        side->risky_count -= is_risky(packed);
+        return;
     }
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 
-struct bounds { /* of one figure's window, in hours */
-    uint32_t first, hours;
+struct span { /* of events, by index */
+    unsigned from, to;
 };
 
-static struct bounds window_hours_of(unsigned w, uint32_t hour, uint32_t newest)
+static struct span span_of(const uint64_t *ring, unsigned event_count, uint32_t first_hour, uint32_t end_hour)
+{
+    if (end_hour <= first_hour)
+        return (struct span){0};
+    bool is_open = end_hour > ring[event_count - 1] >> EVENT_HOUR_SHIFT;
+    return (struct span){.from = ring_index(ring, event_count, first_hour),
+                         .to = is_open ? event_count : ring_index(ring, event_count, end_hour)};
+}
+
+static struct span window_span(const uint64_t *ring, unsigned event_count, unsigned w, uint32_t hour, uint32_t newest)
 {
     uint32_t bucket = hour / window_hours[w], newest_bucket = newest / window_hours[w];
     uint32_t first = (bucket > newest_bucket ? bucket : newest_bucket) + 1 - WINDOW_BUCKETS;
-    return (struct bounds){.first = first * window_hours[w], .hours = bucket < first ? 0 : (bucket + 1 - first) * window_hours[w]};
+    return span_of(ring, event_count, first * window_hours[w], (bucket + 1) * window_hours[w]);
 }
 
-static struct bounds risk_hours_of(unsigned w, uint32_t end, uint32_t newest)
+/* A shorter window lies within a longer one, and as a rule both end with the newest event: then the longer goes on from
+ * where the shorter began. */
+static void ring_read_windows(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned window_count, uint32_t hour,
+                              uint32_t newest)
 {
-    uint32_t first = end - risk_window_buckets[w], kept = newest / RISK_HOURS + 1 - RISK_BUCKETS;
-    first = first > kept ? first : kept;
-    return (struct bounds){.first = first * RISK_HOURS, .hours = end > first ? (end - first) * RISK_HOURS : 0};
-}
-
-static void ring_read(struct side_answer *out, const uint64_t *ring, unsigned event_count, const struct bounds *windows,
-                      const struct bounds *risks)
-{
-    uint64_t peers[WINDOW_COUNT] = {0};
-    for (unsigned i = 0; i < event_count; i++) {
-        const struct event event = event_unpack(ring[i]);
-        for (unsigned w = 0; w < WINDOW_COUNT; w++) {
-            uint64_t within = event.hour - windows[w].first < windows[w].hours;
-            out->count[w] += (uint32_t)within;
-            out->sum[w] += event.amount & (0 - within);
-            peers[w] |= within << event.peer;
+    uint64_t sum = 0, peers = 0, max = 0;
+    struct span before = {0};
+    for (unsigned w = 0; w < window_count; w++) {
+        struct span span = window_span(ring, event_count, w, hour, newest);
+        unsigned to = before.from;
+        if (w == 0 || span.to != before.to) {
+            sum = peers = max = 0;
+            to = span.to;
         }
-        if (event.hour - windows[WINDOW_COUNT - 1].first < windows[WINDOW_COUNT - 1].hours && event.amount > out->max)
-            out->max = event.amount;
-        for (unsigned w = 0; w < WINDOW_COUNT; w++) {
-            uint32_t within = event.hour - risks[w].first < risks[w].hours;
-            out->known[w] += within;
-            out->bad[w] += within & (event.label == 2);
+        for (unsigned i = span.from; i < to; i++) {
+            uint64_t amount = amount_unpack(ring[i] >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK);
+            sum += amount;
+            max = amount > max ? amount : max;
+            peers |= 1ull << (ring[i] >> EVENT_PEER_SHIFT & 63);
         }
-        uint32_t bucket_end = (event.hour / RISK_HOURS + 1) * RISK_HOURS;
-        if (event.label == 2 && event.hour - risks[WINDOW_COUNT - 1].first < risks[WINDOW_COUNT - 1].hours && bucket_end > out->bad_hour)
-            out->bad_hour = bucket_end;
+        out->count[w] = span.to - span.from;
+        out->sum[w] = sum;
+        out->peers[w] = popcount64(peers);
+        before = span;
     }
-    for (unsigned w = 0; w < WINDOW_COUNT; w++)
-        out->peers[w] = popcount64(peers[w]);
+    out->max = max;
 }
 
-void side_read(struct side_answer *out, const struct history *history, uint32_t slot, int which, const struct side_question *question)
+static void ring_read_risks(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned risky_count, uint32_t end,
+                            uint32_t newest)
+{
+    uint32_t kept = hour_kept(newest);
+    for (unsigned w = 0; w < WINDOW_COUNT; w++) {
+        uint32_t first = (end - risk_window_buckets[w]) * RISK_HOURS;
+        struct span span = span_of(ring, event_count, first > kept ? first : kept, end * RISK_HOURS);
+        out->known[w] = span.to - span.from;
+        for (unsigned i = span.from; risky_count && i < span.to; i++) {
+            if (!is_risky(ring[i]))
+                continue;
+            out->bad[w]++;
+            out->bad_hour = ((uint32_t)(ring[i] >> EVENT_HOUR_SHIFT) / RISK_HOURS + 1) * RISK_HOURS;
+        }
+    }
+}
+
+void side_read(struct side_answer *out, const struct history *history, uint32_t slot, int which, const struct side_question *question,
+               enum side_depth depth)
 {
     const struct account *account = account_at(history, slot);
     const struct side *side = &account->sides[which];
     *out = (struct side_answer){0};
     if (side->form == SIDE_BUSY) {
-        busy_read(out, &history->busies[side->at], question);
+        busy_read(out, &history->busies[side->at], question, depth);
         return;
     }
     if (side->event_count == 0)
         return;
-    struct bounds windows[WINDOW_COUNT], risks[WINDOW_COUNT];
+    const uint64_t *ring = ring_at(history, side->at);
     uint32_t newest = hour_of(account->last[which]);
-    for (unsigned w = 0; w < WINDOW_COUNT; w++) {
-        windows[w] = window_hours_of(w, question->hour, newest);
-        risks[w] = risk_hours_of(w, question->risk_end, newest);
-    }
-    ring_read(out, ring_at(history, side->at), side->event_count, windows, risks);
+    ring_read_windows(out, ring, side->event_count, depth == SIDE_BRIEF ? WINDOW_COUNT - 1 : WINDOW_COUNT, question->hour, newest);
+    if (depth == SIDE_WHOLE)
+        ring_read_risks(out, ring, side->event_count, side->risky_count, question->risk_end, newest);
 }

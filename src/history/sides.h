@@ -30,7 +30,10 @@ struct side_answer {
 
 uint64_t amount_kept(int64_t amount); /* leading 31 bits of it, between 0 and AMOUNT_MAX */
 
-void side_read(struct side_answer *out, const struct history *history, uint32_t slot, int which, const struct side_question *question);
+enum side_depth { SIDE_WHOLE, SIDE_BRIEF /* counts, sums and peers of 1 and 7 days alone */ };
+
+void side_read(struct side_answer *out, const struct history *history, uint32_t slot, int which, const struct side_question *question,
+               enum side_depth depth);
 /* account.last[which] has been moved to the event's time, if that is newer. */
 void side_add(struct history *history, uint32_t slot, int which, const struct event *event);
 /* The event's label in place of before; nothing when the event is no longer there. */
@@ -51,7 +54,7 @@ static inline uint64_t *ring_at(const struct history *history, uint32_t unit)
 struct busy *busy_take(struct history *history, uint32_t slot, int which, uint32_t hour); /* NULL: none, and none may give way */
 void busy_give(struct history *history, struct busy *busy);
 void busy_add(struct busy *busy, const struct event *event);
-void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question);
+void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question, enum side_depth depth);
 void busy_label(struct busy *busy, const struct event *event, uint8_t before);
 
 #endif

@@ -31,8 +31,8 @@ enum side_form { SIDE_EMPTY = 0, SIDE_RING = 1 /* + class */, SIDE_BUSY = 255 };
 struct side {
     uint32_t at; /* first unit of the ring, or index of the bucket record */
     uint8_t form;
-    uint8_t event_count; /* in the ring */
-    uint16_t unused;
+    uint8_t event_count;  /* in the ring */
+    uint16_t risky_count; /* events in the ring that are labelled risky */
 };
 
 struct account {
