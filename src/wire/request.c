@@ -214,9 +214,9 @@ static void take_id(struct request *out, struct envelope envelope)
 static void take_fields(struct request *out, const struct envelope *envelope)
 {
     struct text *const texts[FIELD_COUNT] = {
-        [FIELD_tenant] = &out->tenant,     [FIELD_token] = &out->token,     [FIELD_id] = &out->id,       [FIELD_batch] = &out->batch,
-        [FIELD_transfer] = &out->transfer, [FIELD_account] = &out->account, [FIELD_scene] = &out->scene, [FIELD_verdict] = &out->verdict,
-        [FIELD_order] = &out->order,       [FIELD_cursor] = &out->cursor,
+        [FIELD_tenant] = &out->tenant, [FIELD_token] = &out->token,       [FIELD_id] = &out->id,
+        [FIELD_batch] = &out->batch,   [FIELD_transfer] = &out->transfer, [FIELD_account] = &out->account,
+        [FIELD_scene] = &out->scene,   [FIELD_verdict] = &out->verdict,   [FIELD_cursor] = &out->cursor,
     };
     for (unsigned i = 0; i < FIELD_COUNT; i++)
         if (texts[i])

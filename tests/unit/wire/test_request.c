@@ -22,12 +22,11 @@ static void test_every_field_of_query(void **state)
     struct wire_buffer message = {0};
     struct request request;
     struct fault_note note;
-    put_envelope(&message, 10, "query");
+    put_envelope(&message, 9, "query");
     put_pair_text(&message, "transfer", "t-1");
     put_pair_text(&message, "account", "acct");
     put_pair_text(&message, "scene", "mule");
     put_pair_text(&message, "verdict", "hold");
-    put_pair_text(&message, "order", "o-1");
     put_pair_text(&message, "cursor", "12:5");
     put_pair_int(&message, "from_us", 5);
     put_pair_int(&message, "to_us", 6);
@@ -36,7 +35,7 @@ static void test_every_field_of_query(void **state)
     assert_int_equal(read_request(&request, &message, &note), FAULT_NONE);
     assert_true(request.version == 1 && request.op == OP_query && text_is(request.tenant, "payroll-a") && text_is(request.token, "secret"));
     assert_true(text_is(request.transfer, "t-1") && text_is(request.account, "acct") && text_is(request.scene, "mule"));
-    assert_true(text_is(request.verdict, "hold") && text_is(request.order, "o-1") && text_is(request.cursor, "12:5"));
+    assert_true(text_is(request.verdict, "hold") && text_is(request.cursor, "12:5"));
     assert_true(request.from_us == 5 && request.to_us == 6 && request.rows_max == 7 && request.in_rows && !request.body);
     wire_buffer_fini(&message);
 }
