@@ -11,19 +11,13 @@ enum { WORDS = 7, BLOCK_BITS = 64 * WORDS };
 /* Odd constants that give each word its own bit of the key's lower half. */
 static const uint32_t salts[WORDS] = {0x47b6137bu, 0x44974d91u, 0x8824ad5bu, 0xa2b7289du, 0x705495c7u, 0x2df1424bu, 0x9efc4947u};
 
-/* A key by its kind: a transfer's id may well be an account's. */
-static uint64_t kind_key(enum filter_kind kind, uint64_t hash)
-{
-    return kind == FILTER_TRANSFER ? hash * 0x9e3779b97f4a7c15u : hash;
-}
-
 uint64_t filter_key(uint64_t seed, enum filter_kind kind, struct text id)
 {
     uint32_t offsets[2] = {0, id.bytes};
     struct column column = {.form = FORM_STR, .data = (const unsigned char *)id.data, .offsets = (const unsigned char *)offsets};
     uint64_t hash;
     column_hashes(&column, 1, seed, &hash, NULL);
-    return kind_key(kind, hash);
+    return filter_key_of(kind, hash);
 }
 
 uint32_t filter_block_of(uint64_t key, uint32_t block_count)
@@ -123,7 +117,7 @@ uint32_t filter_block_count(const struct filter_keys *keys)
     memset(keys->bitmap, 0, bits / 8);
     for (unsigned i = 0; i < FILTER_COLUMNS; i++)
         for (size_t j = 0; j < keys->counts[i]; j++) {
-            size_t bit = (size_t)(kind_key(keyed[i].kind, keys->keys[i][j]) >> 7) & (bits - 1);
+            size_t bit = (size_t)(filter_key_of(keyed[i].kind, keys->keys[i][j]) >> 7) & (bits - 1);
             unsigned char mask = (unsigned char)(1u << (bit & 7));
             set += !(keys->bitmap[bit >> 3] & mask);
             keys->bitmap[bit >> 3] |= mask;
@@ -139,7 +133,7 @@ void filter_write(void *out, uint32_t block_count, const struct filter_keys *key
     memset(out, 0, (size_t)block_count * FILTER_BLOCK_BYTES);
     for (unsigned i = 0; i < FILTER_COLUMNS && block_count; i++)
         for (size_t j = 0; j < keys->counts[i]; j++) {
-            uint64_t key = kind_key(keyed[i].kind, keys->keys[i][j]);
+            uint64_t key = filter_key_of(keyed[i].kind, keys->keys[i][j]);
             uint64_t *words = (uint64_t *)(void *)(blocks + (size_t)filter_block_of(key, block_count) * FILTER_BLOCK_BYTES);
             for (unsigned word = 0; word < WORDS; word++)
                 words[word] |= filter_bit(key, word);

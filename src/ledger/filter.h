@@ -13,7 +13,11 @@
 enum { FILTER_BLOCK_BYTES = 64, FILTER_KEY_BITS = 16 };
 enum filter_kind { FILTER_TRANSFER = 1, FILTER_ACCOUNT = 2 };
 
-/* account keys are those of column_hashes; transfers' are told apart from them. */
+/* Account keys are the hashes of column_hashes; a transfer's are told apart: its id may well be an account's. */
+static inline uint64_t filter_key_of(enum filter_kind kind, uint64_t hash)
+{
+    return kind == FILTER_TRANSFER ? hash * 0x9e3779b97f4a7c15u : hash;
+}
 uint64_t filter_key(uint64_t seed, enum filter_kind kind, struct text id);
 uint32_t filter_block_of(uint64_t key, uint32_t block_count);
 /* false: the key is not in the frame. A block that is damaged answers true. */

@@ -63,12 +63,16 @@ struct ledger_query {
     uint32_t after_row;
     uint32_t rows_max;                  /* of the page; 0: no bound */
 };
+/* A function that is called back may call the ledger again, as long as fewer such calls run at once than there are readers. */
 struct ledger_row { /* borrowed during the call back */
     const struct batch *batch; /* decoded; names through its columns */
     uint32_t row;
     const char *scene, *runner_up; /* names; "" where there is none or none was given to commit */
 };
 typedef bool ledger_row_fn(void *context, const struct ledger_row *row); /* false: enough */
+
+/* A transfer that find_transfers found for a row of the ids asked for, and the label known of it. */
+typedef void ledger_found_fn(void *context, uint32_t row, const struct ledger_row *found, uint8_t label);
 
 struct ledger_ops {
     const char *name;
@@ -84,6 +88,10 @@ struct ledger_ops {
     enum fault (*find_batch)(struct ledger *ledger, struct ledger_batch *out, struct text tenant, struct text name, struct fault_note *note);
     enum fault (*read)(struct ledger *ledger, struct batch *out, uint64_t sequence, struct fault_note *note); /* frame_decode of it */
     enum fault (*find_transfer)(struct ledger *ledger, struct text tenant, struct text transfer, uint64_t *sequence, uint32_t *row, struct fault_note *note); /* the newest */
+    /* The newest transfer of every id of a text column (str or dict), in one walk: calls for those that are recorded, a batch
+     * at a time, in no order. skip (may be NULL): rows that are not asked for. For many ids; each found batch is decoded once. */
+    enum fault (*find_transfers)(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count, const uint8_t *skip,
+                                 ledger_found_fn *each, void *context, struct fault_note *note);
     enum fault (*query)(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context, struct fault_note *note);
     /* Index lines of every op, newest first; of the query only tenant, batch, times, verdict, after_sequence, rows_max count. */
     enum fault (*batches)(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *), void *context, struct fault_note *note);

@@ -252,6 +252,7 @@ const struct ledger_ops ledger_sqlite = {
     .find_batch = sqlite_find_batch,
     .read = sqlite_read,
     .find_transfer = sqlite_find_transfer,
+    .find_transfers = sqlite_find_transfers,
     .query = sqlite_query,
     .batches = sqlite_batches,
     .idle = sqlite_idle,

@@ -99,11 +99,32 @@ enum fault sqlite_document_get(struct ledger *ledger, const char *kind, struct d
 enum fault frame_load(const struct ledger *ledger, struct reader *reader, struct batch *out, const struct index_line *line, struct fault_note *note);
 
 /* sqlite_query.c */
+struct walk { /* one query on its way down the index */
+    const struct ledger_query *query;
+    int64_t tenant;           /* 0: all */
+    struct text transfer, account, scene, batch; /* data NULL: does not narrow */
+    uint64_t below;           /* the next step's lines have smaller sequences */
+    uint32_t left;            /* rows, or lines, that the page still takes */
+    bool transfers_only;
+};
+/* FAULT_not_found: the tenant has recorded nothing. */
+enum fault walk_init(struct walk *out, struct connection *connection, const struct ledger_query *query, bool transfers_only,
+                     struct fault_note *note);
+/* The next lines into reader->lines; fewer than LINES_PER_STEP: the last. */
+enum fault walk_step(struct walk *walk, struct reader *reader, uint32_t *out_count, struct fault_note *note);
+/* Names of a list of scenes into reader->scene_names. */
+enum fault scenes_load(struct reader *reader, int64_t list, struct fault_note *note);
+/* What a label batch said last of a transfer; FAULT_not_found: none did. */
+enum fault label_read(struct connection *connection, uint8_t *out, int64_t tenant, struct text transfer, struct fault_note *note);
 enum fault sqlite_find_transfer(struct ledger *ledger, struct text tenant, struct text transfer, uint64_t *sequence, uint32_t *row,
                                 struct fault_note *note);
 enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context, struct fault_note *note);
 enum fault sqlite_batches(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *),
                           void *context, struct fault_note *note);
 enum fault sqlite_label_find(struct ledger *ledger, struct text tenant, struct text transfer, uint8_t *out, struct fault_note *note);
+
+/* sqlite_resolve.c */
+enum fault sqlite_find_transfers(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count, const uint8_t *skip,
+                                 ledger_found_fn *each, void *context, struct fault_note *note);
 
 #endif

@@ -8,23 +8,13 @@
 #include "ledger/frame.h"
 #include "ledger/sqlite.h"
 
-struct walk { /* one query on its way down the index */
-    const struct ledger_query *query;
-    int64_t tenant;           /* 0: all */
-    struct text transfer, account, scene, batch; /* data NULL: does not narrow */
-    uint64_t below;           /* the next step's lines have smaller sequences */
-    uint32_t left;            /* rows, or lines, that the page still takes */
-    bool transfers_only;
-};
-
 static struct text text_or_none(const char *text)
 {
     return text && *text ? text_of(text) : (struct text){0};
 }
 
-/* FAULT_not_found: the tenant has recorded nothing. */
-static enum fault walk_init(struct walk *out, struct connection *connection, const struct ledger_query *query, bool transfers_only,
-                            struct fault_note *note)
+enum fault walk_init(struct walk *out, struct connection *connection, const struct ledger_query *query, bool transfers_only,
+                     struct fault_note *note)
 {
     *out = (struct walk){.query = query, .transfers_only = transfers_only, .left = query->rows_max ? query->rows_max : UINT32_MAX,
         .transfer = text_or_none(query->transfer), .account = text_or_none(query->account), .scene = text_or_none(query->scene),
@@ -52,8 +42,7 @@ static sqlite3_stmt *walk_statement(const struct walk *walk, struct connection *
     return statement;
 }
 
-/* The next lines into reader->lines; fewer than LINES_PER_STEP: the last. */
-static enum fault walk_step(struct walk *walk, struct reader *reader, uint32_t *out_count, struct fault_note *note)
+enum fault walk_step(struct walk *walk, struct reader *reader, uint32_t *out_count, struct fault_note *note)
 {
     sqlite3_stmt *statement = walk_statement(walk, &reader->connection, STATEMENT_lines_down, STATEMENT_lines_named);
     int code;
@@ -82,7 +71,7 @@ static enum fault line_may_have(const struct ledger *ledger, struct reader *read
     return fault;
 }
 
-static enum fault scenes_load(struct reader *reader, int64_t list, struct fault_note *note)
+enum fault scenes_load(struct reader *reader, int64_t list, struct fault_note *note)
 {
     if (reader->scene_list == list)
         return FAULT_NONE;
@@ -238,31 +227,31 @@ enum fault sqlite_find_transfer(struct ledger *ledger, struct text tenant, struc
     return fault;
 }
 
-/* What a label batch said last; else what the transfer was imported with. */
-static enum fault label_read(struct ledger *ledger, struct reader *reader, uint8_t *out, struct text tenant, struct text transfer,
-                             struct fault_note *note)
+enum fault label_read(struct connection *connection, uint8_t *out, int64_t tenant, struct text transfer, struct fault_note *note)
 {
-    int64_t number, label;
-    struct found found;
-    enum fault fault = tenant_find(&reader->connection, &number, tenant, note);
-    if (fault == FAULT_NONE) {
-        sqlite3_stmt *statement = statement_take(&reader->connection, STATEMENT_label_get);
-        sqlite3_bind_int64(statement, 1, number);
-        statement_bind_text(statement, 2, transfer);
-        fault = statement_integer(&reader->connection, statement, &label, "look up a label", note);
-        *out = fault == FAULT_NONE ? (uint8_t)label : 0;
-    }
-    if (fault == FAULT_not_found) {
-        fault = transfer_find(ledger, reader, &found, tenant, transfer, note);
-        *out = fault == FAULT_NONE ? found.label : 0;
-    }
+    int64_t label = 0;
+    sqlite3_stmt *statement = statement_take(connection, STATEMENT_label_get);
+    sqlite3_bind_int64(statement, 1, tenant);
+    statement_bind_text(statement, 2, transfer);
+    enum fault fault = statement_integer(connection, statement, &label, "look up a label", note);
+    *out = (uint8_t)label;
     return fault;
 }
 
+/* What a label batch said last; else what the transfer was imported with. */
 enum fault sqlite_label_find(struct ledger *ledger, struct text tenant, struct text transfer, uint8_t *out, struct fault_note *note)
 {
     struct reader *reader = reader_take(ledger);
-    enum fault fault = label_read(ledger, reader, out, tenant, transfer, note);
+    int64_t number;
+    struct found found;
+    *out = 0;
+    enum fault fault = tenant_find(&reader->connection, &number, tenant, note);
+    if (fault == FAULT_NONE)
+        fault = label_read(&reader->connection, out, number, transfer, note);
+    if (fault == FAULT_not_found) {
+        fault = transfer_find(ledger, reader, &found, tenant, transfer, NULL);
+        *out = fault == FAULT_NONE ? found.label : 0;
+    }
     reader_give(ledger, reader);
     return fault == FAULT_not_found ? FAULT_NONE : fault;
 }
