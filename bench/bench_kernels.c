@@ -81,6 +81,13 @@ static volatile float sink;
     for (int i = 0; i < 12; i++) \
         sink = first_lane(acc[i]); \
     sink = first_lane(last);
+/* Minimum over the clusters of one segment of the product form: [cluster][row]. */
+#define REDUCE_BODY \
+    for (int row = 0; row < PRODUCT_ROWS; row++) \
+        least[row] = found[row]; \
+    for (uint32_t k = 1; k < clusters; k++) \
+        for (int row = 0; row < PRODUCT_ROWS; row++) \
+            least[row] = least[row] < found[k * PRODUCT_ROWS + row] ? least[row] : found[k * PRODUCT_ROWS + row];
 #define PEAK_DECLARE(i) a##i = acc[i],
 #define PEAK_STORE(i)   acc[i] = a##i;
 
@@ -98,10 +105,22 @@ __attribute__((target("avx512f"), noinline)) static void peak_avx512(void)
     PEAK_BODY(__m512, _mm512_set1_ps, avx512, _mm512_cvtss_f32)
 }
 
+__attribute__((target("avx2"), noinline)) static void reduce_avx2(float *restrict least, const float *restrict found, uint32_t clusters)
+{
+    REDUCE_BODY
+}
+
+__attribute__((target("avx512f"), noinline)) static void reduce_avx512(float *restrict least, const float *restrict found,
+                                                                       uint32_t clusters)
+{
+    REDUCE_BODY
+}
+
 static const struct isa {
     unsigned mask, lanes;
     void (*peak)(void);
-} isas[] = {{CPU_AVX2, 8, peak_avx2}, {CPU_AVX2 | CPU_AVX512, 16, peak_avx512}};
+    void (*reduce)(float *restrict, const float *restrict, uint32_t);
+} isas[] = {{CPU_AVX2, 8, peak_avx2, reduce_avx2}, {CPU_AVX2 | CPU_AVX512, 16, peak_avx512, reduce_avx512}};
 #elif defined __aarch64__
 #define vgetq_lane_first(x) vgetq_lane_f32(x, 0)
 #define PEAK_STEP_neon(i)   a##i = vfmaq_f32(y, a##i, x);
@@ -111,10 +130,16 @@ static void peak_neon(void)
     PEAK_BODY(float32x4_t, vdupq_n_f32, neon, vgetq_lane_first)
 }
 
+static void reduce_neon(float *restrict least, const float *restrict found, uint32_t clusters)
+{
+    REDUCE_BODY
+}
+
 static const struct isa {
     unsigned mask, lanes;
     void (*peak)(void);
-} isas[] = {{CPU_NEON, 4, peak_neon}};
+    void (*reduce)(float *restrict, const float *restrict, uint32_t);
+} isas[] = {{CPU_NEON, 4, peak_neon, reduce_neon}};
 #endif
 enum { ISA_COUNT = sizeof isas / sizeof *isas };
 
@@ -175,21 +200,15 @@ static void work_fini(struct work *work)
 }
 
 /* The product form as a device would use it where its bits were good enough. */
-static void product_min(struct work *work)
+static void product_min(const struct isa *isa, struct work *work)
 {
     const struct panel *panel = &work->panel;
     for (size_t row = 0; row < ROWS; row += PRODUCT_ROWS) {
         blas_distances(work->approx, PRODUCT_ROWS, work->bound, work->z + row * panel->column_count, PRODUCT_ROWS, panel, work->weights,
                        work->scratch);
-        for (uint32_t s = 0; s < panel->segment_count; s++) {
-            float *restrict least = work->out + (size_t)s * ROWS + row;
-            memcpy(least, work->approx + (size_t)panel->segment_first[s] * PRODUCT_ROWS, PRODUCT_ROWS * sizeof *least);
-            for (uint32_t k = panel->segment_first[s] + 1; k < panel->segment_first[s + 1]; k++) {
-                const float *restrict found = work->approx + (size_t)k * PRODUCT_ROWS;
-                for (int i = 0; i < PRODUCT_ROWS; i++)
-                    least[i] = least[i] < found[i] ? least[i] : found[i];
-            }
-        }
+        for (uint32_t s = 0; s < panel->segment_count; s++)
+            isa->reduce(work->out + (size_t)s * ROWS + row, work->approx + (size_t)panel->segment_first[s] * PRODUCT_ROWS,
+                        panel->segment_first[s + 1] - panel->segment_first[s]);
     }
 }
 
@@ -201,11 +220,11 @@ static double kernel_seconds(const struct kernels *kernels, struct work *work, u
     return (seconds() - start) / repeats;
 }
 
-static double product_seconds(struct work *work, unsigned repeats)
+static double product_seconds(const struct isa *isa, struct work *work, unsigned repeats)
 {
     double start = seconds();
     for (unsigned i = 0; i < repeats; i++)
-        product_min(work);
+        product_min(isa, work);
     return (seconds() - start) / repeats;
 }
 
@@ -228,7 +247,7 @@ static void bench_shape(const struct isa *isa, const struct kernels *kernels, co
     for (unsigned i = 0; i < rounds; i++) {
         double peak = peak_flops(isa);
         times[i] = kernel_seconds(kernels, &work, repeats);
-        products[i] = product_seconds(&work, repeats / 2 + 1);
+        products[i] = product_seconds(isa, &work, repeats / 2 + 1);
         nearests[i] = flops / nearest_seconds(kernels, &work, repeats) / peak;
         shares[i] = flops / times[i] / peak;
         ratios[i] = products[i] / times[i];

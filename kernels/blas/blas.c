@@ -64,23 +64,26 @@ void blas_weights(float *weights, const struct panel *panel)
 }
 
 /* One column of one tile into its two rows of the product, and into the sums of its rows' bounds. */
-static void column_pack(float *square, float *plain, double *most, double *tiny, const float *z, double a, double b)
+static void column_pack(float *restrict square, float *restrict plain, float *restrict most, float *restrict tiny, const float *restrict z,
+                        float a, float b)
 {
+    const float below = 1 + a * a + b * b;
     for (size_t lane = 0; lane < TILE_ROWS; lane++) {
-        const double x = fabs((double)z[lane]), reach = a * x + b;
-        plain[lane] = z[lane];
-        square[lane] = z[lane] * z[lane];
+        const float x = z[lane], reach = a * fabsf(x) + b;
+        plain[lane] = x;
+        square[lane] = x * x;
         most[lane] += reach * reach;
-        tiny[lane] += (1 + x * x) * (1 + a * a + b * b);
+        tiny[lane] += (1 + x * x) * below;
     }
 }
 
-static float bound_of(double most, double tiny, size_t columns)
+/* The sums are in float: (1 + (D + 8)·2^-22) covers their own rounding. */
+static float bound_of(float most, float tiny, size_t columns)
 {
-    const double nu = (3 * (double)columns + 16) * 0x1p-24;
+    const double nu = (3 * (double)columns + 16) * 0x1p-24, own = 1 + ((double)columns + 8) * 0x1p-22;
     if (!(most < FLT_MAX / 4 && tiny < FLT_MAX / 4) || nu > 0.5)
         return INFINITY;
-    return (float)(nu / (1 - nu) * most * (1 + 0x1p-20) + 0x1p-140 * tiny + 0x1p-149);
+    return (float)((nu / (1 - nu) * most + 0x1p-140 * tiny) * own + 0x1p-148);
 }
 
 void blas_distances(float *approx, size_t stride, float *bound, const float *z, size_t row_count, const struct panel *panel,
@@ -89,7 +92,7 @@ void blas_distances(float *approx, size_t stride, float *bound, const float *z, 
     const size_t rows = padded(row_count), clusters = panel->cluster_count, columns = panel->column_count;
     const float *a_most = weights + weight_rows(panel) * clusters, *b_most = a_most + columns, *start_most = b_most + columns;
     for (size_t row = 0; row < rows; row += TILE_ROWS) {
-        double most[TILE_ROWS] = {0}, tiny[TILE_ROWS] = {0};
+        float most[TILE_ROWS] = {0}, tiny[TILE_ROWS] = {0};
         for (size_t j = 0; j < columns; j++)
             column_pack(scratch + j * rows + row, scratch + (columns + j) * rows + row, most, tiny, z + row * columns + j * TILE_ROWS,
                         a_most[j], b_most[j]);
