@@ -8,12 +8,12 @@
 
 enum { SECRET_HASH_BYTES = 32 };
 
-bool secret_open(void);                                              /* once, before the others; false: no source of randomness */
+bool secret_open(void); /* once, before the others; false: no source of randomness */
 void secret_hash(unsigned char out[SECRET_HASH_BYTES], const void *data, size_t bytes); /* SHA-256 */
-bool secret_equal(const void *a, const void *b, size_t bytes);       /* in a time that does not tell where they differ */
+bool secret_equal(const void *a, const void *b, size_t bytes);                          /* in a time that does not tell where they differ */
 void secret_random(void *out, size_t bytes);
-void secret_wipe(void *data, size_t bytes);                          /* never optimised away */
-void secret_to_hex(char *out, const void *data, size_t bytes);       /* 2 × bytes lower-case digits and an end mark */
-bool secret_from_hex(void *out, size_t bytes, const char *hex);      /* exactly 2 × bytes digits, either case */
+void secret_wipe(void *data, size_t bytes);                     /* never optimised away */
+void secret_to_hex(char *out, const void *data, size_t bytes);  /* 2 × bytes lower-case digits and an end mark */
+bool secret_from_hex(void *out, size_t bytes, const char *hex); /* exactly 2 × bytes digits, either case */
 
 #endif

@@ -21,9 +21,9 @@
 #include "server/notify.h"
 #include "server/server.h"
 
-enum serve_status { /* exit statuses beside those of every command */
-    SERVE_CANNOT_START = 3, /* ledger, base, device, listeners */
-    SERVE_CUT_SHORT = 4,    /* a second signal ended the drain */
+enum serve_status {                         /* exit statuses beside those of every command */
+                    SERVE_CANNOT_START = 3, /* ledger, base, device, listeners */
+                    SERVE_CUT_SHORT = 4,    /* a second signal ended the drain */
 };
 
 enum serve_phase { PHASE_STARTING, PHASE_SERVING, PHASE_DRAINING, PHASE_STOPPED, PHASE_FAILED };
@@ -35,7 +35,7 @@ struct serve {
     struct server_http *http;  /* NULL: off */
     struct pipeline *pipeline; /* from PHASE_SERVING on */
     struct server_front *front;
-    struct queue orders;       /* of char: to the life thread */
+    struct queue orders; /* of char: to the life thread */
     struct thread life;
     atomic_int phase;
 };
@@ -97,7 +97,8 @@ static void say_memory(const struct config *config)
     log_line(LOG_INFO, "serve", "memory: at most %.1f GiB computed from the configuration, memory_max %.1f GiB", (double)total / (1 << 30),
              (double)config->memory_max / (1 << 30));
     if (config->memory_max == 0 && machine && total > machine)
-        log_line(LOG_WARN, "serve", "memory_max is not set and the machine has %.1f GiB: lower limits.message_max, connections_max or history",
+        log_line(LOG_WARN, "serve",
+                 "memory_max is not set and the machine has %.1f GiB: lower limits.message_max, connections_max or history",
                  (double)machine / (1 << 30));
 }
 
@@ -279,8 +280,10 @@ static int memory_refuse(const struct config *config)
     uint64_t total = pipeline_memory_total(config);
     if (config->memory_max == 0 || total <= config->memory_max)
         return COMMAND_DONE;
-    return command_fail(COMMAND_REFUSED, "serve", "memory: %llu bytes computed are above memory_max, %llu: lower limits.message_max, "
-                        "connections_max or history, or raise it", (unsigned long long)total, (unsigned long long)config->memory_max);
+    return command_fail(COMMAND_REFUSED, "serve",
+                        "memory: %llu bytes computed are above memory_max, %llu: lower limits.message_max, "
+                        "connections_max or history, or raise it",
+                        (unsigned long long)total, (unsigned long long)config->memory_max);
 }
 
 /* --check goes as far as a start does without touching the ledger or a port. */

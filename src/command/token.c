@@ -12,7 +12,8 @@
 enum { TOKEN_BYTES = 32, TOKEN_TEXT_BYTES = 2 * TOKEN_BYTES };
 
 static const struct argp_option options[] = {
-    {"file", 'f', "FILE", 0, "Write the token into FILE, readable by its owner alone, and print the hash only; FILE must not be there yet", 0},
+    {"file", 'f', "FILE", 0, "Write the token into FILE, readable by its owner alone, and print the hash only; FILE must not be there yet",
+     0},
     {0},
 };
 

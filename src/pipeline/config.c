@@ -49,7 +49,8 @@ static enum fault listen_url(char *out, const struct reading *reading, const cha
     return FAULT_NONE;
 }
 
-static enum fault listen_list(char (*out)[256], uint32_t *out_count, const struct reading *reading, const char *name, char *const *urls, uint32_t count)
+static enum fault listen_list(char (*out)[256], uint32_t *out_count, const struct reading *reading, const char *name, char *const *urls,
+                              uint32_t count)
 {
     enum fault fault = FAULT_NONE;
     for (uint32_t i = 0; i < count && fault == FAULT_NONE; i++) {
@@ -95,7 +96,8 @@ static enum fault cpu_mask_read(const struct reading *reading, const struct conf
 
 static enum fault currency_read(char out[4], const struct reading *reading, const char *path, const char *value)
 {
-    bool fits = value && strlen(value) == 3 && isupper((unsigned char)value[0]) && isupper((unsigned char)value[1]) && isupper((unsigned char)value[2]);
+    bool fits = value && strlen(value) == 3 && isupper((unsigned char)value[0]) && isupper((unsigned char)value[1]) &&
+                isupper((unsigned char)value[2]);
     if (!fits)
         return config_wrong(reading, path, "expected a currency of three capital letters, is '%.40s'", value ? value : "");
     memcpy(out, value, 4);
@@ -115,7 +117,8 @@ static enum fault rate_read(const struct reading *reading, uint32_t index, const
             return config_wrong(reading, path, "%s is given twice", rate->currency);
     snprintf(path, sizeof path, "currencies.rates[%u].per_reference", index);
     double most = 1e9, least = 1e-9;
-    if (!text->per_reference || !value_real(&rate->per_reference, text->per_reference) || rate->per_reference < least || rate->per_reference > most)
+    if (!text->per_reference || !value_real(&rate->per_reference, text->per_reference) || rate->per_reference < least ||
+        rate->per_reference > most)
         return config_wrong(reading, path, "expected how many %s one unit of the reference currency is, 1e-9 to 1e9", rate->currency);
     return FAULT_NONE;
 }
@@ -123,7 +126,8 @@ static enum fault rate_read(const struct reading *reading, uint32_t index, const
 static enum fault currencies_read(const struct reading *reading, const struct currencies_text *text)
 {
     struct config *config = reading->config;
-    enum fault fault = currency_read(config->reference_currency, reading, "currencies.reference", text->reference ? text->reference : "EUR");
+    enum fault fault =
+        currency_read(config->reference_currency, reading, "currencies.reference", text->reference ? text->reference : "EUR");
     for (uint32_t i = 0; i < text->rates_count && fault == FAULT_NONE; i++)
         fault = rate_read(reading, i, &text->rates[i]);
     config->rate_count = text->rates_count;
@@ -172,7 +176,8 @@ static enum fault risk_type_read(uint8_t *out, const struct reading *reading, co
     return FAULT_NONE;
 }
 
-static enum fault strategy_outcome(struct strategy_row *out, const struct reading *reading, const char *path, const struct strategy_text *text)
+static enum fault strategy_outcome(struct strategy_row *out, const struct reading *reading, const char *path,
+                                   const struct strategy_text *text)
 {
     const struct strategy *strategy = &reading->config->strategy;
     int level = text->level ? value_choice(text->level, level_names_of_risk, LEVEL_COUNT) : -1;
@@ -184,7 +189,8 @@ static enum fault strategy_outcome(struct strategy_row *out, const struct readin
         return config_wrong(reading, path, "expected verdict: pass, hold or reject");
     if (text->final && !value_bool(&out->final, text->final))
         return config_wrong(reading, path, "expected final: true or false");
-    while (text->countermeasure && at < strategy->countermeasure_count && strcmp(strategy->countermeasures[at].name, text->countermeasure) != 0)
+    while (text->countermeasure && at < strategy->countermeasure_count &&
+           strcmp(strategy->countermeasures[at].name, text->countermeasure) != 0)
         at++;
     if (text->countermeasure && at == strategy->countermeasure_count)
         return config_wrong(reading, path, "countermeasure '%.40s' is neither built in nor under countermeasures", text->countermeasure);
@@ -230,8 +236,8 @@ static enum fault rights_read(unsigned *out, const struct reading *reading, cons
     static const struct {
         const char *name;
         unsigned bits;
-    } names[] = {{"submit", RIGHT_SUBMIT}, {"score", RIGHT_SCORE}, {"label", RIGHT_LABEL}, {"query", RIGHT_QUERY},
-                 {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN}};
+    } names[] = {{"submit", RIGHT_SUBMIT}, {"score", RIGHT_SCORE},     {"label", RIGHT_LABEL},
+                 {"query", RIGHT_QUERY},   {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN}};
     enum { NAME_COUNT = sizeof names / sizeof names[0] };
     *out = text->rights_count ? 0 : RIGHT_SUBMIT | RIGHT_LABEL | RIGHT_QUERY;
     for (uint32_t i = 0; i < text->rights_count; i++) {
@@ -256,7 +262,8 @@ static enum fault token_add(struct config_tenant *tenant, const struct reading *
 }
 
 /* The value is never told: it may be a token put in the wrong place. */
-static enum fault token_hash_read(struct config_tenant *tenant, const struct reading *reading, const char *prefix, const char *key, const char *hex)
+static enum fault token_hash_read(struct config_tenant *tenant, const struct reading *reading, const char *prefix, const char *key,
+                                  const char *hex)
 {
     unsigned char hash[SECRET_HASH_BYTES];
     char path[PATH_BYTES];
@@ -278,7 +285,8 @@ static enum fault token_line(struct config_tenant *tenant, const struct reading 
 }
 
 /* A token a line; blanks at a line's end do not count. */
-static enum fault token_file_lines(struct config_tenant *tenant, const struct reading *reading, const char *path, const char *text, size_t bytes)
+static enum fault token_file_lines(struct config_tenant *tenant, const struct reading *reading, const char *path, const char *text,
+                                   size_t bytes)
 {
     enum fault fault = FAULT_NONE;
     uint32_t before = tenant->token_count;

@@ -19,39 +19,42 @@ enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256
 
 struct config_tenant {
     char name[129];
-    char namespace_name[129];        /* of accounts; the tenant's own name by default */
+    char namespace_name[129];                 /* of accounts; the tenant's own name by default */
     unsigned char token_hash[TOKENS_MAX][32]; /* SHA-256 of the token; two for rotation */
     uint32_t token_count;
-    unsigned rights;                 /* bits of enum right */
+    unsigned rights; /* bits of enum right */
     int64_t feedback_delay_us;
-    uint32_t weight;                 /* fair share against the others, default 1 */
+    uint32_t weight; /* fair share against the others, default 1 */
     enum level anomaly_cap;
 };
 
 struct config {
-    char *source;                    /* path */
-    char *text;                      /* as read, kept in the ledger by digest */
+    char *source; /* path */
+    char *text;   /* as read, kept in the ledger by digest */
     struct digest digest;
     uint32_t data_listen_count, admin_listen_count;
     char data_listen[LISTEN_MAX][256], admin_listen[LISTEN_MAX][256]; /* nng urls */
-    char tls_certificate[256], tls_key[256];     /* PEM files for tls+tcp; empty: none */
-    char http_listen[64];                        /* "127.0.0.1:9180"; empty: off */
-    char ledger_folder[256], base_path[256];     /* base empty: only checks decide, and it is said at start */
-    char device[16];                             /* "cpu", "ref", "blas" */
+    char tls_certificate[256], tls_key[256];                          /* PEM files for tls+tcp; empty: none */
+    char http_listen[64];                                             /* "127.0.0.1:9180"; empty: off */
+    char ledger_folder[256], base_path[256];                          /* base empty: only checks decide, and it is said at start */
+    char device[16];                                                  /* "cpu", "ref", "blas" */
     unsigned cpu_mask;
-    uint32_t workers;                            /* 0: one per cpu */
+    uint32_t workers; /* 0: one per cpu */
     bool pin_workers;
     uint32_t in_flight_max, connections_max;
-    int64_t queue_wait_ms_max;                   /* longest wait for admission before busy */
-    uint64_t memory_max;                         /* bytes; 0: no check */
+    int64_t queue_wait_ms_max; /* longest wait for admission before busy */
+    uint64_t memory_max;       /* bytes; 0: no check */
     int64_t snapshot_interval_s;
-    uint32_t commit_batches_max;                 /* of one commit group */
+    uint32_t commit_batches_max; /* of one commit group */
     struct batch_limits limits;
     struct history_limits history;
     struct level_rules levels;
     struct strategy strategy;
     uint32_t rate_count;
-    struct config_rate { char currency[4]; double per_reference; } rates[RATES_MAX];  /* reference minor units per minor unit are derived */
+    struct config_rate {
+        char currency[4];
+        double per_reference;
+    } rates[RATES_MAX]; /* reference minor units per minor unit are derived */
     char reference_currency[4];
     uint32_t tenant_count;
     struct config_tenant tenants[TENANTS_MAX];

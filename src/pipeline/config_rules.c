@@ -20,7 +20,8 @@ struct key_rule {
 };
 
 #define RULE(text, target, key, form, member, least, most, initial) \
-    {#key, initial, AS_##form, offsetof(struct text, key), offsetof(struct target, member), sizeof(((struct target *)0)->member), least, most},
+    {#key,  initial, AS_##form, offsetof(struct text, key), offsetof(struct target, member), sizeof(((struct target *)0)->member), \
+     least, most},
 
 static const struct key_rule top_rules[] = {
 #define TOP(key, form, member, least, most, initial, meaning) RULE(config_text, config, key, form, member, least, most, initial)
@@ -146,8 +147,11 @@ static bool whole_read(int64_t *out, enum form form, const char *value)
 
 static enum fault whole_store(void *to, const struct key_rule *rule, const struct reading *reading, const char *path, const char *value)
 {
-    static const char *const wanted[] = {[AS_COUNT] = "a whole number", [AS_SIZE] = "a size such as 64KiB or 4GiB",
-        [AS_MS] = "a time such as 500ms or 2s", [AS_S] = "a time such as 30s or 10m", [AS_US] = "a time such as 12h or 7d"};
+    static const char *const wanted[] = {[AS_COUNT] = "a whole number",
+                                         [AS_SIZE] = "a size such as 64KiB or 4GiB",
+                                         [AS_MS] = "a time such as 500ms or 2s",
+                                         [AS_S] = "a time such as 30s or 10m",
+                                         [AS_US] = "a time such as 12h or 7d"};
     static const char *const units[] = {[AS_COUNT] = "", [AS_SIZE] = " bytes", [AS_MS] = " ms", [AS_S] = " s", [AS_US] = " us"};
     int64_t number;
     if (!whole_read(&number, rule->form, value))

@@ -65,12 +65,8 @@ static const cyaml_schema_value_t countermeasure_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct countermeasure_text, countermeasure_fields)};
 
 static const cyaml_schema_field_t strategy_fields[] = {
-    TEXT_FIELD(strategy_text, risk_type),
-    TEXT_FIELD(strategy_text, level),
-    TEXT_FIELD(strategy_text, verdict),
-    TEXT_FIELD(strategy_text, countermeasure),
-    TEXT_FIELD(strategy_text, final),
-    CYAML_FIELD_END,
+    TEXT_FIELD(strategy_text, risk_type),      TEXT_FIELD(strategy_text, level), TEXT_FIELD(strategy_text, verdict),
+    TEXT_FIELD(strategy_text, countermeasure), TEXT_FIELD(strategy_text, final), CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t strategy_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct strategy_text, strategy_fields)};
 
@@ -235,8 +231,8 @@ static enum fault complaint_tell(const struct complaint *complaint, cyaml_err_t 
     complaint_path(path, sizeof path, complaint);
     if (strncmp(complaint->text, unknown, sizeof unknown - 1) == 0)
         return unknown_key(complaint->text + sizeof unknown - 1, path, complaint, source, yaml, note);
-    return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "%s:%u: %s: %s", config_source_tail(source), config_yaml_line(yaml, path, NULL),
-                     path, wanted_text(complaint->text));
+    return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "%s:%u: %s: %s", config_source_tail(source),
+                     config_yaml_line(yaml, path, NULL), path, wanted_text(complaint->text));
 }
 
 static void *cyaml_memory(void *context, void *block, size_t bytes)

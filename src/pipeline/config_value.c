@@ -57,7 +57,8 @@ bool value_integer(int64_t *out, const char *text)
 
 bool value_bytes(uint64_t *out, const char *text)
 {
-    static const struct unit units[] = {{"", 1}, {"B", 1}, {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"TiB", 1ull << 40}};
+    static const struct unit units[] = {
+        {"", 1}, {"B", 1}, {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30}, {"TiB", 1ull << 40}};
     return united_read(out, text, units, sizeof units / sizeof units[0]);
 }
 

@@ -40,7 +40,8 @@ static enum fault parser_wrong(const struct config_yaml *yaml, const yaml_parser
 {
     if (parser->error == YAML_MEMORY_ERROR)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %s", config_source_tail(yaml->source));
-    size_t line = parser->error == YAML_READER_ERROR ? line_at(parser->input.string.start, parser->problem_offset) : parser->problem_mark.line;
+    size_t line =
+        parser->error == YAML_READER_ERROR ? line_at(parser->input.string.start, parser->problem_offset) : parser->problem_mark.line;
     return yaml_wrong(yaml, FAULT_syntax, line, parser->problem ? parser->problem : "not YAML", note);
 }
 
@@ -122,8 +123,8 @@ static enum fault end_check(const struct config_yaml *yaml, yaml_parser_t *parse
     if (!yaml_parser_load(parser, &second))
         return parser_wrong(yaml, parser, note);
     const yaml_node_t *root = yaml_document_get_root_node(&second);
-    enum fault fault = root ? yaml_wrong(yaml, FAULT_schema, root->start_mark.line, "a second document: one file, one document", note)
-                            : FAULT_NONE;
+    enum fault fault =
+        root ? yaml_wrong(yaml, FAULT_schema, root->start_mark.line, "a second document: one file, one document", note) : FAULT_NONE;
     yaml_document_delete(&second);
     return fault;
 }

@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -46,7 +47,8 @@ static size_t front_text(struct server_front *front, char *out, size_t out_bytes
 {
     struct server_front_counts counts;
     server_front_count(front, &counts);
-    return (size_t)snprintf(out, out_bytes,
+    return (size_t)snprintf(
+        out, out_bytes,
         "# HELP sluice_connections Open connections.\n# TYPE sluice_connections gauge\nsluice_connections %u\n"
         "# HELP sluice_requests_working Requests taken and not yet answered.\n# TYPE sluice_requests_working gauge\n"
         "sluice_requests_working %u\n"
@@ -161,13 +163,12 @@ static int address_find(struct addrinfo **out, const char *listen)
 static struct MHD_Daemon *daemon_start(struct server_http *http, const struct addrinfo *address)
 {
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG | (address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
-    return MHD_start_daemon(flags, 0, NULL, NULL, answer, http,
-                            MHD_OPTION_EXTERNAL_LOGGER, log_quietly, NULL,
-                            MHD_OPTION_SOCK_ADDR, address->ai_addr,
-                            MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES_MAX,
-                            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S_MAX,
+    const struct MHD_OptionItem options[] = {
+        {MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, NULL}, {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES_MAX, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S_MAX, NULL},    {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)leave_encoded, NULL},
+        {MHD_OPTION_SOCK_ADDR, 0, address->ai_addr},          {MHD_OPTION_END, 0, NULL},
+    };
+    return MHD_start_daemon(flags, 0, NULL, NULL, answer, http, MHD_OPTION_EXTERNAL_LOGGER, log_quietly, NULL, MHD_OPTION_ARRAY, options,
                             MHD_OPTION_END);
 }
 

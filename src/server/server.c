@@ -30,11 +30,11 @@ struct lane {
     struct group *group;
     nng_ctx context;
     nng_aio *aio;
-    nng_msg *message;      /* the request, kept until its reply is there */
-    nng_pipe pipe;         /* where it came from */
+    nng_msg *message; /* the request, kept until its reply is there */
+    nng_pipe pipe;    /* where it came from */
     int64_t received_ns;
-    bool counted;          /* in the group's working */
-    atomic_int state;      /* enum lane_state */
+    bool counted;     /* in the group's working */
+    atomic_int state; /* enum lane_state */
 };
 
 struct group { /* listeners that share a socket, its contexts and its dispatchers */
@@ -48,9 +48,9 @@ struct group { /* listeners that share a socket, its contexts and its dispatcher
     struct thread dispatchers[DISPATCHERS_MAX];
     atomic_uint connections, inside; /* inside: lanes within a call of nng_ctx_recv or nng_ctx_send */
     atomic_bool closing;
-    pthread_mutex_t lock;  /* working, mean_us */
+    pthread_mutex_t lock; /* working, mean_us */
     uint32_t working;
-    int64_t mean_us;       /* from receipt to reply, for the hint in refusals */
+    int64_t mean_us; /* from receipt to reply, for the hint in refusals */
     bool lock_ready;
 };
 
@@ -346,8 +346,10 @@ static enum fault group_listen(struct group *group, const char (*urls)[256], uin
 static enum fault data_open(struct server_front *front, const struct config *config, struct fault_note *note)
 {
     struct group *group = &front->data;
-    *group = (struct group){.front = front, .message_bytes_max = config->limits.message_bytes_max,
-                            .connections_max = config->connections_max, .working_max = config->in_flight_max};
+    *group = (struct group){.front = front,
+                            .message_bytes_max = config->limits.message_bytes_max,
+                            .connections_max = config->connections_max,
+                            .working_max = config->in_flight_max};
     enum fault fault = group_take(group, config->in_flight_max + FRONT_REFUSING_CONTEXTS, DISPATCHERS_MAX, note);
     return fault == FAULT_NONE ? group_listen(group, config->data_listen, config->data_listen_count, note) : fault;
 }
@@ -355,8 +357,8 @@ static enum fault data_open(struct server_front *front, const struct config *con
 static enum fault admin_open(struct server_front *front, const struct config *config, struct fault_note *note)
 {
     struct group *group = &front->admin;
-    *group = (struct group){.front = front, .is_admin = true, .message_bytes_max = FRONT_ADMIN_BYTES_MAX,
-                            .connections_max = FRONT_ADMIN_CONNECTIONS};
+    *group = (struct group){
+        .front = front, .is_admin = true, .message_bytes_max = FRONT_ADMIN_BYTES_MAX, .connections_max = FRONT_ADMIN_CONNECTIONS};
     if (config->admin_listen_count == 0)
         return FAULT_NONE;
     enum fault fault = group_take(group, FRONT_ADMIN_CONTEXTS, 1, note);

@@ -15,9 +15,9 @@ enum {
     FRONT_REFUSING_CONTEXTS = 16,
     FRONT_ADMIN_CONTEXTS = 8,
     FRONT_ADMIN_CONNECTIONS = 32,
-    FRONT_ADMIN_BYTES_MAX = 1 << 20,  /* of a request to an admin listener */
-    FRONT_SEND_MS_MAX = 10000,        /* a client that does not take its replies for so long loses its connection */
-    FRONT_LEAVE_MS_MAX = 5000,        /* longest wait of a drain for replies on their way out */
+    FRONT_ADMIN_BYTES_MAX = 1 << 20, /* of a request to an admin listener */
+    FRONT_SEND_MS_MAX = 10000,       /* a client that does not take its replies for so long loses its connection */
+    FRONT_LEAVE_MS_MAX = 5000,       /* longest wait of a drain for replies on their way out */
 };
 
 struct server_front;

@@ -14,9 +14,9 @@
 #include "pipeline/config.h"
 #include "pipeline/config_value.h"
 
-#define HASH "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+#define HASH   "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #define TENANT "tenants:\n  - name: a\n    token_hash: " HASH "\n"
-#define LEAST "ledger: data\nlisten:\n  data: [tcp://127.0.0.1:9170]\n" TENANT /* 6 lines */
+#define LEAST  "ledger: data\nlisten:\n  data: [tcp://127.0.0.1:9170]\n" TENANT /* 6 lines */
 
 static struct config *open_good(const char *text)
 {
@@ -261,7 +261,8 @@ static void wrong_values_are_told_with_key_and_line(void **state)
         {LEAST "currencies: {reference: eur}\n", "x.yaml:7: currencies.reference", "three capital letters"},
         {LEAST "currencies:\n  rates:\n    - {currency: USD}\n", "x.yaml:9: currencies.rates[0]", "per_reference"},
         {LEAST "currencies:\n  rates:\n    - {currency: USD, per_reference: 0}\n", "x.yaml:9: currencies.rates[0].per_reference", "USD"},
-        {LEAST "currencies:\n  rates:\n    - {currency: USD, per_reference: 1}\n    - {currency: USD, per_reference: 2}\n", "x.yaml:10: ", "twice"},
+        {LEAST "currencies:\n  rates:\n    - {currency: USD, per_reference: 1}\n    - {currency: USD, per_reference: 2}\n",
+         "x.yaml:10: ", "twice"},
         {LEAST "countermeasures:\n  - {text: t}\n", "x.yaml:8: countermeasures[0]", "1 to 63 bytes"},
         {LEAST "countermeasures:\n  - {name: n}\n", "x.yaml:8: countermeasures[0]", "expected a text"},
         {LEAST "strategy:\n  - {risk_type: m, verdict: hold}\n", "x.yaml:8: strategy[0]", "expected level"},

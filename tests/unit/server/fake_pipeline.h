@@ -128,7 +128,8 @@ static inline void fake_fault(const struct delivery *delivery, struct text id, e
     delivery->deliver(delivery->context, &reply);
 }
 
-static inline bool fake_holds(struct pipeline *pipeline, const struct request *request, const struct delivery *delivery, const void *message, size_t bytes)
+static inline bool fake_holds(struct pipeline *pipeline, const struct request *request, const struct delivery *delivery,
+                              const void *message, size_t bytes)
 {
     if (request->op != OP_query || request->id.bytes < 4 || memcmp(request->id.data, "hold", 4) != 0)
         return false;
@@ -143,7 +144,8 @@ static inline bool fake_holds(struct pipeline *pipeline, const struct request *r
     return holds;
 }
 
-void pipeline_request(struct pipeline *pipeline, const void *message, size_t message_bytes, int64_t received_ns, const struct delivery *delivery)
+void pipeline_request(struct pipeline *pipeline, const void *message, size_t message_bytes, int64_t received_ns,
+                      const struct delivery *delivery)
 {
     struct batch_limits limits = BATCH_LIMITS_DEFAULT;
     struct request request = {0};

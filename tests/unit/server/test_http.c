@@ -102,8 +102,8 @@ static void it_tells_what_the_pipeline_tells(void **state)
 static void anything_else_is_refused(void **state)
 {
     (void)state;
-    static const char *const missing[] = {GET("/"), GET("/healthz/"), GET("/healthz%00y"), GET("/%68ealthz"), GET("//healthz"),
-                                          GET("/../healthz"), GET("/HEALTHZ")};
+    static const char *const missing[] = {GET("/"),         GET("/healthz/"),   GET("/healthz%00y"), GET("/%68ealthz"),
+                                          GET("//healthz"), GET("/../healthz"), GET("/HEALTHZ")};
     struct server_http *http;
     int port = opened(&http);
     for (size_t i = 0; i < sizeof missing / sizeof missing[0]; i++)
