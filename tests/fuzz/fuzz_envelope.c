@@ -1,0 +1,33 @@
+/* Whole messages: the check, the envelope and, where there is one, the batch. */
+#include "fuzz/message.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static void walk(const struct wire_value *value)
+{
+    const unsigned char *at = value->inside;
+    struct wire_value item;
+    uint32_t count = value->type == WIRE_MAP ? 2 * value->count : value->type == WIRE_ARRAY ? value->count : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        MUST(wire_next(&item, &at, value->end));
+        walk(&item);
+    }
+    if (value->type == WIRE_STR || value->type == WIRE_BIN)
+        fuzz_touch(value->text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    const struct batch_limits limits = FUZZ_LIMITS;
+    struct fault_note note = {0};
+    struct request request;
+    struct wire_value value;
+    const unsigned char *at = data;
+    if (wire_check(data, bytes, &note) != FAULT_NONE)
+        return 0;
+    MUST(wire_next(&value, &at, data + bytes) && at == data + bytes);
+    walk(&value);
+    if (wire_request_read(&request, data, bytes, &limits, &note) == FAULT_NONE && request.body)
+        fuzz_request(&request);
+    return 0;
+}
