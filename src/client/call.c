@@ -1,6 +1,7 @@
 /* One request until its answer. The bytes, and with them the id, stay the same over every resend, so that a resend is
  * harmless. Network steps (send, receive, pause) run on nng's threads and only chain; what to do with their outcome is
- * decided by call_step, on the blocked caller's thread or, for asynchronous calls, on the client's own. */
+ * decided by call_step, on the blocked caller's thread or, for asynchronous calls, on the client's own. nng 1.5 does not
+ * bear a socket closed beside an operation on one of its contexts: closing aborts every call and waits for its end first. */
 #include "client/client.h"
 
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "base/memory.h"
 #include "base/must.h"
 
-enum call_state { CALL_SEND, CALL_RECEIVE, CALL_PAUSE };
+enum call_state { CALL_NEW, CALL_SEND, CALL_RECEIVE, CALL_PAUSE };
 
 struct call {
     struct sluice_client *client;
@@ -21,8 +22,9 @@ struct call {
     int64_t deadline_ns;
     unsigned disconnects;
     enum call_state state;
-    bool ready;            /* of a blocking call: its network step is over */
-    struct call *next;     /* of an asynchronous one that is ready */
+    bool ready;                             /* of a blocking call: its network step is over */
+    struct call *next;                      /* of an asynchronous one that is ready */
+    struct call *live_next, *live_previous; /* of all asynchronous ones */
     int error;
     struct sluice_reply *reply;
 };
@@ -51,6 +53,13 @@ static void call_is_ready(struct call *call)
     pthread_mutex_unlock(&client->lock);
 }
 
+/* After every beginning of a network step: one that began beside calls_abort sees that the client closes. */
+static void call_abort_if_closing(struct call *call)
+{
+    if (atomic_load(&call->client->closing))
+        nng_aio_abort(call->aio, NNG_ECLOSED);
+}
+
 static void network_step_over(void *argument) /* nng's thread */
 {
     struct call *call = argument;
@@ -61,6 +70,7 @@ static void network_step_over(void *argument) /* nng's thread */
     call->state = CALL_RECEIVE;
     nng_aio_set_timeout(call->aio, (nng_duration)call_left_ms(call));
     nng_ctx_recv(call->context, call->aio);
+    call_abort_if_closing(call);
 }
 
 static void call_leave_server(struct call *call)
@@ -85,6 +95,17 @@ static int call_enter_server(struct call *call, struct server *server)
     return SLUICE_OK;
 }
 
+static bool may_move(const struct call *call) /* to another server */
+{
+    return !call->wish.server && !call->wish.pinned && call->client->server_count > 1;
+}
+
+static int64_t send_wait_ms(const struct call *call)
+{
+    int64_t left = call_left_ms(call);
+    return may_move(call) && left > MOVE_MS ? MOVE_MS : left;
+}
+
 /* 0: under way, network_step_over will follow. Otherwise nothing is under way. */
 static int call_attempt(struct call *call, struct server *server)
 {
@@ -97,17 +118,15 @@ static int call_attempt(struct call *call, struct server *server)
     memcpy(nng_msg_body(message), call->request.data, call->request.bytes);
     call->state = CALL_SEND;
     nng_aio_set_msg(call->aio, message);
-    nng_aio_set_timeout(call->aio, (nng_duration)call_left_ms(call));
+    nng_aio_set_timeout(call->aio, (nng_duration)send_wait_ms(call));
     nng_ctx_send(call->context, call->aio);
+    call_abort_if_closing(call);
     return SLUICE_OK;
 }
 
 static int call_again(struct call *call)
 {
-    struct server *server = call->wish.server;
-    if (!server)
-        server_choose(&server, call->client, call->wish.pinned, 0, false);
-    return call_attempt(call, server);
+    return call_attempt(call, call->wish.server ? call->wish.server : server_pick(call->client, call->wish.pinned));
 }
 
 static int call_disconnected(struct call *call)
@@ -133,18 +152,22 @@ static int call_answered(struct call *call)
         return SLUICE_FAULT;
     call->state = CALL_PAUSE;
     nng_sleep_aio((nng_duration)pause_ms, call->aio);
+    call_abort_if_closing(call);
     return SLUICE_OK;
 }
 
 /* After a network step. false: another one is under way; true: the call is over, error and reply are set. */
 static bool call_step(struct call *call)
 {
+    nng_aio_wait(call->aio); /* network_step_over has returned */
     int result = nng_aio_result(call->aio);
     enum call_state state = call->state;
     if (state == CALL_SEND) { /* only failures come here */
         nng_msg_free(nng_aio_get_msg(call->aio));
         nng_aio_set_msg(call->aio, NULL);
         call->error = result == NNG_ENOMEM ? SLUICE_MEMORY : SLUICE_UNREACHABLE;
+        if (result == NNG_ETIMEDOUT && may_move(call) && call_left_ms(call) > 0)
+            call->error = call_again(call);
     } else if (state == CALL_PAUSE) {
         call->error = result == 0 ? call_again(call) : SLUICE_UNREACHABLE;
     } else if (result == 0) {
@@ -162,13 +185,13 @@ static void call_give(struct call *call)
 {
     if (!call)
         return;
-    call_leave_server(call);
     nng_aio_free(call->aio);
+    call_leave_server(call);
     wire_buffer_fini(&call->request);
     memory_give(call);
 }
 
-static int call_wait(struct call *call, struct sluice_reply **out)
+static void call_wait(struct call *call)
 {
     struct sluice_client *client = call->client;
     do {
@@ -178,8 +201,6 @@ static int call_wait(struct call *call, struct sluice_reply **out)
         call->ready = false;
         pthread_mutex_unlock(&client->lock);
     } while (!call_step(call));
-    *out = call->reply;
-    return call->error;
 }
 
 static int call_new(struct call **out, struct sluice_client *client, struct wire_buffer *request, const struct call_wish *wish)
@@ -187,7 +208,6 @@ static int call_new(struct call **out, struct sluice_client *client, struct wire
     struct call *call = memory_take_zeroed(1, sizeof *call);
     if (!call || nng_aio_alloc(&call->aio, network_step_over, call) != 0) {
         memory_give(call);
-        wire_buffer_fini(request);
         return SLUICE_MEMORY;
     }
     call->client = client;
@@ -213,34 +233,50 @@ static int call_fits(const struct call *call, const struct server *server, struc
     return note.fault == FAULT_NONE ? SLUICE_OK : reply_refusal(out, &note);
 }
 
-static int call_first(struct call *call, struct sluice_reply **out)
+/* The first attempt. 0: under way. */
+static int call_begin(struct call *call)
 {
-    struct server *server = call->wish.server;
-    int error = SLUICE_OK;
-    if (!server)
-        error = server_choose(&server, call->client, call->wish.pinned, call->wish.timeout_ms, !on_call_thread);
-    if (error == SLUICE_OK)
-        error = call_fits(call, server, out);
+    struct server *server = call->wish.server ? call->wish.server : server_pick(call->client, call->wish.pinned);
+    int error = call_fits(call, server, &call->reply);
     return error == SLUICE_OK ? call_attempt(call, server) : error;
 }
 
 static int call_run_blocking(struct call *call, struct sluice_reply **out)
 {
-    int error = call_first(call, out);
-    if (error == SLUICE_OK)
-        error = call_wait(call, out);
+    call->error = call_begin(call);
+    if (call->error == SLUICE_OK)
+        call_wait(call);
+    int error = call->error;
+    *out = call->reply;
     call_give(call);
     return error;
 }
 
-static void room_wait(struct sluice_client *client)
+static void room_enter(struct call *call)
 {
+    struct sluice_client *client = call->client;
     pthread_mutex_lock(&client->lock);
     while (client->in_flight >= client->in_flight_max && !on_call_thread)
         pthread_cond_wait(&client->changed, &client->lock);
     client->in_flight++;
     client->pending++;
+    call->live_next = client->live_first;
+    if (call->live_next)
+        call->live_next->live_previous = call;
+    client->live_first = call;
     pthread_mutex_unlock(&client->lock);
+}
+
+static void live_remove(struct call *call)
+{
+    pthread_mutex_lock(&call->client->lock);
+    if (call->live_next)
+        call->live_next->live_previous = call->live_previous;
+    if (call->live_previous)
+        call->live_previous->live_next = call->live_next;
+    else
+        call->client->live_first = call->live_next;
+    pthread_mutex_unlock(&call->client->lock);
 }
 
 static void room_leave(struct sluice_client *client, size_t in_flight, size_t pending)
@@ -259,48 +295,54 @@ static void call_finish(struct call *call) /* an asynchronous one: its room firs
     void *context = call->wish.context;
     struct sluice_reply *reply = call->reply;
     int error = call->error;
+    live_remove(call);
     call_give(call);
     room_leave(client, 1, 0);
     done(context, error, reply);
     room_leave(client, 0, 1);
 }
 
-/* A refusal before sending is told through done like one of the server's, so that callers have one way to look at. */
-static int call_run_async(struct call *call)
+/* The first attempt is the client's thread's too: an asynchronous call has one owner at a time. */
+static void call_run_async(struct call *call)
 {
-    room_wait(call->client);
+    room_enter(call);
     call->deadline_ns = clock_steady_ns() + call->wish.timeout_ms * 1000000;
-    call->error = call_first(call, &call->reply);
-    if (call->error == SLUICE_OK)
-        return SLUICE_OK;
-    if (call->error == SLUICE_FAULT) {
-        call_is_ready(call);
-        return SLUICE_OK;
-    }
-    int error = call->error;
-    room_leave(call->client, 1, 1);
-    call_give(call);
-    return error;
+    call_is_ready(call);
 }
 
 int call_run(struct sluice_client *client, struct wire_buffer *request, const struct call_wish *wish, struct sluice_reply **out)
 {
     struct call *call = NULL;
     MUST(client->magic == CLIENT_MAGIC);
-    if (request->failed) {
+    int error = request->failed ? SLUICE_MEMORY : SLUICE_OK;
+    if (error == SLUICE_OK && !wish->server && !on_call_thread)
+        error = servers_ready(client, wish->pinned, wish->timeout_ms);
+    if (error == SLUICE_OK)
+        error = call_new(&call, client, request, wish);
+    if (error != SLUICE_OK) {
         wire_buffer_fini(request);
-        return SLUICE_MEMORY;
-    }
-    int error = call_new(&call, client, request, wish);
-    if (error != SLUICE_OK)
         return error;
-    return wish->done ? call_run_async(call) : call_run_blocking(call, out);
+    }
+    if (!wish->done)
+        return call_run_blocking(call, out);
+    call_run_async(call);
+    return SLUICE_OK;
+}
+
+void calls_abort(struct sluice_client *client)
+{
+    pthread_mutex_lock(&client->lock);
+    atomic_store(&client->closing, true);
+    for (struct call *call = client->live_first; call; call = call->live_next)
+        nng_aio_abort(call->aio, NNG_ECLOSED);
+    pthread_cond_broadcast(&client->changed);
+    pthread_mutex_unlock(&client->lock);
 }
 
 static struct call *ready_pop(struct sluice_client *client) /* NULL: the client closes and nothing is left */
 {
     pthread_mutex_lock(&client->lock);
-    while (!client->ready_first && !(client->closing && client->pending == 0))
+    while (!client->ready_first && !(atomic_load(&client->closing) && client->pending == 0))
         pthread_cond_wait(&client->changed, &client->lock);
     struct call *call = client->ready_first;
     if (call && !(client->ready_first = call->next))
@@ -316,7 +358,11 @@ void call_thread_run(void *argument)
     struct sluice_client *client = argument;
     struct call *call;
     on_call_thread = true;
-    while ((call = ready_pop(client)) != NULL)
-        if (call->error == SLUICE_FAULT || call_step(call))
+    while ((call = ready_pop(client)) != NULL) {
+        bool is_new = call->state == CALL_NEW;
+        if (is_new)
+            call->error = call_begin(call);
+        if (is_new ? call->error != SLUICE_OK : call_step(call))
             call_finish(call);
+    }
 }

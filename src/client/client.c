@@ -66,8 +66,8 @@ int sluice_open(struct sluice_client **out, const struct sluice_options *options
     if (!error || error_bytes == 0)
         error = unread, error_bytes = sizeof unread;
     *error = '\0';
-    if (!out || !options || !options->urls || options->url_count == 0 || options->url_count > SERVERS_MAX ||
-        options->timeout_ms < 0 || options->timeout_ms > INT32_MAX) {
+    if (!out || !options || !options->urls || options->url_count == 0 || options->url_count > SERVERS_MAX || options->timeout_ms < 0 ||
+        options->timeout_ms > INT32_MAX) {
         snprintf(error, error_bytes, "options need 1 to %d urls and a timeout below 2^31 ms", SERVERS_MAX);
         return SLUICE_ARGUMENT;
     }
@@ -93,13 +93,7 @@ void sluice_close(struct sluice_client **client_p)
     if (!client)
         return;
     MUST(client->magic == CLIENT_MAGIC);
-    pthread_mutex_lock(&client->lock);
-    client->closing = true;
-    pthread_cond_broadcast(&client->changed);
-    pthread_mutex_unlock(&client->lock);
-    for (size_t i = 0; i < client->server_count; i++)
-        if (client->servers[i].socket.id)
-            nng_close(client->servers[i].socket);
+    calls_abort(client);
     thread_join(&client->thread);
     for (size_t i = 0; i < client->server_count; i++)
         server_close(&client->servers[i]);
@@ -193,7 +187,12 @@ int sluice_wait_all(struct sluice_client *client)
 
 const char *sluice_error_name(int error)
 {
-    static const char *const names[] = {"ok",        "the server refused",   "nobody answered", "no answer in time", "memory ran out",
-                                        "a wrong argument", "the answer is not of this protocol"};
+    static const char *const names[] = {"ok",
+                                        "the server refused",
+                                        "nobody answered",
+                                        "no answer in time",
+                                        "memory ran out",
+                                        "a wrong argument",
+                                        "the answer is not of this protocol"};
     return error >= 0 && (size_t)error < sizeof names / sizeof *names ? names[error] : "unknown error";
 }

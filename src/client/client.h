@@ -17,6 +17,7 @@
 enum {
     GREETING_MS = 5000,       /* longest wait for an answer to `hello` */
     DISCONNECTS_MAX = 3,      /* of one call without an answer: then it is given up */
+    MOVE_MS = 500,            /* longest wait for a connection before another server is tried */
     REPLY_BYTES_MAX = 1 << 30 /* a larger answer closes the connection */
 };
 
@@ -38,12 +39,13 @@ struct sluice_client {
     int64_t timeout_ms;
     size_t in_flight_max;
     nng_tls_config *tls;
-    pthread_mutex_t lock, greet_lock;  /* lock: all below */
-    pthread_cond_t changed;            /* a call is ready, gone, or the client closes */
+    pthread_mutex_t lock, greet_lock;      /* lock: all below */
+    pthread_cond_t changed;                /* a call is ready, gone, or the client closes */
     struct call *ready_first, *ready_last; /* asynchronous calls whose network step is over */
-    size_t in_flight, pending;         /* asynchronous: begun; begun and done not yet run */
-    bool closing;
-    struct thread thread;              /* steps asynchronous calls and runs done */
+    struct call *live_first;               /* asynchronous calls */
+    size_t in_flight, pending;             /* asynchronous: begun; begun and done not yet run */
+    atomic_bool closing;
+    struct thread thread; /* steps asynchronous calls and runs done */
     atomic_uint_fast64_t turn;
 };
 enum { CLIENT_MAGIC = 0x5111ce01 };
@@ -53,8 +55,10 @@ int server_open(struct server *server, const char *url, nng_tls_config *tls, cha
 void server_close(struct server *server); /* safe on zeroed memory */
 /* hello once; 0 or an enum sluice_error with its reason in error (may be NULL). Blocks up to wait_ms. */
 int server_greet(struct sluice_client *client, struct server *server, int64_t wait_ms, char *error, size_t error_bytes);
-/* Where the call goes: urls[0], or the least loaded of those that answer. Blocks for a first greeting if may_greet. */
-int server_choose(struct server **out, struct sluice_client *client, bool pinned, int64_t wait_ms, bool may_greet);
+/* Greets who is new: a call may be begun after it. Blocks up to wait_ms, as long as nobody it could go to is known. */
+int servers_ready(struct sluice_client *client, bool pinned, int64_t wait_ms);
+/* Where a call goes: urls[0], or the least loaded of those that are connected. */
+struct server *server_pick(struct sluice_client *client, bool pinned);
 
 /* call.c: one request until its answer. Takes over request's bytes in every case. done NULL: blocks and gives *out. */
 struct call_wish {
@@ -67,6 +71,7 @@ struct call_wish {
 };
 int call_run(struct sluice_client *client, struct wire_buffer *request, const struct call_wish *wish, struct sluice_reply **out);
 void call_thread_run(void *client);
+void calls_abort(struct sluice_client *client); /* no new ones from now on; call_thread_run ends after the last */
 
 /* reply.c */
 /* Takes over the message in every case. FAULT_NONE also for a reply that tells a fault. */

@@ -129,15 +129,19 @@ int server_greet(struct sluice_client *client, struct server *server, int64_t wa
     return result;
 }
 
-/* Connected, greeted, least in flight; equals take turns. NULL: none. */
+static bool server_answers(const struct server *server)
+{
+    return atomic_load(&server->greeted) && atomic_load(&server->connections) > 0;
+}
+
+/* Of those that answer; equals take turns. NULL: none. */
 static struct server *least_loaded(struct sluice_client *client)
 {
     struct server *best = NULL;
     size_t first = client->server_count > 1 ? (size_t)(atomic_fetch_add(&client->turn, 1) % client->server_count) : 0;
     for (size_t i = 0; i < client->server_count; i++) {
         struct server *server = &client->servers[(first + i) % client->server_count];
-        if (atomic_load(&server->greeted) && atomic_load(&server->connections) > 0 &&
-            (!best || atomic_load(&server->in_flight) < atomic_load(&best->in_flight)))
+        if (server_answers(server) && (!best || atomic_load(&server->in_flight) < atomic_load(&best->in_flight)))
             best = server;
     }
     return best;
@@ -153,14 +157,18 @@ static void greet_newcomers(struct sluice_client *client, int64_t wait_ms)
     }
 }
 
-int server_choose(struct server **out, struct sluice_client *client, bool pinned, int64_t wait_ms, bool may_greet)
+int servers_ready(struct sluice_client *client, bool pinned, int64_t wait_ms)
 {
-    if (!pinned && client->server_count > 1) {
-        if (may_greet)
-            greet_newcomers(client, wait_ms);
-        if ((*out = least_loaded(client)) != NULL)
+    if (!pinned && client->server_count > 1)
+        greet_newcomers(client, wait_ms);
+    for (size_t i = 1; !pinned && i < client->server_count; i++)
+        if (server_answers(&client->servers[i]))
             return SLUICE_OK;
-    }
-    *out = &client->servers[0];
-    return may_greet ? server_greet(client, *out, wait_ms, NULL, 0) : SLUICE_OK;
+    return server_greet(client, &client->servers[0], wait_ms, NULL, 0);
+}
+
+struct server *server_pick(struct sluice_client *client, bool pinned)
+{
+    struct server *best = pinned || client->server_count == 1 ? NULL : least_loaded(client);
+    return best ? best : &client->servers[0];
 }

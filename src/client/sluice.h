@@ -17,9 +17,9 @@ extern "C" {
 
 enum sluice_error {
     SLUICE_OK = 0,
-    SLUICE_FAULT,         /* refused with a fault, by the server or by its limits before sending: sluice_reply_fault */
-    SLUICE_UNREACHABLE,   /* nobody answered; the batch's state is unknown: ask for its status, send the same id again */
-    SLUICE_TIMEOUT,       /* the time given was up; the state is unknown */
+    SLUICE_FAULT,       /* refused with a fault, by the server or by its limits before sending: sluice_reply_fault */
+    SLUICE_UNREACHABLE, /* nobody answered; the batch's state is unknown: ask for its status, send the same id again */
+    SLUICE_TIMEOUT,     /* the time given was up; the state is unknown */
     SLUICE_MEMORY,
     SLUICE_ARGUMENT,      /* a wrong argument; nothing was sent */
     SLUICE_PROTOCOL_ERROR /* the answer is not of this protocol */
@@ -30,7 +30,7 @@ struct sluice_batch;
 struct sluice_reply;
 
 struct sluice_options {
-    const char *const *urls;     /* servers; screen and all that changes state goes to urls[0] alone, score to the least loaded */
+    const char *const *urls; /* servers; screen and all that changes state goes to urls[0] alone, score to the least loaded */
     size_t url_count;
     const char *tenant, *token;
     int64_t timeout_ms;          /* of one call, resends and waiting for a busy server included; 0: 60000 */
