@@ -94,8 +94,8 @@ static void say_memory(const struct config *config)
     uint64_t total = pipeline_memory_total(config);
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
     uint64_t machine = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
-    log_line(LOG_INFO, "serve", "memory: at most %.1f GiB computed from the configuration, memory_max %.1f GiB", (double)total / (1 << 30),
-             (double)config->memory_max / (1 << 30));
+    log_line(LOG_INFO, "serve", "memory: at most %.2f GiB, computed from the configuration; memory_max %s", (double)total / (1 << 30),
+             config->memory_max ? "holds" : "is not set");
     if (config->memory_max == 0 && machine && total > machine)
         log_line(LOG_WARN, "serve",
                  "memory_max is not set and the machine has %.1f GiB: lower limits.message_max, connections_max or history",
@@ -111,7 +111,7 @@ static void say_what_is_on(const struct config *config)
     log_line(LOG_INFO, "serve", "sluice %s, configuration %s, digest %s", SLUICE_VERSION, config->source, digest);
     say_memory(config);
     say_listeners(config);
-    log_line(LOG_INFO, "serve", "device %s, kernels %s; ledger %s; %u tenants", config->device,
+    log_line(LOG_INFO, "serve", "device %s, kernels %s; ledger %s; tenants: %u", config->device,
              strcmp(config->device, "ref") == 0 ? "ref" : kernels.name, config->ledger_folder, config->tenant_count);
     if (config->base_path[0])
         log_line(LOG_INFO, "serve", "scene base %s", config->base_path);
@@ -189,7 +189,7 @@ static void serve_reload(struct serve *serve)
     if (fault == FAULT_NONE) {
         config_close(&serve->config);
         serve->config = next;
-        log_line(LOG_INFO, "serve", "configuration read again: %u tenants, base %s", next->tenant_count,
+        log_line(LOG_INFO, "serve", "configuration read again; tenants: %u; base %s", next->tenant_count,
                  next->base_path[0] ? next->base_path : "none");
     } else {
         config_close(&next);

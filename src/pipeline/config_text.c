@@ -186,7 +186,7 @@ static unsigned letters_apart(const char *a, const char *b)
 static const char *nearest_key(const cyaml_schema_field_t *fields, const char *name)
 {
     const char *nearest = NULL;
-    unsigned least = 3;
+    unsigned least = strlen(name) < 6 ? 2 : 3;
     for (; fields && fields->key; fields++) {
         unsigned apart = letters_apart(name, fields->key);
         if (apart < least)
