@@ -405,6 +405,7 @@ static void scoring_goes_to_the_least_loaded(void **state)
     const char *urls[] = {slow.url, quick.url};
     assert_int_equal(client_open_to(&client, urls, 2, 10000, NULL), SLUICE_OK);
     struct sluice_batch *batch = batch_of_three();
+    connections_wait(client, 0, 1);
     connections_wait(client, 1, 1);
     for (int i = 0; i < 60; i++)
         assert_int_equal(sluice_call_async(client, "score", batch, 0, tally_done, &tally), SLUICE_OK);
