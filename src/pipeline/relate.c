@@ -12,14 +12,15 @@
 #include "base/log.h"
 #include "base/must.h"
 
-enum { SNAPSHOT_LOOK_NS = 100000000 };
+enum { SNAPSHOT_LOOK_NS = 100000000, RETRY_AFTER_RELOAD_MS = 100 };
 
 /* --- the sequence -------------------------------------------------------------------------------------------------- */
 
 static enum fault sequence_refuses(struct job *job)
 {
     if (job->pipeline->recovering)
-        return fault_set(&job->note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
+        return job->note.retry_after_ms = RETRY_AFTER_RELOAD_MS,
+               fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
     if (job->deadline_ns && clock_steady_ns() >= job->deadline_ns)
         return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before the batch was taken");
     return FAULT_NONE;
