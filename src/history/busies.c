@@ -190,9 +190,25 @@ static inline void window_bounds(uint32_t *first, uint32_t *last, uint32_t bucke
     *last = bucket < newest ? bucket : newest;
 }
 
-static void window_read_apart(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t bucket, uint32_t newest)
+static uint64_t peers_between(const uint64_t *peers, uint32_t first, uint32_t last)
 {
-    uint32_t first, last;
+    uint64_t all = 0;
+    for (uint32_t i = first % WINDOW_BUCKETS, left = last + 1 - first; left > 0; left--, i = i + 1 < WINDOW_BUCKETS ? i + 1 : 0)
+        all |= peers[i];
+    return all;
+}
+
+static uint64_t max_between(const uint64_t *max, uint32_t first, uint32_t last)
+{
+    uint64_t most = 0;
+    for (uint32_t i = first % WINDOW_BUCKETS, left = last + 1 - first; left > 0; left--, i = i + 1 < WINDOW_BUCKETS ? i + 1 : 0)
+        most = max[i] > most ? max[i] : most;
+    return most;
+}
+
+static void window_read_apart(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t bucket, unsigned peers_left_out)
+{
+    uint32_t newest = busy->newest / window_hours[w], first, last;
     window_bounds(&first, &last, bucket, newest);
     if (last < first)
         return;
@@ -200,20 +216,17 @@ static void window_read_apart(struct side_answer *out, const struct busy *busy, 
     uint32_t i = (first - 1) % WINDOW_BUCKETS, j = last % WINDOW_BUCKETS;
     out->count[w] = busy->count[w][j] - (from_start ? busy->count_before[w] : busy->count[w][i]);
     out->sum[w] = busy->sum[w][j] - (from_start ? busy->sum_before[w] : busy->sum[w][i]);
-    uint64_t peers = 0;
-    for (uint32_t b = first; b <= last; b++) {
-        peers |= busy->peers[w][b % WINDOW_BUCKETS];
-        if (w == WINDOW_COUNT - 1 && busy->max[b % WINDOW_BUCKETS] > out->max)
-            out->max = busy->max[b % WINDOW_BUCKETS];
-    }
-    out->peers[w] = popcount64(peers);
+    if (w != peers_left_out)
+        out->peers[w] = popcount64(peers_between(busy->peers[w], first, last));
+    if (w == WINDOW_COUNT - 1)
+        out->max = max_between(busy->max, first, last);
 }
 
-static void window_read(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t hour)
+static void window_read(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t hour, unsigned peers_left_out)
 {
-    uint32_t bucket = hour / window_hours[w], newest = busy->newest / window_hours[w];
-    if (bucket != newest) {
-        window_read_apart(out, busy, w, bucket, newest);
+    uint32_t bucket = hour / window_hours[w];
+    if (bucket != busy->newest / window_hours[w]) {
+        window_read_apart(out, busy, w, bucket, peers_left_out);
         return;
     }
     out->count[w] = busy->count_all[w] - busy->count_before[w];
@@ -252,8 +265,9 @@ static void risk_read(struct side_answer *out, const struct busy *busy, uint32_t
 
 void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question, enum side_depth depth)
 {
-    for (unsigned w = 0; w < (depth == SIDE_BRIEF ? WINDOW_COUNT - 1 : WINDOW_COUNT); w++)
-        window_read(out, busy, w, question->hour);
+    unsigned window_count = depth == SIDE_BRIEF ? WINDOW_COUNT - 1 : WINDOW_COUNT, peers_left_out = depth == SIDE_BRIEF ? 0 : 1;
+    for (unsigned w = 0; w < window_count; w++)
+        window_read(out, busy, w, question->hour, peers_left_out);
     if (depth == SIDE_WHOLE)
         risk_read(out, busy, question->risk_end);
 }

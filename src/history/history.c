@@ -32,7 +32,7 @@ static void table_lay(struct table *table, unsigned char *state, size_t *used, u
                       struct table_counts *counts)
 {
     *table = (struct table){.bucket_count = table_bucket_count(records_max), .record_bytes = record_bytes, .counts = counts};
-    table->tags = part_take(state, used, table->bucket_count, BUCKET_SLOTS);
+    table->buckets = part_take(state, used, table->bucket_count, sizeof *table->buckets);
     table->records = part_take(state, used, table->bucket_count * BUCKET_SLOTS, record_bytes);
 }
 
@@ -129,16 +129,17 @@ uint32_t account_make(struct history *history, uint64_t hash, uint32_t second)
     if (slot != SLOT_NONE)
         return slot;
     slot = table_room(&history->accounts, hash);
-    if (history->accounts.tags[slot])
+    if (table_is_used(&history->accounts, slot))
         account_forget(history, account_at(history, slot));
-    struct account *account = table_claim(&history->accounts, slot, hash);
-    account->id_high = (uint32_t)(hash >> 32);
+    struct account *account = table_claim(&history->accounts, slot, hash, true);
     account->since = account->active = second;
     return slot;
 }
 
-void account_seen(struct account *account, uint32_t second)
+void account_seen(struct history *history, uint32_t slot, uint32_t second)
 {
+    struct account *account = account_at(history, slot);
+    table_touch(&history->accounts, slot, second);
     account->since = second < account->since ? second : account->since;
     account->active = second > account->active ? second : account->active;
 }
@@ -202,7 +203,7 @@ static void history_count(const struct history *history, struct history_counts *
         .evicted = head->accounts.evicted + head->links.evicted + head->places.evicted,
         .bytes = sizeof *history + STATE_ALIGN + history->state_bytes,
         .dropped = head->dropped,
-        .account_bytes = head->accounts.used * (sizeof(struct account) + 1) * 5 / 4 +
+        .account_bytes = head->accounts.used * (sizeof(struct account) + sizeof(struct bucket) / BUCKET_SLOTS) * 5 / 4 +
                          head->ring_units_used * (RING_UNIT_EVENTS * sizeof(uint64_t) + 1) + head->busy_used * sizeof(struct busy),
     };
 }

@@ -17,11 +17,13 @@ const struct link *link_find(const struct history *history, uint64_t hash)
 struct link *link_make(struct history *history, uint64_t hash, uint32_t second)
 {
     uint32_t slot = table_find(&history->links, hash, sizeof(struct link), false);
-    if (slot != SLOT_NONE)
-        return table_record(&history->links, slot);
-    struct link *link = table_claim(&history->links, table_room(&history->links, hash), hash);
-    link->last = second;
-    return link;
+    if (slot == SLOT_NONE) {
+        slot = table_room(&history->links, hash);
+        struct link *link = table_claim(&history->links, slot, hash, false);
+        link->last = second;
+    }
+    table_touch(&history->links, slot, second);
+    return table_record(&history->links, slot);
 }
 
 void link_use(struct history *history, uint64_t hash, uint32_t second)

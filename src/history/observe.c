@@ -58,9 +58,10 @@ static void row_observe(struct history *history, const struct batch *batch, uint
     uint64_t hash = hash_mix(facts->payer[row]), device = key_cell(facts->payer_device, row), address = key_cell(facts->payer_address, row);
     uint32_t second = second_of(facts->time_us[row]), network = facts->payer_network ? facts->payer_network[row] : 0;
     bool is_use = batch->observe_kind == OBSERVE_USE;
-    struct account *account = account_at(history, account_make(history, hash, second));
+    uint32_t slot = account_make(history, hash, second);
+    struct account *account = account_at(history, slot);
     bool is_newest = second >= account->active;
-    account_seen(account, second);
+    account_seen(history, slot, second);
     if (is_newest && device && (is_use || batch->observe_kind == OBSERVE_REGISTRATION))
         account->device = device;
     if (is_newest && address && is_use)

@@ -24,12 +24,13 @@ const struct place *place_find(const struct history *history, uint64_t hash)
 static struct place *place_make(struct history *history, uint64_t hash, uint32_t second)
 {
     uint32_t slot = place_slot(history, hash);
-    if (slot != SLOT_NONE)
-        return table_record(&history->places, slot);
-    struct place *place = table_claim(&history->places, table_room(&history->places, hash), hash);
-    place->id_high = (uint32_t)(hash >> 32);
-    place->first = place->last = second;
-    return place;
+    if (slot == SLOT_NONE) {
+        slot = table_room(&history->places, hash);
+        struct place *place = table_claim(&history->places, slot, hash, true);
+        place->first = place->last = second;
+    }
+    table_touch(&history->places, slot, second);
+    return table_record(&history->places, slot);
 }
 
 void place_use(struct history *history, uint64_t hash, uint64_t account, uint32_t network, uint32_t second, bool is_counted)

@@ -30,41 +30,27 @@ static void keys_fill(struct row_keys *out, const struct batch_facts *facts, uin
     out->payee_network = facts->payee_network ? facts->payee_network[row] : 0;
 }
 
-static void record_prefetch_in(const struct table *table, uint64_t bucket, uint64_t hash)
-{
-    for (uint64_t match = tags_equal(table_tags(table, bucket), table_tag(hash)); match; match &= match - 1) {
-        const char *record = table_record(table, (uint32_t)(bucket * BUCKET_SLOTS + (unsigned)__builtin_ctzll(match) / 8));
-        __builtin_prefetch(record);
-        __builtin_prefetch(record + table->record_bytes - 1);
-    }
-}
+typedef void fetch_fn(const struct table *table, uint64_t hash);
 
-static void record_prefetch(const struct table *table, uint64_t hash)
+/* fetch: what is only read; make: what is made when it is not there. */
+static void row_fetch(const struct history *history, const struct row_keys *keys, fetch_fn *fetch, fetch_fn *make)
 {
-    record_prefetch_in(table, table_bucket_first(table, hash), hash);
-    record_prefetch_in(table, table_bucket_second(table, hash), hash);
-}
-
-typedef void prefetch_fn(const struct table *table, uint64_t hash);
-
-static void row_prefetch(const struct history *history, const struct row_keys *keys, prefetch_fn *prefetch)
-{
-    prefetch(&history->accounts, keys->payer);
-    prefetch(&history->accounts, keys->payee);
-    prefetch(&history->links, keys->pair);
-    prefetch(&history->links, keys->back);
+    make(&history->accounts, keys->payer);
+    make(&history->accounts, keys->payee);
+    make(&history->links, keys->pair);
+    fetch(&history->links, keys->back);
     if (keys->payer_device) {
-        prefetch(&history->links, link_hash(LINK_DEVICE, keys->payer, keys->payer_device));
-        prefetch(&history->places, place_hash(PLACE_DEVICE, keys->payer_device));
+        make(&history->links, link_hash(LINK_DEVICE, keys->payer, keys->payer_device));
+        make(&history->places, place_hash(PLACE_DEVICE, keys->payer_device));
     }
     if (keys->payer_address) {
-        prefetch(&history->links, link_hash(LINK_ADDRESS, keys->payer, keys->payer_address));
-        prefetch(&history->places, place_hash(PLACE_ADDRESS, keys->payer_address));
+        make(&history->links, link_hash(LINK_ADDRESS, keys->payer, keys->payer_address));
+        make(&history->places, place_hash(PLACE_ADDRESS, keys->payer_address));
     }
     if (keys->payee_device)
-        prefetch(&history->places, place_hash(PLACE_DEVICE, keys->payee_device));
+        make(&history->places, place_hash(PLACE_DEVICE, keys->payee_device));
     if (keys->payee_address)
-        prefetch(&history->places, place_hash(PLACE_ADDRESS, keys->payee_address));
+        make(&history->places, place_hash(PLACE_ADDRESS, keys->payee_address));
 }
 
 static void sides_prefetch(const struct history *history, uint64_t hash)
@@ -82,11 +68,11 @@ static void row_ahead(struct history *history, const struct batch *batch, uint32
     if (i < end) {
         struct row_keys *keys = &history->ahead[i % AHEAD];
         keys_fill(keys, &batch->facts, i);
-        row_prefetch(history, keys, table_prefetch_tags);
+        row_fetch(history, keys, table_fetch_buckets, table_fetch_buckets);
     }
     uint32_t behind = AHEAD_TAGS - AHEAD_RECORDS;
     if (i >= first + behind && i - behind < end)
-        row_prefetch(history, &history->ahead[(i - behind) % AHEAD], record_prefetch);
+        row_fetch(history, &history->ahead[(i - behind) % AHEAD], table_fetch_record, table_fetch_room);
     behind = AHEAD_TAGS - AHEAD_SIDES;
     if (i >= first + behind && i - behind < end) {
         const struct row_keys *keys = &history->ahead[(i - behind) % AHEAD];
@@ -301,7 +287,7 @@ static void party_add(struct history *history, uint64_t hash, int which, const s
         account->address = address ? address : account->address;
         account->network = network ? network : account->network;
     }
-    account_seen(account, keys->second);
+    account_seen(history, slot, keys->second);
     if (keys->second > account->last[which])
         account->last[which] = keys->second;
     side_add(history, slot, which, event);

@@ -208,63 +208,56 @@ void side_label(struct history *history, uint32_t slot, int which, const struct 
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 
-struct span { /* of events, by index */
+/* How many of the events were before the hour, which is more often than not behind the last of them. */
+static unsigned ring_end(const uint64_t *ring, unsigned event_count, uint32_t hour)
+{
+    return ring[event_count - 1] >> EVENT_HOUR_SHIFT < hour ? event_count : ring_index(ring, event_count, hour);
+}
+
+struct running { /* over events backwards from some point; longer windows go on where shorter ones began */
     unsigned from, to;
+    uint64_t sum, peers, max;
 };
 
-static struct span span_of(const uint64_t *ring, unsigned event_count, uint32_t first_hour, uint32_t end_hour)
+static void running_extend(struct running *running, const uint64_t *ring, uint32_t first_hour)
 {
-    if (end_hour <= first_hour)
-        return (struct span){0};
-    bool is_open = end_hour > ring[event_count - 1] >> EVENT_HOUR_SHIFT;
-    return (struct span){.from = ring_index(ring, event_count, first_hour),
-                         .to = is_open ? event_count : ring_index(ring, event_count, end_hour)};
+    const uint64_t limit = (uint64_t)first_hour << EVENT_HOUR_SHIFT;
+    while (running->from > 0 && ring[running->from - 1] >= limit) {
+        uint64_t packed = ring[--running->from], amount = amount_unpack(packed >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK);
+        running->sum += amount;
+        running->max = amount > running->max ? amount : running->max;
+        running->peers |= 1ull << (packed >> EVENT_PEER_SHIFT & 63);
+    }
 }
 
-static struct span window_span(const uint64_t *ring, unsigned event_count, unsigned w, uint32_t hour, uint32_t newest)
-{
-    uint32_t bucket = hour / window_hours[w], newest_bucket = newest / window_hours[w];
-    uint32_t first = (bucket > newest_bucket ? bucket : newest_bucket) + 1 - WINDOW_BUCKETS;
-    return span_of(ring, event_count, first * window_hours[w], (bucket + 1) * window_hours[w]);
-}
-
-/* A shorter window lies within a longer one, and as a rule both end with the newest event: then the longer goes on from
- * where the shorter began. */
 static void ring_read_windows(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned window_count, uint32_t hour,
                               uint32_t newest)
 {
-    uint64_t sum = 0, peers = 0, max = 0;
-    struct span before = {0};
+    struct running running = {0};
     for (unsigned w = 0; w < window_count; w++) {
-        struct span span = window_span(ring, event_count, w, hour, newest);
-        unsigned to = before.from;
-        if (w == 0 || span.to != before.to) {
-            sum = peers = max = 0;
-            to = span.to;
-        }
-        for (unsigned i = span.from; i < to; i++) {
-            uint64_t amount = amount_unpack(ring[i] >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK);
-            sum += amount;
-            max = amount > max ? amount : max;
-            peers |= 1ull << (ring[i] >> EVENT_PEER_SHIFT & 63);
-        }
-        out->count[w] = span.to - span.from;
-        out->sum[w] = sum;
-        out->peers[w] = popcount64(peers);
-        before = span;
+        uint32_t bucket = hour / window_hours[w], newest_bucket = newest / window_hours[w];
+        uint32_t first = (bucket > newest_bucket ? bucket : newest_bucket) + 1 - WINDOW_BUCKETS;
+        unsigned to = bucket < first ? 0 : ring_end(ring, event_count, (bucket + 1) * window_hours[w]);
+        if (w == 0 || to != running.to)
+            running = (struct running){.from = to, .to = to};
+        running_extend(&running, ring, first * window_hours[w]);
+        out->count[w] = to - running.from;
+        out->sum[w] = running.sum;
+        out->peers[w] = popcount64(running.peers);
     }
-    out->max = max;
+    out->max = running.max;
 }
 
 static void ring_read_risks(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned risky_count, uint32_t end,
                             uint32_t newest)
 {
     uint32_t kept = hour_kept(newest);
+    unsigned to = ring_end(ring, event_count, end * RISK_HOURS);
     for (unsigned w = 0; w < WINDOW_COUNT; w++) {
         uint32_t first = (end - risk_window_buckets[w]) * RISK_HOURS;
-        struct span span = span_of(ring, event_count, first > kept ? first : kept, end * RISK_HOURS);
-        out->known[w] = span.to - span.from;
-        for (unsigned i = span.from; risky_count && i < span.to; i++) {
+        unsigned from = ring_index(ring, to, first > kept ? first : kept);
+        out->known[w] = to - from;
+        for (unsigned i = from; risky_count && i < to; i++) {
             if (!is_risky(ring[i]))
                 continue;
             out->bad[w]++;

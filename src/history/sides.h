@@ -30,7 +30,10 @@ struct side_answer {
 
 uint64_t amount_kept(int64_t amount); /* leading 31 bits of it, between 0 and AMOUNT_MAX */
 
-enum side_depth { SIDE_WHOLE, SIDE_BRIEF /* counts, sums and peers of 1 and 7 days alone */ };
+enum side_depth {
+    SIDE_WHOLE, /* all but peers of 7 days */
+    SIDE_BRIEF, /* counts and sums of 1 and 7 days, peers of 7 days */
+};
 
 void side_read(struct side_answer *out, const struct history *history, uint32_t slot, int which, const struct side_question *question,
                enum side_depth depth);

@@ -160,7 +160,7 @@ static bool table_holds(const struct table *table)
 {
     uint64_t used = 0;
     for (uint64_t slot = 0; slot < table->bucket_count * BUCKET_SLOTS; slot++)
-        used += table->tags[slot] != 0;
+        used += table_is_used(table, (uint32_t)slot);
     return used == table->counts->used;
 }
 

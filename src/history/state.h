@@ -36,8 +36,9 @@ struct side {
 };
 
 struct account {
-    uint32_t id, active, id_high;
-    uint32_t since; /* first seen or opened; times are seconds since the epoch, 0: never */
+    uint64_t hash;
+    uint32_t since;  /* first seen or opened; times are seconds since the epoch, 0: never */
+    uint32_t active; /* last seen */
     uint32_t changed;
     uint32_t network;         /* last known */
     uint32_t last[2];         /* sent, received */
@@ -54,8 +55,8 @@ struct link { /* payer → payee (first: stood in the address book), account →
 
 enum { PLACE_BAD_DAYS = 16 };
 struct place { /* a device or an address */
-    uint32_t id, last, id_high;
-    uint32_t first, count;
+    uint64_t hash;
+    uint32_t first, last, count;
     uint32_t bad_before;         /* risky transfers on days before the days below */
     uint64_t accounts, networks; /* sketches */
     uint32_t bad_day;            /* newest of the days below */
@@ -84,13 +85,14 @@ struct busy {
 
 /* A label of an imported transfer that is not known yet at the time history has come to. */
 struct waiting {
-    uint32_t id, active, id_high; /* active: when it is due */
-    uint32_t after;
+    uint64_t hash;
+    uint32_t due, after;
     uint64_t payer, payee, payer_device, payee_device;
     int64_t time_us, amount;
 };
 struct due {
-    uint32_t second, slot, id, unused;
+    uint64_t hash;
+    uint32_t second, slot;
 };
 
 struct history_head {
@@ -165,7 +167,7 @@ static inline uint32_t account_find(const struct history *history, uint64_t hash
 /* Found, or made; one that gives way takes its transfers with it. hash is not 0. Slots stay, pointers may be reused by
  * the next make. */
 uint32_t account_make(struct history *history, uint64_t hash, uint32_t second);
-void account_seen(struct account *account, uint32_t second); /* moves since and active */
+void account_seen(struct history *history, uint32_t slot, uint32_t second); /* moves since and active */
 /* Of the next slots those accounts whose sides were idle for so long lose their transfers; not the account in except. */
 void history_sweep(struct history *history, uint32_t slot_count, uint32_t idle_hours, uint32_t except);
 

@@ -7,36 +7,44 @@
 #include <string.h>
 
 /* A set-associative table of equal records that never grows: a hash has two buckets of eight slots, a record stays where
- * it is. A byte per slot tells most strangers apart without touching their records. When both buckets are full, the
- * record that was active longest ago gives way: what is remembered depends on calls alone, never on addresses. */
+ * it is. A bucket's head tells most strangers apart and holds the quarters of an hour of last activity, so that neither
+ * looking for what is not there nor choosing who gives way touches a record. When both buckets are full, the record that
+ * was active longest ago gives way, among equals one that the newcomer's hash picks: calls alone decide, never addresses. */
 
 enum { BUCKET_SLOTS = 8 };
 #define SLOT_NONE UINT32_MAX
 
-struct record_head { /* every record begins with it */
-    uint32_t id;     /* low half of the hash */
-    uint32_t active; /* second of the last activity */
+struct bucket {
+    uint16_t tags[BUCKET_SLOTS];     /* 0: free */
+    uint16_t quarters[BUCKET_SLOTS]; /* of last activity, since the epoch, the low 16 bits: 680 days */
 };
 
 struct table_counts {
     uint64_t used, evicted;
+    uint64_t newest_quarter;
 };
 
-struct table {
-    unsigned char *tags;    /* 0: free */
+struct table { /* a record begins with the low half of its hash; a whole one goes on with the high half */
+    struct bucket *buckets;
     unsigned char *records; /* slot_count × record_bytes */
     struct table_counts *counts;
     uint64_t bucket_count;
     size_t record_bytes;
 };
 
-uint64_t table_bucket_count(uint64_t records_max); /* a fifth stays free: of records_max records one in 5,000 gave way too early */
+uint64_t table_bucket_count(uint64_t records_max); /* a fifth stays free: of records_max records one in 5,000 gives way too early */
 
 /* A slot for a hash that is not in the table: free in the emptier bucket, or the one of the record that gives way. */
 uint32_t table_room(const struct table *table, uint64_t hash);
-/* Takes the slot for the hash: the record is zeroed but for its id. */
-void *table_claim(struct table *table, uint32_t slot, uint64_t hash);
+/* Takes the slot for the hash: the record is zeroed but for its hash. */
+void *table_claim(struct table *table, uint32_t slot, uint64_t hash, bool whole);
 void table_release(struct table *table, uint32_t slot);
+/* The record was active then; an earlier second than before changes nothing. */
+void table_touch(struct table *table, uint32_t slot, uint32_t second);
+/* What will be needed of the hash: its buckets; then, when they are here, its record, or where it would be made. */
+void table_fetch_buckets(const struct table *table, uint64_t hash);
+void table_fetch_record(const struct table *table, uint64_t hash);
+void table_fetch_room(const struct table *table, uint64_t hash);
 
 static inline uint64_t hash_mix(uint64_t key) /* a bijection: equal hashes are equal keys */
 {
@@ -47,34 +55,19 @@ static inline uint64_t hash_mix(uint64_t key) /* a bijection: equal hashes are e
     return key ^ key >> 32;
 }
 
-static inline uint64_t table_bucket_first(const struct table *table, uint64_t hash)
+static inline struct bucket *table_bucket_first(const struct table *table, uint64_t hash)
 {
-    return (hash >> 32) * table->bucket_count >> 32;
+    return table->buckets + ((hash >> 32) * table->bucket_count >> 32);
 }
 
-static inline uint64_t table_bucket_second(const struct table *table, uint64_t hash)
+static inline struct bucket *table_bucket_second(const struct table *table, uint64_t hash)
 {
-    return (hash * 0x9e3779b97f4a7c15u >> 32) * table->bucket_count >> 32;
+    return table->buckets + ((hash * 0x9e3779b97f4a7c15u >> 32) * table->bucket_count >> 32);
 }
 
-static inline unsigned char table_tag(uint64_t hash)
+static inline bool table_is_used(const struct table *table, uint32_t slot)
 {
-    return (unsigned char)(1 + ((hash >> 32 & 0xff) * 255 >> 8));
-}
-
-static inline uint64_t table_tags(const struct table *table, uint64_t bucket)
-{
-    uint64_t tags;
-    memcpy(&tags, table->tags + BUCKET_SLOTS * bucket, sizeof tags);
-    return tags;
-}
-
-/* The top bit of every byte of tags that equals tag. */
-static inline uint64_t tags_equal(uint64_t tags, unsigned char tag)
-{
-    const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
-    uint64_t x = tags ^ tag * 0x0101010101010101u;
-    return ~(((x & low) + low) | x | low);
+    return table->buckets[slot / BUCKET_SLOTS].tags[slot % BUCKET_SLOTS] != 0;
 }
 
 static inline void *table_record(const struct table *table, uint32_t slot)
@@ -82,31 +75,46 @@ static inline void *table_record(const struct table *table, uint32_t slot)
     return table->records + slot * table->record_bytes;
 }
 
-static inline uint32_t table_find_in(const struct table *table, uint64_t bucket, uint64_t hash, size_t record_bytes, bool whole)
+static inline uint16_t tag_of(uint64_t hash)
 {
-    for (uint64_t match = tags_equal(table_tags(table, bucket), table_tag(hash)); match; match &= match - 1) {
-        uint32_t slot = (uint32_t)(bucket * BUCKET_SLOTS + (unsigned)__builtin_ctzll(match) / 8);
-        const unsigned char *record = table->records + slot * record_bytes;
-        uint32_t id, high;
-        memcpy(&id, record, sizeof id);
-        memcpy(&high, record + sizeof(struct record_head), sizeof high);
-        if (id == (uint32_t)hash && (!whole || high == (uint32_t)(hash >> 32)))
+    return (uint16_t)(hash >> 32 | 1);
+}
+
+/* One bit for every slot of the bucket whose tag is this one; bit_slot tells which. */
+static inline uint64_t bucket_match(const struct bucket *bucket, uint16_t tag)
+{
+    const uint64_t low = 0x7fff7fff7fff7fffu, pattern = tag * 0x0001000100010001u;
+    uint64_t a, b;
+    memcpy(&a, bucket->tags, sizeof a);
+    memcpy(&b, bucket->tags + BUCKET_SLOTS / 2, sizeof b);
+    a ^= pattern;
+    b ^= pattern;
+    return ~(((a & low) + low) | a | low) >> 1 | ~(((b & low) + low) | b | low);
+}
+
+static inline unsigned bit_slot(uint64_t match)
+{
+    unsigned bit = (unsigned)__builtin_ctzll(match);
+    return bit / 16 + (bit & 1) * (BUCKET_SLOTS / 2);
+}
+
+static inline uint32_t table_find_in(const struct table *table, const struct bucket *bucket, uint64_t hash, size_t record_bytes, bool whole)
+{
+    for (uint64_t match = bucket_match(bucket, tag_of(hash)); match; match &= match - 1) {
+        uint32_t slot = (uint32_t)(bucket - table->buckets) * BUCKET_SLOTS + bit_slot(match);
+        uint64_t kept = 0;
+        memcpy(&kept, table->records + slot * record_bytes, whole ? sizeof(uint64_t) : sizeof(uint32_t));
+        if (kept == (whole ? hash : (uint32_t)hash))
             return slot;
     }
     return SLOT_NONE;
 }
 
-/* record_bytes and whole (records whose third word is the hash's high half) are constants where it is called. */
+/* record_bytes and whole are constants where it is called. */
 static inline uint32_t table_find(const struct table *table, uint64_t hash, size_t record_bytes, bool whole)
 {
     uint32_t slot = table_find_in(table, table_bucket_first(table, hash), hash, record_bytes, whole);
     return slot != SLOT_NONE ? slot : table_find_in(table, table_bucket_second(table, hash), hash, record_bytes, whole);
-}
-
-static inline void table_prefetch_tags(const struct table *table, uint64_t hash)
-{
-    __builtin_prefetch(table->tags + BUCKET_SLOTS * table_bucket_first(table, hash));
-    __builtin_prefetch(table->tags + BUCKET_SLOTS * table_bucket_second(table, hash));
 }
 
 #endif

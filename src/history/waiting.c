@@ -47,13 +47,12 @@ void waiting_add(struct history *history, const struct history_label *label, uin
     uint32_t slot = waiting_slot(history, hash);
     if (slot == SLOT_NONE && head->due_count < history->due_max)
         slot = table_room(&history->waiting, hash);
-    if (slot == SLOT_NONE || history->waiting.tags[slot]) { /* no room, or one like it waits already */
+    if (slot == SLOT_NONE || table_is_used(&history->waiting, slot)) { /* no room, or one like it waits already */
         head->dropped++;
         return;
     }
-    struct waiting *waiting = table_claim(&history->waiting, slot, hash);
-    waiting->id_high = (uint32_t)(hash >> 32);
-    waiting->active = due;
+    struct waiting *waiting = table_claim(&history->waiting, slot, hash, true);
+    waiting->due = due;
     waiting->after = label->after;
     waiting->payer = label->payer;
     waiting->payee = label->payee;
@@ -61,7 +60,7 @@ void waiting_add(struct history *history, const struct history_label *label, uin
     waiting->payee_device = label->payee_device;
     waiting->time_us = label->time_us;
     waiting->amount = label->amount;
-    heap_push(history->dues, head->due_count++, (struct due){.second = due, .slot = slot, .id = (uint32_t)hash});
+    heap_push(history->dues, head->due_count++, (struct due){.second = due, .slot = slot, .hash = hash});
 }
 
 bool waiting_take(struct history *history, const struct history_label *label)
@@ -75,7 +74,7 @@ bool waiting_take(struct history *history, const struct history_label *label)
 static void waiting_apply(struct history *history, const struct due *due)
 {
     const struct waiting *waiting = table_record(&history->waiting, due->slot);
-    if (!history->waiting.tags[due->slot] || waiting->id != due->id || waiting->active != due->second)
+    if (!table_is_used(&history->waiting, due->slot) || waiting->hash != due->hash || waiting->due != due->second)
         return;
     const struct history_label label = {
         .payer = waiting->payer,
