@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "wire/lead.h"
+
 enum { NAME_SHOWN_MAX = 40 };
 
 enum fault reader_fault(struct batch_reader *reader, enum fault fault, uint32_t row, struct text column, const char *format, ...)
@@ -60,7 +62,6 @@ enum fault wire_batch_read(struct batch *batch, const struct request *request, c
 {
     struct batch_reader reader = {.batch = batch, .limits = limits, .note = note};
     struct wire_value body;
-    const unsigned char *at = request->body;
     memset(batch->columns, 0, sizeof batch->columns);
     batch->other_count = 0;
     batch->op = request->op;
@@ -70,7 +71,9 @@ enum fault wire_batch_read(struct batch *batch, const struct request *request, c
     batch->name = request->batch;
     batch->row_count = request->row_count;
     batch->reply_in_rows = request->reply_in_rows;
-    if (!at || !wire_next(&body, &at, at + request->body_bytes) || body.type != (request->in_rows ? WIRE_ARRAY : WIRE_MAP))
+    if (!request->body || !value_begin(&body, request->body, request->body + request->body_bytes) ||
+        body.type != (request->in_rows ? WIRE_ARRAY : WIRE_MAP))
         return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "the request has no rows");
+    body.end = request->body + request->body_bytes;
     return request->in_rows ? rows_read(&reader, &body) : columns_read(&reader, &body);
 }

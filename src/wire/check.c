@@ -72,16 +72,15 @@ bool lead_read(struct lead *out, const unsigned char *at, const unsigned char *e
 
 const unsigned char *lead_skip(const unsigned char *at, const unsigned char *end)
 {
-    for (uint64_t waiting = 1; waiting > 0; waiting--) {
-        struct lead lead;
-        if (at == end || !lead_read(&lead, at, end) || lead.bytes > (size_t)(end - at))
+    uint64_t waiting = 1;
+    while (waiting > 0 && at < end) {
+        struct lead lead = {.bytes = lead_bytes[*at]};
+        if ((!lead.bytes && !lead_read(&lead, at, end)) || lead.bytes > (size_t)(end - at))
             return NULL;
         at += lead.bytes;
-        waiting += lead.items;
-        if (waiting > (size_t)(end - at) + 1)
-            return NULL;
+        waiting += lead.items - 1;
     }
-    return at;
+    return waiting == 0 ? at : NULL;
 }
 
 static enum fault refuse(struct fault_note *note, enum fault fault, const char *what, size_t offset)
@@ -92,15 +91,12 @@ static enum fault refuse(struct fault_note *note, enum fault fault, const char *
 enum fault wire_check(const void *bytes, size_t byte_count, struct fault_note *note)
 {
     const unsigned char *start = bytes, *at = start, *end = start + byte_count;
-    uint64_t waiting[DEPTH_MAX + 1] = {1}; /* values still to come at each depth */
-    size_t depth = 0;
-    do {
-        struct lead lead = {0};
+    uint64_t outer[DEPTH_MAX], waiting = 1; /* values still to come: in the containers around, in this one */
+    for (size_t depth = 0;;) {
         if (at == end)
             return refuse(note, FAULT_syntax, "ends inside a value", byte_count);
-        if (lead_bytes[*at])
-            lead.bytes = lead_bytes[*at];
-        else if (!lead_read(&lead, at, end))
+        struct lead lead = {.bytes = lead_bytes[*at]};
+        if (!lead.bytes && !lead_read(&lead, at, end))
             return refuse(note, FAULT_syntax, "is no msgpack", (size_t)(at - start));
         if (lead.bytes > (size_t)(end - at))
             return refuse(note, FAULT_syntax, "ends inside a value that begins", (size_t)(at - start));
@@ -109,11 +105,15 @@ enum fault wire_check(const void *bytes, size_t byte_count, struct fault_note *n
         if (lead.items && depth == DEPTH_MAX)
             return refuse(note, FAULT_limit, "is nested more than 16 deep", (size_t)(at - start));
         at += lead.bytes;
-        waiting[depth]--;
-        if (lead.items)
-            waiting[++depth] = lead.items;
-        while (depth > 0 && waiting[depth] == 0)
-            depth--;
-    } while (depth > 0);
+        waiting--;
+        if (lead.items) {
+            outer[depth++] = waiting;
+            waiting = lead.items;
+        }
+        while (waiting == 0 && depth > 0)
+            waiting = outer[--depth];
+        if (waiting == 0)
+            break;
+    }
     return at == end ? FAULT_NONE : refuse(note, FAULT_syntax, "goes on behind its one value", (size_t)(at - start));
 }

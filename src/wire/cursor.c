@@ -65,14 +65,23 @@ static void read_value(struct wire_value *out, const unsigned char *at, const st
         out->type = WIRE_EXT;
 }
 
-bool wire_next(struct wire_value *out, const unsigned char **at, const unsigned char *end)
+bool value_begin(struct wire_value *out, const unsigned char *at, const unsigned char *end)
 {
     struct lead lead;
-    *out = (struct wire_value){.at = *at};
-    if (*at >= end || !lead_read(&lead, *at, end) || lead.bytes > (size_t)(end - *at))
+    *out = (struct wire_value){.at = at};
+    if (at >= end || !lead_read(&lead, at, end) || lead.bytes > (size_t)(end - at))
         return false;
-    read_value(out, *at, &lead);
-    out->end = lead.items ? lead_skip(*at, end) : *at + lead.bytes;
+    read_value(out, at, &lead);
+    out->end = at + lead.bytes;
+    return true;
+}
+
+bool wire_next(struct wire_value *out, const unsigned char **at, const unsigned char *end)
+{
+    if (!value_begin(out, *at, end))
+        return false;
+    if (out->count > 0)
+        out->end = lead_skip(*at, end);
     if (!out->end)
         return false;
     *at = out->end;

@@ -19,6 +19,10 @@ bool lead_read(struct lead *out, const unsigned char *at, const unsigned char *e
 /* Behind the value at `at` with all that is inside; NULL when it reaches beyond end. */
 const unsigned char *lead_skip(const unsigned char *at, const unsigned char *end);
 
+struct wire_value;
+/* The value at `at` as wire_next gives it, but for its end, which a container's items would have to be skipped for. */
+bool value_begin(struct wire_value *out, const unsigned char *at, const unsigned char *end);
+
 /* Big-endian integer of 1, 2, 4 or 8 bytes. */
 static inline uint64_t lead_integer(const unsigned char *at, size_t bytes)
 {

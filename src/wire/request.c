@@ -89,7 +89,7 @@ static enum fault read_pairs(struct envelope *envelope, const void *bytes, size_
 {
     struct wire_value map;
     const unsigned char *at = bytes, *end = at + byte_count;
-    if (!wire_next(&map, &at, end) || map.type != WIRE_MAP)
+    if (!value_begin(&map, at, end) || map.type != WIRE_MAP)
         return REFUSE(FAULT_schema, "a request is one map");
     enum fault fault = FAULT_NONE;
     at = map.inside;
