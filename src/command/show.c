@@ -83,7 +83,7 @@ void show_json(FILE *out, const struct wire_value *value, int indent)
 
 enum { TABLE_COLUMNS_MAX = 32, CELL_BYTES = 40 };
 
-static void time_text(char *out, size_t out_bytes, int64_t time_us)
+void show_time(char *out, size_t out_bytes, int64_t time_us)
 {
     int64_t seconds = time_us / US_PER_SECOND, days = seconds / 86400, rest = seconds % 86400;
     /* civil date from days: the inverse of the usual one, eras of 400 years that begin in March */
@@ -101,7 +101,7 @@ static void cell_text(char *out, const struct wire_value *key, const struct wire
     if (cell->type == WIRE_STR)
         text_copy(out, CELL_BYTES, cell->text);
     else if (cell->type == WIRE_INT && text_equal(key->text, text_of("time")) && cell->integer >= 0)
-        time_text(out, CELL_BYTES, cell->integer);
+        show_time(out, CELL_BYTES, cell->integer);
     else if (cell->type == WIRE_INT)
         snprintf(out, CELL_BYTES, "%" PRId64, cell->integer);
     else if (cell->type == WIRE_FLOAT)
