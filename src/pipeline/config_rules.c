@@ -96,7 +96,7 @@ static enum fault http_store(void *to, const struct key_rule *rule, const struct
     const char *colon = strrchr(value, ':'), *port_text = colon ? colon + 1 : value;
     int64_t port;
     place[0] = '\0';
-    if (strcmp(value, "off") == 0)
+    if (value[0] == '\0' || strcmp(value, "off") == 0)
         return FAULT_NONE;
     if (!value_integer(&port, port_text) || port < 1 || port > 65535 || colon == value)
         return config_wrong(reading, path, "expected ADDRESS:PORT, PORT or off, is '%.40s'", value);

@@ -8,15 +8,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/secret.h"
 #include "kernels.h"
 #include "pipeline/config.h"
 #include "pipeline/config_value.h"
 
-#define HASH   "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-#define TENANT "tenants:\n  - name: a\n    token_hash: " HASH "\n"
-#define LEAST  "ledger: data\nlisten:\n  data: [tcp://127.0.0.1:9170]\n" TENANT /* 6 lines */
+#define HASH       "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+#define ONE_TENANT "tenants:\n  - name: a\n    token_hash: " HASH "\n"
+#define LEAST      "ledger: data\nlisten:\n  data: [tcp://127.0.0.1:9170]\n" ONE_TENANT /* 6 lines */
 
 static struct config *open_good(const char *text)
 {
@@ -179,7 +180,7 @@ static void wrong_keys_are_told_with_their_line(void **state)
         {LEAST "foo: 1\n", "x.yaml:7: ", "unknown key 'foo'; expected one of: ledger, base"},
         {LEAST "\n# comment\n\nfoo:\n  bar: 1\n", "x.yaml:10: ", "unknown key 'foo'"},
         {LEAST "wrokers: 1\n", "x.yaml:7: ", "unknown key 'wrokers'; expected workers"},
-        {"ledgre: data\nlisten:\n  data: [tcp://127.0.0.1:9170]\n" TENANT, "x.yaml:1: ", "expected ledger"},
+        {"ledgre: data\nlisten:\n  data: [tcp://127.0.0.1:9170]\n" ONE_TENANT, "x.yaml:1: ", "expected ledger"},
         {LEAST "limits:\n  rows_max: 3\n  row_max: 4\n", "x.yaml:9: ", "unknown key 'row_max' in limits; expected rows_max"},
         {LEAST "    wieght: 3\n", "x.yaml:7: ", "unknown key 'wieght' in tenants[0]; expected weight"},
         {LEAST "  - name: b\n    weight: 1\n    tokens: 3\n", "x.yaml:9: ", "in tenants[1]; expected one of: name, namespace"},
@@ -216,19 +217,19 @@ static void wrong_values_are_told_with_key_and_line(void **state)
     static const struct {
         const char *text, *place, *words;
     } cases[] = {
-        {"listen:\n  data: [tcp://127.0.0.1:1]\n" TENANT, "x.yaml:1: ledger", "needed"},
-        {"ledger: ''\nlisten:\n  data: [tcp://127.0.0.1:1]\n" TENANT, "x.yaml:1: ledger", "path"},
-        {"ledger: d\n" TENANT, "x.yaml:1: listen.data", "at least one"},
-        {"ledger: d\nlisten: {data: []}\n" TENANT, "x.yaml:2: listen.data", "at least one"},
-        {"ledger: d\nlisten:\n  data:\n    - tcp://a:1\n    - udp://a:1\n" TENANT, "x.yaml:5: listen.data[1]", "is 'udp://a:1'"},
-        {"ledger: d\nlisten: {data: ['tcp://a']}\n" TENANT, "x.yaml:2: listen.data[0]", "ADDRESS:PORT"},
-        {"ledger: d\nlisten: {data: ['tcp://:1']}\n" TENANT, "x.yaml:2: listen.data[0]", "ADDRESS:PORT"},
-        {"ledger: d\nlisten: {data: ['tcp://a:0']}\n" TENANT, "x.yaml:2: listen.data[0]", "ADDRESS:PORT"},
-        {"ledger: d\nlisten: {data: ['tcp://a:65536']}\n" TENANT, "x.yaml:2: listen.data[0]", "ADDRESS:PORT"},
-        {"ledger: d\nlisten: {data: ['ipc://']}\n" TENANT, "x.yaml:2: listen.data[0]", "ipc://PATH"},
-        {"ledger: d\nlisten: {data: ['tls+tcp://a:1']}\n" TENANT, "x.yaml:2: listen.data[0]", "tls_certificate"},
-        {"ledger: d\nlisten:\n  data: ['tcp://a:1']\n  http: a:b\n" TENANT, "x.yaml:4: listen.http", "PORT or off"},
-        {"ledger: d\nlisten:\n  data: ['tcp://a:1']\n  http: :80\n" TENANT, "x.yaml:4: listen.http", "PORT or off"},
+        {"listen:\n  data: [tcp://127.0.0.1:1]\n" ONE_TENANT, "x.yaml:1: ledger", "needed"},
+        {"ledger: ''\nlisten:\n  data: [tcp://127.0.0.1:1]\n" ONE_TENANT, "x.yaml:1: ledger", "path"},
+        {"ledger: d\n" ONE_TENANT, "x.yaml:1: listen.data", "at least one"},
+        {"ledger: d\nlisten: {data: []}\n" ONE_TENANT, "x.yaml:2: listen.data", "at least one"},
+        {"ledger: d\nlisten:\n  data:\n    - tcp://a:1\n    - udp://a:1\n" ONE_TENANT, "x.yaml:5: listen.data[1]", "is 'udp://a:1'"},
+        {"ledger: d\nlisten: {data: ['tcp://a']}\n" ONE_TENANT, "x.yaml:2: listen.data[0]", "ADDRESS:PORT"},
+        {"ledger: d\nlisten: {data: ['tcp://:1']}\n" ONE_TENANT, "x.yaml:2: listen.data[0]", "ADDRESS:PORT"},
+        {"ledger: d\nlisten: {data: ['tcp://a:0']}\n" ONE_TENANT, "x.yaml:2: listen.data[0]", "ADDRESS:PORT"},
+        {"ledger: d\nlisten: {data: ['tcp://a:65536']}\n" ONE_TENANT, "x.yaml:2: listen.data[0]", "ADDRESS:PORT"},
+        {"ledger: d\nlisten: {data: ['ipc://']}\n" ONE_TENANT, "x.yaml:2: listen.data[0]", "ipc://PATH"},
+        {"ledger: d\nlisten: {data: ['tls+tcp://a:1']}\n" ONE_TENANT, "x.yaml:2: listen.data[0]", "tls_certificate"},
+        {"ledger: d\nlisten:\n  data: ['tcp://a:1']\n  http: a:b\n" ONE_TENANT, "x.yaml:4: listen.http", "PORT or off"},
+        {"ledger: d\nlisten:\n  data: ['tcp://a:1']\n  http: :80\n" ONE_TENANT, "x.yaml:4: listen.http", "PORT or off"},
         {"ledger: d\nlisten: {data: ['tcp://a:1']}\n", "x.yaml:1: tenants", "at least one tenant"},
         {"ledger: d\nlisten: {data: ['tcp://a:1']}\ntenants: [{name: a}]\n", "x.yaml:3: tenants[0]", "token_file or token_hash"},
         {"ledger: d\nlisten: {data: ['tcp://a:1']}\ntenants: [{weight: 1}]\n", "x.yaml:3: tenants[0]", "'name' is needed"},
@@ -341,6 +342,69 @@ static void files_are_found_from_their_folder(void **state)
     rmdir(folder);
 }
 
+static void folder_write(const char *folder, const char *name, const char *text, size_t bytes)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    assert_int_equal(fwrite(text, 1, bytes, file), bytes);
+    fclose(file);
+}
+
+/* Every whole example of the manual, and the packaged file. */
+static void what_the_manual_shows_is_taken(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/sluice-manual-XXXXXX", path[64], command[64], *manual;
+    size_t bytes;
+    unsigned count = 0;
+    struct fault_note note = {0};
+    struct config *config;
+    assert_non_null(mkdtemp(folder));
+    folder_write(folder, "payroll-a.token", "0123456789abcdef\n", 17);
+    folder_write(folder, "analysts.token", "0123456789abcdef\n", 17);
+    snprintf(path, sizeof path, "%s/sluice.yaml", folder);
+    assert_int_equal(file_read_all(&manual, &bytes, "docs/configuration.md", 1 << 20, &note), FAULT_NONE);
+    for (const char *at = manual; (at = strstr(at, "```yaml\n")) != NULL; count++) {
+        at += 8;
+        folder_write(folder, "sluice.yaml", at, (size_t)(strstr(at, "```") - at));
+        if (config_open(&config, path, &note) != FAULT_NONE)
+            fail_msg("%s", note.text);
+        config_close(&config);
+    }
+    assert_int_equal(count, 2);
+    assert_int_equal(config_open(&config, "packaging/sluice.yaml", &note), FAULT_NONE);
+    config_close(&config);
+    memory_give(manual);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void the_manual_tells_every_default(void **state)
+{
+    (void)state;
+    static const char *const defaults[][2] = {
+#define TOP(key, form, member, least, most, initial, meaning) {#key, initial},
+#define LISTEN                                                TOP
+#define LIMIT                                                 TOP
+#define HISTORY                                               TOP
+#define LEVEL                                                 TOP
+#define TENANT                                                TOP
+#include "pipeline/config_keys.tbl"
+    };
+    struct fault_note note = {0};
+    char *manual, row[96];
+    size_t bytes;
+    assert_int_equal(file_read_all(&manual, &bytes, "docs/configuration.md", 1 << 20, &note), FAULT_NONE);
+    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++) {
+        const char *initial = defaults[i][1];
+        snprintf(row, sizeof row, initial[0] ? "| `%s` | `%s` |" : "| `%s` | ", defaults[i][0], initial);
+        if (!strstr(manual, row))
+            fail_msg("not in the manual: %s", row);
+    }
+    memory_give(manual);
+}
+
 static void too_large_a_file_is_refused(void **state)
 {
     (void)state;
@@ -421,6 +485,8 @@ int main(void)
         cmocka_unit_test(a_wrong_token_is_never_told),
         cmocka_unit_test(token_file_is_hashed),
         cmocka_unit_test(files_are_found_from_their_folder),
+        cmocka_unit_test(what_the_manual_shows_is_taken),
+        cmocka_unit_test(the_manual_tells_every_default),
         cmocka_unit_test(too_large_a_file_is_refused),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(values_are_read_strictly),

@@ -3,6 +3,11 @@
 
 /* A front on free places over a fake pipeline, and clients of it. Included behind cmocka.h. */
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,9 +1,3 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include "unit/server/bench.h"
 
 static void clients_may_leave_before_their_answer(void **state)
