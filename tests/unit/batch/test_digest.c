@@ -111,6 +111,13 @@ static void test_validity(void **state)
             numbers[row] = -1; /* what a null cell holds does not matter */
     assert_same(with_nulls, digest_of(batch));
     memcpy(numbers, kept, sizeof kept);
+    int64_t first = numbers[0];
+    batch.columns[COLUMN_amount].valid = all;
+    numbers[0] = 0;
+    wanted = digest_of(batch);
+    all[0] &= 0xfe; /* null is not zero */
+    assert_other(wanted, digest_of(batch));
+    numbers[0] = first;
     static const unsigned char none[ROWS / 8 + 1];
     struct batch absent = batch_with(text_column(FORM_STR, none)), really = batch_with((struct column){0});
     assert_same(digest_of(absent), digest_of(really)); /* a column without a valid cell is as good as none */

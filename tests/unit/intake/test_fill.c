@@ -45,7 +45,7 @@ static void test_amounts(void **state)
         {"1000000000000000", "EUR", 1000000000000000},
         {"1000", "JPY", 600},
         {"1", "JPY", 1}, /* 0.6 of a cent */
-        {"2", "JPY", 1},
+        {"3", "JPY", 2},
         {"100", "KWD", 300},
         {"1000000000000000", "KWD", AMOUNT_MAX}, /* three times as much */
     };

@@ -63,6 +63,9 @@ static void test_claims(void **state)
     assert_int_equal(CHECK("\xc9\x00\x00\x00\x01\x05\x61"), FAULT_NONE); /* ext of one byte */
     assert_int_equal(CHECK("\xc9\x00\x00\x00\x01\x05"), FAULT_syntax);
     assert_int_equal(CHECK("\x01\x01"), FAULT_syntax); /* two values */
+    struct fault_note note = {0};
+    assert_int_equal(wire_check("\x91\xdd\x00\x00\x00\x03\x01\x01", 8, &note), FAULT_syntax);
+    assert_string_equal(note.text, "the message claims more values than bytes are left at byte 1");
 }
 
 static void test_depth(void **state)

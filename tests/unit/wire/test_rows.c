@@ -216,6 +216,31 @@ static void test_arena_suffices_at_the_limits(void **state)
     wire_buffer_fini(&message);
 }
 
+/* The least bytes for the most columns: all are in the first row, the others are empty. */
+static void test_arena_suffices_for_sparse_rows(void **state)
+{
+    (void)state;
+    enum { ROWS = 3001 };
+    struct batch_limits limits = LIMITS;
+    struct wire_buffer message = rows_of(ROWS);
+    struct batch batch;
+    struct fault_note note;
+    char name[3] = "aa";
+    wire_pack_map(&message, limits.columns_max);
+    for (uint32_t i = 0; i < limits.columns_max; i++) {
+        name[0] = (char)('a' + i / 26);
+        name[1] = (char)('a' + i % 26);
+        put_pair_int(&message, name, 1);
+    }
+    for (uint32_t row = 1; row < ROWS; row++)
+        wire_pack_map(&message, 0);
+    assert_int_equal(take_batch(&batch, &message, &limits, &note), FAULT_NONE);
+    size_t decoded = batch.arena.used;
+    batch_fini(&batch);
+    assert_true(decoded <= batch_decode_bytes(&limits, ROWS, message.bytes, 0, true));
+    wire_buffer_fini(&message);
+}
+
 /* Random rows, once in rows and once in columns as read from them: one digest. */
 static void test_same_digest_as_columns(void **state)
 {
@@ -260,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_unknown_columns_find_their_type),
         cmocka_unit_test(test_wrong_rows),
         cmocka_unit_test(test_arena_suffices_at_the_limits),
+        cmocka_unit_test(test_arena_suffices_for_sparse_rows),
         cmocka_unit_test(test_same_digest_as_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
