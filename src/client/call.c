@@ -252,6 +252,14 @@ static int call_run_blocking(struct call *call, struct sluice_reply **out)
     return error;
 }
 
+void client_room_wait(struct sluice_client *client)
+{
+    pthread_mutex_lock(&client->lock);
+    while (client->in_flight >= client->in_flight_max)
+        pthread_cond_wait(&client->changed, &client->lock);
+    pthread_mutex_unlock(&client->lock);
+}
+
 static void room_enter(struct call *call)
 {
     struct sluice_client *client = call->client;

@@ -84,5 +84,6 @@ const struct wire_value *reply_top(const struct sluice_reply *reply);
 /* A decoded batch of the caller's (op, id, name and observe_kind set) instead of a sluice_batch. done NULL: blocks. */
 int client_send(struct sluice_client *client, struct batch *batch, int64_t deadline_ms, sluice_done_fn *done, void *context,
                 struct sluice_reply **out);
+void client_room_wait(struct sluice_client *client); /* until an asynchronous call would not have to wait */
 
 #endif
