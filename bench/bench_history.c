@@ -13,7 +13,7 @@
 #include "feature/feature.h"
 #include "history/history.h"
 
-enum { BATCH_ROWS = 10240, MEASURED_BATCHES = 60 };
+enum { BATCH_ROWS = 10240, MEASURED_BATCHES = 40 };
 #define START_US (17800 * US_PER_DAY)
 
 static uint64_t random_state = 1;
@@ -103,11 +103,6 @@ static int64_t cpu_ns(void)
     return (int64_t)spent.tv_sec * 1000000000 + spent.tv_nsec;
 }
 
-static double million_rows_per_second(int64_t spent_ns, uint64_t rows)
-{
-    return (double)rows * 1e3 / (double)spent_ns;
-}
-
 static void counts_print(const struct history *history)
 {
     struct history_counts counts;
@@ -135,33 +130,27 @@ static double bench(uint64_t accounts, uint64_t rows, bool with_places)
     struct figures figures = figures_take();
     MUST(history_memory.open(&history, &limits, &note) == FAULT_NONE);
     traffic_init(&traffic, accounts, rows, with_places);
-    int64_t import_ns = 0, screen_ns = 0, score_ns = 0, start;
-    uint64_t import_rows = 0, measured = 0;
-    for (; traffic.made + (MEASURED_BATCHES + 1) * BATCH_ROWS < rows; import_rows += BATCH_ROWS) {
+    int64_t spent_ns[3] = {0}; /* screen, import, score */
+    while (traffic.made + 3 * MEASURED_BATCHES * BATCH_ROWS < rows) {
         traffic_next(&traffic);
-        start = cpu_ns();
         history_memory.relate(history, &traffic.batch, 0, BATCH_ROWS, 0, true, NULL);
-        import_ns += cpu_ns() - start;
     }
-    for (; measured < MEASURED_BATCHES * BATCH_ROWS; measured += BATCH_ROWS) {
+    for (unsigned i = 0; i < 3 * MEASURED_BATCHES; i++) {
         traffic_next(&traffic);
-        start = cpu_ns();
-        relate(history, &traffic.batch, false, &figures);
-        score_ns += cpu_ns() - start;
-        traffic_next(&traffic);
-        start = cpu_ns();
-        relate(history, &traffic.batch, true, &figures);
-        screen_ns += cpu_ns() - start;
+        int64_t start = cpu_ns();
+        relate(history, &traffic.batch, i % 3 != 2, i % 3 != 1 ? &figures : NULL);
+        spent_ns[i % 3] += cpu_ns() - start;
     }
-    double rate = million_rows_per_second(screen_ns, measured);
+    double rate[3];
+    for (unsigned i = 0; i < 3; i++)
+        rate[i] = MEASURED_BATCHES * BATCH_ROWS * 1e3 / (double)spent_ns[i];
     printf("%9llu accounts, %9llu rows, %s: read and counted %.2f, counted %.2f, read %.2f million rows/s\n", (unsigned long long)accounts,
-           (unsigned long long)rows, with_places ? "with devices and addresses" : "accounts and pairs alone  ", rate,
-           million_rows_per_second(import_ns, import_rows), million_rows_per_second(score_ns, measured));
+           (unsigned long long)rows, with_places ? "with devices and addresses" : "accounts and pairs alone  ", rate[0], rate[1], rate[2]);
     counts_print(history);
     fflush(stdout);
     figures_give(&figures);
     history_memory.close(&history);
-    return rate;
+    return rate[0];
 }
 
 int main(int count, char **arguments)

@@ -31,9 +31,9 @@ static void *part_take(unsigned char *state, size_t *used, size_t count, size_t 
 static void table_lay(struct table *table, unsigned char *state, size_t *used, uint64_t records_max, size_t record_bytes,
                       struct table_counts *counts)
 {
-    *table = (struct table){.bucket_count = table_bucket_count(records_max), .record_bytes = record_bytes, .counts = counts};
-    table->buckets = part_take(state, used, table->bucket_count, sizeof *table->buckets);
-    table->records = part_take(state, used, table->bucket_count * BUCKET_SLOTS, record_bytes);
+    *table = (struct table){.set_count = table_set_count(records_max), .record_bytes = record_bytes, .counts = counts};
+    table->sets = part_take(state, used, table->set_count, sizeof *table->sets);
+    table->records = part_take(state, used, table->set_count * SET_SLOTS, record_bytes);
 }
 
 /* Sets every pointer into state (NULL: only counts) and returns the bytes of state. */
@@ -147,7 +147,7 @@ void account_seen(struct history *history, uint32_t slot, uint32_t second)
 void history_sweep(struct history *history, uint32_t slot_count, uint32_t idle_hours, uint32_t except)
 {
     struct history_head *head = history->head;
-    uint32_t slots = (uint32_t)(history->accounts.bucket_count * BUCKET_SLOTS), hour = hour_of(head->clock);
+    uint32_t slots = (uint32_t)(history->accounts.set_count * SET_SLOTS), hour = hour_of(head->clock);
     for (uint32_t i = 0; i < slot_count; i++) {
         struct account *account = account_at(history, head->sweep);
         for (unsigned which = SENT; which <= RECEIVED; which++)
@@ -203,7 +203,7 @@ static void history_count(const struct history *history, struct history_counts *
         .evicted = head->accounts.evicted + head->links.evicted + head->places.evicted,
         .bytes = sizeof *history + STATE_ALIGN + history->state_bytes,
         .dropped = head->dropped,
-        .account_bytes = head->accounts.used * (sizeof(struct account) + sizeof(struct bucket) / BUCKET_SLOTS) * 5 / 4 +
+        .account_bytes = head->accounts.used * (sizeof(struct account) + sizeof(struct set) / SET_SLOTS) * 5 / 4 +
                          head->ring_units_used * (RING_UNIT_EVENTS * sizeof(uint64_t) + 1) + head->busy_used * sizeof(struct busy),
     };
 }

@@ -1,12 +1,12 @@
 /* Rows in order: a row's figures are read, then the row is added. Keys of rows ahead are hashed and what they will touch
- * is fetched in three steps (tags, records, transfers), so that the one thread waits little for memory. Nothing of that
+ * is fetched in three steps (sets, records, transfers), so that the one thread waits little for memory. Nothing of that
  * changes what is read. */
 #include "history/state.h"
 
 #include "base/must.h"
 #include "history/sides.h"
 
-enum { AHEAD_TAGS = 24, AHEAD_RECORDS = 14, AHEAD_SIDES = 6 };
+enum { AHEAD_SETS = 24, AHEAD_RECORDS = 14, AHEAD_SIDES = 6 };
 
 /* --- ahead ---------------------------------------------------------------------------------------------------------- */
 
@@ -68,12 +68,12 @@ static void row_ahead(struct history *history, const struct batch *batch, uint32
     if (i < end) {
         struct row_keys *keys = &history->ahead[i % AHEAD];
         keys_fill(keys, &batch->facts, i);
-        row_fetch(history, keys, table_fetch_buckets, table_fetch_buckets);
+        row_fetch(history, keys, table_fetch_set, table_fetch_set);
     }
-    uint32_t behind = AHEAD_TAGS - AHEAD_RECORDS;
+    uint32_t behind = AHEAD_SETS - AHEAD_RECORDS;
     if (i >= first + behind && i - behind < end)
         row_fetch(history, &history->ahead[(i - behind) % AHEAD], table_fetch_record, table_fetch_room);
-    behind = AHEAD_TAGS - AHEAD_SIDES;
+    behind = AHEAD_SETS - AHEAD_SIDES;
     if (i >= first + behind && i - behind < end) {
         const struct row_keys *keys = &history->ahead[(i - behind) % AHEAD];
         sides_prefetch(history, keys->payer);
@@ -419,11 +419,11 @@ void history_relate(struct history *history, const struct batch *batch, uint32_t
     MUST(!out || count <= SLICE_ROWS);
     uint32_t end = first + count;
     delay_us = delay_us < 0 ? 0 : delay_us > HISTORY_DELAY_MAX_US ? HISTORY_DELAY_MAX_US : delay_us;
-    for (uint32_t i = first; i < end && i < first + AHEAD_TAGS; i++)
+    for (uint32_t i = first; i < end && i < first + AHEAD_SETS; i++)
         row_ahead(history, batch, first, i, end);
     for (uint32_t row = first; row < end; row++) {
         uint32_t at = row - first;
-        row_ahead(history, batch, first, row + AHEAD_TAGS, end);
+        row_ahead(history, batch, first, row + AHEAD_SETS, end);
         row_relate(history, batch, row, delay_us, add, out ? history->block[at % BLOCK_ROWS] : NULL);
         if (out && (at % BLOCK_ROWS == BLOCK_ROWS - 1 || row + 1 == end))
             block_store(out, history->block, at / BLOCK_ROWS * BLOCK_ROWS, at % BLOCK_ROWS + 1);

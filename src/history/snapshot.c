@@ -159,14 +159,14 @@ static bool side_holds(const struct history *history, const struct side *side, u
 static bool table_holds(const struct table *table)
 {
     uint64_t used = 0;
-    for (uint64_t slot = 0; slot < table->bucket_count * BUCKET_SLOTS; slot++)
+    for (uint64_t slot = 0; slot < table->set_count * SET_SLOTS; slot++)
         used += table_is_used(table, (uint32_t)slot);
     return used == table->counts->used;
 }
 
 static bool accounts_hold(const struct history *history)
 {
-    uint64_t slots = history->accounts.bucket_count * BUCKET_SLOTS, events = 0, units = 0, busy = 0;
+    uint64_t slots = history->accounts.set_count * SET_SLOTS, events = 0, units = 0, busy = 0;
     for (uint32_t slot = 0; slot < slots; slot++) {
         const struct account *account = account_at(history, slot);
         for (unsigned which = SENT; which <= RECEIVED; which++) {
@@ -215,14 +215,14 @@ static bool rest_holds(const struct history *history)
     const struct history_head *head = history->head;
     uint64_t free_count = 0;
     if (head->busy_fresh > history->busy_max || (history->busy_max && head->busy_probe >= history->busy_max) ||
-        head->due_count > history->due_max || head->sweep >= history->accounts.bucket_count * BUCKET_SLOTS ||
+        head->due_count > history->due_max || head->sweep >= history->accounts.set_count * SET_SLOTS ||
         head->clock > (uint32_t)(HOUR_LAST - HOUR_OFFSET) * HOUR_S)
         return false;
     for (uint32_t at = head->busy_free; at; at = history->busies[at - 1].next_free)
         if (at > head->busy_fresh || history->busies[at - 1].newest || ++free_count > head->busy_fresh)
             return false;
     for (uint32_t i = 0; i < head->due_count; i++)
-        if (history->dues[i].slot >= history->waiting.bucket_count * BUCKET_SLOTS)
+        if (history->dues[i].slot >= history->waiting.set_count * SET_SLOTS)
             return false;
     return free_count + head->busy_used == head->busy_fresh;
 }

@@ -2,49 +2,54 @@
 
 #include "base/must.h"
 
-uint64_t table_bucket_count(uint64_t records_max)
+enum { TAG_RELEASED = 2 };
+
+uint64_t table_set_count(uint64_t records_max)
 {
-    return (records_max + records_max / 4) / BUCKET_SLOTS + 1;
+    return (records_max + records_max / 4) / SET_SLOTS + 1;
 }
 
-static uint32_t slot_of(const struct table *table, const struct bucket *bucket, unsigned i)
+static uint64_t set_free(const struct set *set)
 {
-    return (uint32_t)(bucket - table->buckets) * BUCKET_SLOTS + i;
+    uint64_t fresh = set_match(set, 0);
+    return fresh ? fresh : set_match(set, TAG_RELEASED);
 }
 
-static unsigned bucket_oldest(const struct bucket *bucket, uint16_t newest, unsigned from)
+static unsigned set_oldest(const struct set *set, uint16_t newest, unsigned from)
 {
-    unsigned oldest = from % BUCKET_SLOTS;
-    for (unsigned i = from + 1; i < from + BUCKET_SLOTS; i++)
-        if ((uint16_t)(newest - bucket->quarters[i % BUCKET_SLOTS]) > (uint16_t)(newest - bucket->quarters[oldest]))
-            oldest = i % BUCKET_SLOTS;
+    unsigned oldest = from % SET_SLOTS;
+    for (unsigned i = from + 1; i < from + SET_SLOTS; i++)
+        if ((uint16_t)(newest - set->quarters[i % SET_SLOTS]) > (uint16_t)(newest - set->quarters[oldest]))
+            oldest = i % SET_SLOTS;
     return oldest;
 }
 
 uint32_t table_room(const struct table *table, uint64_t hash)
 {
-    const struct bucket *first = table_bucket_first(table, hash), *second = table_bucket_second(table, hash);
-    uint64_t first_free = bucket_match(first, 0), second_free = bucket_match(second, 0);
-    if (first_free | second_free) {
-        bool take_second = __builtin_popcountll(second_free) > __builtin_popcountll(first_free);
-        return take_second ? slot_of(table, second, bit_slot(second_free)) : slot_of(table, first, bit_slot(first_free));
-    }
+    uint32_t first = table_set_first(table, hash), second = table_set_second(table, hash);
+    uint64_t free = set_free(&table->sets[first]);
+    if (free)
+        return first * SET_SLOTS + slot_of_bit(free);
+    free = set_free(&table->sets[second]);
+    if (free)
+        return second * SET_SLOTS + slot_of_bit(free);
     uint16_t newest = (uint16_t)table->counts->newest_quarter;
-    unsigned from = hash % BUCKET_SLOTS, a = bucket_oldest(first, newest, from), b = bucket_oldest(second, newest, from);
-    bool take_second = (uint16_t)(newest - second->quarters[b]) > (uint16_t)(newest - first->quarters[a]);
-    return take_second ? slot_of(table, second, b) : slot_of(table, first, a);
+    const unsigned from = hash % SET_SLOTS;
+    unsigned a = set_oldest(&table->sets[first], newest, from), b = set_oldest(&table->sets[second], newest, from);
+    uint16_t age_a = (uint16_t)(newest - table->sets[first].quarters[a]), age_b = (uint16_t)(newest - table->sets[second].quarters[b]);
+    return age_b > age_a ? second * SET_SLOTS + b : first * SET_SLOTS + a;
 }
 
 void *table_claim(struct table *table, uint32_t slot, uint64_t hash, bool whole)
 {
-    struct bucket *bucket = &table->buckets[slot / BUCKET_SLOTS];
+    struct set *set = &table->sets[slot / SET_SLOTS];
     unsigned char *record = table_record(table, slot);
-    if (bucket->tags[slot % BUCKET_SLOTS])
+    if (table_is_used(table, slot))
         table->counts->evicted++;
     else
         table->counts->used++;
-    bucket->tags[slot % BUCKET_SLOTS] = tag_of(hash);
-    bucket->quarters[slot % BUCKET_SLOTS] = (uint16_t)(table->counts->newest_quarter + 1); /* older than any */
+    set->tags[slot % SET_SLOTS] = tag_of(hash);
+    set->quarters[slot % SET_SLOTS] = (uint16_t)(table->counts->newest_quarter + 1); /* older than any */
     memset(record, 0, table->record_bytes);
     memcpy(record, &hash, whole ? sizeof(uint64_t) : sizeof(uint32_t));
     return record;
@@ -52,16 +57,16 @@ void *table_claim(struct table *table, uint32_t slot, uint64_t hash, bool whole)
 
 void table_release(struct table *table, uint32_t slot)
 {
-    struct bucket *bucket = &table->buckets[slot / BUCKET_SLOTS];
-    MUST(bucket->tags[slot % BUCKET_SLOTS] != 0 && table->counts->used > 0);
-    bucket->tags[slot % BUCKET_SLOTS] = bucket->quarters[slot % BUCKET_SLOTS] = 0;
+    struct set *set = &table->sets[slot / SET_SLOTS];
+    MUST(table_is_used(table, slot) && table->counts->used > 0);
+    set->tags[slot % SET_SLOTS] = TAG_RELEASED;
     memset(table_record(table, slot), 0, table->record_bytes);
     table->counts->used--;
 }
 
 void table_touch(struct table *table, uint32_t slot, uint32_t second)
 {
-    uint16_t *kept = &table->buckets[slot / BUCKET_SLOTS].quarters[slot % BUCKET_SLOTS];
+    uint16_t *kept = &table->sets[slot / SET_SLOTS].quarters[slot % SET_SLOTS];
     uint64_t quarter = second / 900, *newest = &table->counts->newest_quarter;
     *newest = quarter > *newest ? quarter : *newest;
     if (*newest - quarter < (uint16_t)(*newest - *kept))
@@ -70,10 +75,9 @@ void table_touch(struct table *table, uint32_t slot, uint32_t second)
 
 /* --- ahead of use --------------------------------------------------------------------------------------------------- */
 
-void table_fetch_buckets(const struct table *table, uint64_t hash)
+void table_fetch_set(const struct table *table, uint64_t hash)
 {
-    __builtin_prefetch(table_bucket_first(table, hash));
-    __builtin_prefetch(table_bucket_second(table, hash));
+    __builtin_prefetch(&table->sets[table_set_first(table, hash)]);
 }
 
 static void record_fetch(const struct table *table, uint32_t slot)
@@ -83,22 +87,29 @@ static void record_fetch(const struct table *table, uint32_t slot)
     __builtin_prefetch(record + table->record_bytes - 1);
 }
 
-static bool fetch_in(const struct table *table, const struct bucket *bucket, uint64_t hash)
+static bool fetch_in(const struct table *table, uint32_t set, uint64_t hash)
 {
-    uint64_t match = bucket_match(bucket, tag_of(hash));
+    uint64_t match = set_match(&table->sets[set], tag_of(hash));
     if (match)
-        record_fetch(table, slot_of(table, bucket, bit_slot(match)));
+        record_fetch(table, set * SET_SLOTS + slot_of_bit(match));
     return match != 0;
 }
 
 void table_fetch_record(const struct table *table, uint64_t hash)
 {
-    if (!fetch_in(table, table_bucket_first(table, hash), hash))
-        fetch_in(table, table_bucket_second(table, hash), hash);
+    uint32_t first = table_set_first(table, hash);
+    if (!fetch_in(table, first, hash) && !set_match(&table->sets[first], 0))
+        fetch_in(table, table_set_second(table, hash), hash);
 }
 
 void table_fetch_room(const struct table *table, uint64_t hash)
 {
-    if (!fetch_in(table, table_bucket_first(table, hash), hash) && !fetch_in(table, table_bucket_second(table, hash), hash))
+    uint32_t first = table_set_first(table, hash);
+    uint64_t free = set_match(&table->sets[first], 0);
+    if (fetch_in(table, first, hash))
+        return;
+    if (free)
+        record_fetch(table, first * SET_SLOTS + slot_of_bit(free));
+    else if (!fetch_in(table, table_set_second(table, hash), hash))
         record_fetch(table, table_room(table, hash));
 }
