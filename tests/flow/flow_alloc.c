@@ -121,12 +121,12 @@ static void ask(char fault[32], struct pipeline *pipeline, const struct wire_buf
     memcpy(fault, answer.fault, 32);
 }
 
-static void assert_recovers(struct pipeline *pipeline, unsigned nth)
+static void assert_recovers(struct pipeline *pipeline, const char *op, unsigned nth)
 {
     char id[64], fault[32] = "";
     for (int tries = 0; tries < 500; tries++) {
         struct wire_buffer message;
-        snprintf(id, sizeof id, "well-%u", nth);
+        snprintf(id, sizeof id, "well-%s-%u", op, nth);
         two_rows(&message, "screen", id);
         ask(fault, pipeline, &message);
         wire_buffer_fini(&message);
@@ -188,7 +188,7 @@ static void each_request(const char *op)
         if (!failed)
             assert_string_equal(fault, "ok");
         refused += strcmp(fault, "ok") != 0;
-        assert_recovers(pipeline, nth);
+        assert_recovers(pipeline, op, nth);
         wire_buffer_fini(&message);
     }
     pipeline_close(&pipeline);
@@ -231,6 +231,7 @@ static int setup(void **state)
     flow_path(source, sizeof source, "alloc.yaml");
     int bytes = snprintf(text, sizeof text,
                          "ledger: %s/ledger\nbase: %s\nworkers: 1\nlisten:\n  data: [\"ipc:///tmp/unused\"]\nlimits:\n  message_max: 1MiB\n"
+                         "currencies:\n  rates:\n    - currency: EUR\n      per_reference: 1\n"
                          "history:\n  accounts_max: 1024\n  events_max: 1024\n  busy_max: 16\n  links_max: 1024\n  places_max: 1024\n"
                          "tenants:\n  - name: flow\n    token_hash: %s\n    rights: [submit, score]\n",
                          flow_folder(), flow_base(), hex);

@@ -112,7 +112,7 @@ static void test_sighup_takes_a_new_tenant(void **state)
     secret_to_hex(hex, hash, sizeof hash);
     snprintf(tenants, sizeof tenants, "  - name: late\n    token_hash: %s\n    rights: [submit]\n", hex);
     server_configure(&server, &(struct server_options){.tenants = tenants});
-    hang_up_and_wait("reloaded");
+    hang_up_and_wait("configuration read again");
     assert_true(can_enter("late", "late-token"));
     assert_true(can_enter("flow", FLOW_TOKEN));
 }
@@ -123,7 +123,7 @@ static void test_sighup_with_a_broken_file_changes_nothing(void **state)
     size_t bytes = 0;
     char *whole = flow_read(server.config, &bytes);
     flow_write(server.config, "ledger: [", 9);
-    hang_up_and_wait("sluice.yaml");
+    hang_up_and_wait("configuration refused");
     assert_true(can_enter("late", "late-token"));
     struct sluice_client *client = client_open(&server);
     struct sluice_reply *reply = screen_rows(client, "screen", fresh, "after-broken", 9000, 100);
@@ -141,7 +141,7 @@ static void test_sighup_with_a_broken_base_changes_nothing(void **state)
     flow_path(path, sizeof path, "broken.safetensors");
     flow_write(path, "not a base", 10);
     server_configure(&server, &(struct server_options){.base = path});
-    hang_up_and_wait("broken.safetensors");
+    hang_up_and_wait("configuration refused");
     struct sluice_client *client = client_open(&server);
     struct sluice_reply *reply = screen_rows(client, "screen", fresh, "after-broken-base", 9200, 100);
     assert_true(sluice_reply_string(reply, "base")[0]);

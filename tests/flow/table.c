@@ -145,7 +145,7 @@ static const char *data_folder(void)
     static char path[600];
     if (path[0])
         return path;
-    char binary[512], lock_path[640], output[8192], rows[32], past[640], fresh[640], base[640], made[640];
+    char binary[512], lock_path[640], output[8192], rows[32], past[640], fresh[640], base[640], row_base[640], made[640];
     struct stat program, mark;
     snprintf(binary, sizeof binary, "%s", flow_binary());
     snprintf(path, sizeof path, "%s/flow-data", dirname(binary));
@@ -154,14 +154,17 @@ static const char *data_folder(void)
     snprintf(past, sizeof past, "%s/past.csv", path);
     snprintf(fresh, sizeof fresh, "%s/fresh.csv", path);
     snprintf(base, sizeof base, "%s/base.safetensors", path);
+    snprintf(row_base, sizeof row_base, "%s/row-base.safetensors", path);
     snprintf(made, sizeof made, "%s/made", path);
     int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     MUST(lock >= 0 && flock(lock, LOCK_EX) == 0 && stat(flow_binary(), &program) == 0);
     if (stat(made, &mark) != 0 || mark.st_mtime < program.st_mtime || mark.st_mtime + DATA_AGE_MAX_S < time(NULL)) {
         snprintf(rows, sizeof rows, "%d", DATA_ROWS);
-        int status = FLOW_RUN(output, "synth", "--rows", rows, "--seed", "7", "--out", past, "--later", fresh);
+        int status = FLOW_RUN(output, "synth", "--rows", rows, "--seed", "7", "--rates", "all=0.005", "--out", past, "--later", fresh);
         if (status == 0)
-            status = FLOW_RUN(output, "build", "--out", base, "--seed", "7", past);
+            status = FLOW_RUN(output, "build", "--out", base, "--seed", "7", "--batch-rows", "1000", past);
+        if (status == 0)
+            status = FLOW_RUN(output, "build", "--out", row_base, "--seed", "7", past);
         if (status != 0)
             fprintf(stderr, "%s\n", output);
         MUST(status == 0);
@@ -193,6 +196,12 @@ const char *flow_base(void)
 {
     static char path[640];
     return data_file(path, sizeof path, "base.safetensors");
+}
+
+const char *flow_row_base(void)
+{
+    static char path[640];
+    return data_file(path, sizeof path, "row-base.safetensors");
 }
 
 struct sluice_client *client_open_as(const char *url, const char *tenant, const char *token, int64_t timeout_ms)
