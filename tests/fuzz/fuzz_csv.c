@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct batch batch;
     if (bytes < 1 || csv_open_bytes(&reader, data + 1, bytes - 1, &limits, &note) != FAULT_NONE)
         return 0;
-    uint32_t rows_max = data[0] ? data[0] : 1, row_count = 1;
+    uint32_t rows_max = data[0] % 32 + 1, row_count = 1;
     MUST(batch_init(&batch, batch_arena_bytes(&limits, rows_max, 4096), &note) == FAULT_NONE);
     struct arena arena = batch.arena;
     while (row_count > 0 && note.fault == FAULT_NONE) {
