@@ -55,7 +55,7 @@ extern const char *const left_out_labels[];
 struct server {
     char folder[200], config[256], data_url[256], admin_url[256], log[256];
     char binary[512];
-    char environment[8][256]; /* NAME=value */
+    char environment[8][320]; /* NAME=value */
     int http_port;            /* 0: off */
     pid_t pid;
 };
