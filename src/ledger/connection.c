@@ -27,7 +27,7 @@ enum fault connection_fault(struct connection *connection, int code, const char 
     connection->saw_full |= (code & 0xff) == SQLITE_FULL;
     if ((code & 0xff) == SQLITE_FULL)
         return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "disk full: cannot %s", what);
-    if ((code & 0xff) == SQLITE_NOMEM)
+    if ((code & 0xff) == SQLITE_NOMEM || code == SQLITE_IOERR_NOMEM)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to %s", what);
     return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "cannot %s: %.90s (%d)", what,
                      connection->db ? sqlite3_errmsg(connection->db) : sqlite3_errstr(code), code);

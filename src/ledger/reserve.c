@@ -1,5 +1,5 @@
 /* A file of zeros that is freed when the disk is full: what SQLite then still has to write (its log into the database)
- * finds room, and the ledger knows that space returned when the file can be made again. */
+ * finds room. When twice its size is free it is made again, and the ledger goes on. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static bool reserve_write(int fd, uint64_t bytes)
 enum fault reserve_fill(const struct ledger *ledger, struct fault_note *note)
 {
     struct statvfs disk;
-    if (ledger->is_full && statvfs(ledger->folder, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < ledger->reserve_bytes)
+    if (ledger->is_full && statvfs(ledger->folder, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < 2 * ledger->reserve_bytes)
         return reserve_fault(note);
     int fd = reserve_open(ledger);
     bool filled = fd >= 0 && reserve_write(fd, ledger->reserve_bytes);

@@ -182,10 +182,9 @@ static enum fault settle(struct ledger *ledger, struct fault_note *note)
 static void transaction_undo(struct ledger *ledger, bool was_commit)
 {
     struct connection *writer = &ledger->writer;
+    ledger->is_unsettled |= was_commit;
     if (!sqlite3_get_autocommit(writer->db))
         statement_run(writer, statement_take(writer, STATEMENT_rollback), "roll back", NULL);
-    if (was_commit && settle(ledger, NULL) != FAULT_NONE)
-        log_line(LOG_ERROR, "ledger", "a failed commit is not settled yet: %s", sqlite3_errmsg(writer->db));
 }
 
 static enum fault transaction_run(struct ledger *ledger, const struct ledger_entry *entries, uint32_t count, struct fault_note *note)
@@ -238,9 +237,18 @@ static void entries_check(const struct ledger *ledger, const struct ledger_entry
 static void ledger_becomes_full(struct ledger *ledger)
 {
     if (!ledger->is_full)
-        log_line(LOG_ERROR, "ledger", "disk full: nothing is recorded until %llu bytes are free", (unsigned long long)ledger->reserve_bytes);
+        log_line(LOG_ERROR, "ledger", "disk full: nothing is recorded until %llu bytes are free", 2 * (unsigned long long)ledger->reserve_bytes);
     ledger->is_full = true;
     reserve_free(ledger);
+}
+
+/* After a change that failed. */
+static void ledger_recover(struct ledger *ledger)
+{
+    if (ledger->segments.saw_full || ledger->writer.saw_full)
+        ledger_becomes_full(ledger);
+    if (ledger->is_unsettled && settle(ledger, NULL) != FAULT_NONE)
+        log_line(LOG_ERROR, "ledger", "a failed commit is not settled yet: %s", sqlite3_errmsg(ledger->writer.db));
 }
 
 static enum fault ledger_is_able(struct ledger *ledger, struct fault_note *note)
@@ -263,10 +271,10 @@ static enum fault group_commit(struct ledger *ledger, const struct ledger_entry 
     enum fault fault = frames_append(ledger, entries, count, note);
     if (fault == FAULT_NONE)
         fault = transaction_run(ledger, entries, count, note);
-    if (fault != FAULT_NONE)
+    if (fault != FAULT_NONE) {
         segment_retreat(&ledger->segments, segment, tail);
-    if (ledger->segments.saw_full || ledger->writer.saw_full)
-        ledger_becomes_full(ledger);
+        ledger_recover(ledger);
+    }
     return fault;
 }
 
@@ -302,12 +310,12 @@ enum fault sqlite_document_put(struct ledger *ledger, const char *kind, struct d
         statement_bind_digest(statement, 2, &digest);
         statement_bind_text(statement, 3, text_of(name));
         sqlite3_bind_blob64(statement, 4, byte_count ? bytes : "", byte_count, SQLITE_STATIC);
-        ledger->writer.saw_full = false;
+        ledger->segments.saw_full = ledger->writer.saw_full = false;
         fault = statement_run(&ledger->writer, statement, "keep a document", note);
-        if (fault != FAULT_NONE)
+        if (fault != FAULT_NONE) {
             transaction_undo(ledger, true);
-        if (ledger->writer.saw_full)
-            ledger_becomes_full(ledger);
+            ledger_recover(ledger);
+        }
     }
     pthread_mutex_unlock(&ledger->write_lock);
     return fault;

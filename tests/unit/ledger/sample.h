@@ -202,7 +202,7 @@ static inline void sample_reasons(struct batch *batch, const struct sample *samp
 static inline void sample_make(struct batch *out, const struct sample *sample)
 {
     uint64_t random = sample->seed * 77 + 5;
-    MUST(batch_init(out, (4u << 20) + (size_t)sample->rows * 1000, NULL) == FAULT_NONE);
+    MUST(batch_init(out, (sample->dicts ? 3u << 20 : 256u << 10) + (size_t)sample->rows * 1000, NULL) == FAULT_NONE);
     out->op = sample->op;
     out->tenant = text_of(sample->tenant ? sample->tenant : "tenant a");
     out->id = text_of(sample->id ? sample->id : "request 1");

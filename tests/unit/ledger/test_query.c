@@ -109,7 +109,7 @@ static void queries_find_what_a_plain_walk_finds(void **state)
     (void)state;
     uint64_t random = 11;
     static const char *const tenants[] = {NULL, "tenant a", "tenant b", "tenant unknown"};
-    for (unsigned round = 0; round < 300; round++) {
+    for (unsigned round = 0; round < 150; round++) {
         char account[24], transfer[40], batch[24];
         uint64_t sequence = 1 + sample_random(&random) % (BATCHES + 1);
         snprintf(account, sizeof account, "A%06u", (unsigned)(sample_random(&random) % SAMPLE_ACCOUNTS));
@@ -133,7 +133,7 @@ static void single_narrowings_are_exact(void **state)
     for (unsigned scene = 0; scene < SAMPLE_SCENES; scene++)
         query_check((struct ledger_query){.verdict = -1, .scene = rig_scenes[scene]}, 1);
     query_check((struct ledger_query){.verdict = -1, .scene = "no such scene"}, 1);
-    for (unsigned i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < 60; i++) {
         snprintf(account, sizeof account, "A%06u", i);
         query_check((struct ledger_query){.verdict = -1, .account = account}, 7);
     }

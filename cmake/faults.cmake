@@ -1,0 +1,30 @@
+# Programs with faults under them: every room built with failpoints, and the shims of tests/fault.
+file(GLOB fault_sources CONFIGURE_DEPENDS tests/fault/*.c)
+add_library(rooms_faulty STATIC EXCLUDE_FROM_ALL ${room_sources})
+target_compile_definitions(rooms_faulty PUBLIC SLUICE_FAILPOINTS)
+target_link_libraries(rooms_faulty PUBLIC ${room_libraries})
+add_library(faults OBJECT EXCLUDE_FROM_ALL ${fault_sources})
+target_compile_definitions(faults PRIVATE SLUICE_FAILPOINTS)
+
+# The server that the kill campaigns start.
+if(TARGET sluice)
+  add_executable(sluice_faulty src/main.c)
+  target_link_libraries(sluice_faulty PRIVATE faults rooms_faulty)
+endif()
+
+# tests/unit/<room>/kill_<name>.c is fault.<room>.<name>: a test that kills, fills or starves what it tests.
+file(GLOB kill_sources CONFIGURE_DEPENDS tests/unit/*/kill_*.c)
+foreach(source ${kill_sources})
+  get_filename_component(name ${source} NAME_WE)
+  get_filename_component(folder ${source} DIRECTORY)
+  get_filename_component(room ${folder} NAME)
+  if(NOT room IN_LIST rooms)
+    continue()
+  endif()
+  string(REGEX REPLACE "^kill_" "" short ${name})
+  add_executable(fault_${room}_${short} ${source})
+  target_link_libraries(fault_${room}_${short} PRIVATE faults rooms_faulty ${CMOCKA})
+  target_include_directories(fault_${room}_${short} PRIVATE tests)
+  add_test(NAME fault.${room}.${short} COMMAND fault_${room}_${short} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(fault.${room}.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120)
+endforeach()
