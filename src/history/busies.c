@@ -271,3 +271,33 @@ void busy_read(struct side_answer *out, const struct busy *busy, const struct si
     if (depth == SIDE_WHOLE)
         risk_read(out, busy, question->risk_end);
 }
+
+/* --- ahead of use --------------------------------------------------------------------------------------------------- */
+
+void busy_fetch(const struct busy *busy)
+{
+    __builtin_prefetch(busy);
+    __builtin_prefetch((const char *)busy + 64);
+}
+
+static void span_fetch(const void *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)from + i);
+}
+
+void busy_fetch_rest(const struct busy *busy, const struct side_question *question)
+{
+    for (unsigned w = 0; w < WINDOW_COUNT; w++) {
+        uint32_t bucket = question->hour / window_hours[w], before = (bucket - WINDOW_BUCKETS) % WINDOW_BUCKETS;
+        if (bucket == busy->newest / window_hours[w])
+            continue;
+        __builtin_prefetch(&busy->count[w][before]);
+        __builtin_prefetch(&busy->sum[w][before]);
+        if (w != 1)
+            span_fetch(busy->peers[w], sizeof busy->peers[w]);
+    }
+    __builtin_prefetch(&busy->risk[(question->risk_end - 1) % RISK_BUCKETS]);
+    for (unsigned w = 0; w < WINDOW_COUNT; w++)
+        __builtin_prefetch(&busy->risk[(question->risk_end - 1 - risk_window_buckets[w]) % RISK_BUCKETS]);
+}

@@ -123,15 +123,15 @@ static void account_forget(struct history *history, struct account *account)
     side_release(history, &account->sides[RECEIVED]);
 }
 
-uint32_t account_make(struct history *history, uint64_t hash, uint32_t second)
+uint32_t account_make(struct history *history, struct lookup *lookup, uint32_t second)
 {
-    uint32_t slot = account_find(history, hash);
+    uint32_t slot = account_find(history, lookup);
     if (slot != SLOT_NONE)
         return slot;
-    slot = table_room(&history->accounts, hash);
+    slot = lookup->slot = table_room(&history->accounts, lookup->hash);
     if (table_is_used(&history->accounts, slot))
         account_forget(history, account_at(history, slot));
-    struct account *account = table_claim(&history->accounts, slot, hash, true);
+    struct account *account = table_claim(&history->accounts, slot, lookup->hash, true);
     account->since = account->active = second;
     return slot;
 }
@@ -161,10 +161,18 @@ void history_sweep(struct history *history, uint32_t slot_count, uint32_t idle_h
 
 static void label_side(struct history *history, uint64_t account, uint64_t peer, int which, struct event event, uint8_t before)
 {
-    uint32_t slot = account_find(history, account);
+    struct lookup lookup = lookup_of(account);
+    uint32_t slot = account_find(history, &lookup);
     event.peer = (uint8_t)(peer >> 58);
     if (slot != SLOT_NONE)
         side_label(history, slot, which, &event, before);
+}
+
+static void label_device(struct history *history, uint64_t device, uint32_t second, int change)
+{
+    struct lookup lookup = lookup_of(place_hash(PLACE_DEVICE, device));
+    if (device && change)
+        place_label(history, &lookup, second, change);
 }
 
 void label_apply(struct history *history, const struct history_label *label, uint8_t before)
@@ -176,11 +184,8 @@ void label_apply(struct history *history, const struct history_label *label, uin
         return;
     label_side(history, payer, payee, SENT, event, before);
     label_side(history, payee, payer, RECEIVED, event, before);
-    int change = (label->after == 2) - (before == 2);
-    if (change && label->payer_device)
-        place_label(history, place_hash(PLACE_DEVICE, label->payer_device), second, change);
-    if (change && label->payee_device)
-        place_label(history, place_hash(PLACE_DEVICE, label->payee_device), second, change);
+    label_device(history, label->payer_device, second, (label->after == 2) - (before == 2));
+    label_device(history, label->payee_device, second, (label->after == 2) - (before == 2));
 }
 
 static void history_label(struct history *history, const struct history_label *label)

@@ -1,5 +1,5 @@
 /* Who is tied to whom: payer to payee (with the address book), account to device, account to address. A link is known by
- * 32 bits of its hash beside the 8 of its tag and those of its bucket. */
+ * 32 bits of its hash beside its tag and its set. */
 #include "history/state.h"
 
 uint64_t link_hash(enum link_kind kind, uint64_t from, uint64_t to)
@@ -8,29 +8,39 @@ uint64_t link_hash(enum link_kind kind, uint64_t from, uint64_t to)
     return hash_mix(from * 0x9e3779b97f4a7c15u + turned + (uint64_t)kind * 0xc2b2ae3d27d4eb4fu);
 }
 
-const struct link *link_find(const struct history *history, uint64_t hash)
+const struct link *link_find(const struct history *history, struct lookup *lookup)
 {
-    uint32_t slot = table_find(&history->links, hash, sizeof(struct link), false);
+    uint32_t slot = table_find(&history->links, lookup, sizeof(struct link), false);
     return slot == SLOT_NONE ? NULL : table_record(&history->links, slot);
 }
 
-struct link *link_make(struct history *history, uint64_t hash, uint32_t second)
+struct link *link_make(struct history *history, struct lookup *lookup, uint32_t second)
 {
-    uint32_t slot = table_find(&history->links, hash, sizeof(struct link), false);
+    uint32_t slot = table_find(&history->links, lookup, sizeof(struct link), false);
     if (slot == SLOT_NONE) {
-        slot = table_room(&history->links, hash);
-        struct link *link = table_claim(&history->links, slot, hash, false);
+        slot = lookup->slot = table_room(&history->links, lookup->hash);
+        struct link *link = table_claim(&history->links, slot, lookup->hash, false);
         link->last = second;
     }
     table_touch(&history->links, slot, second);
     return table_record(&history->links, slot);
 }
 
-void link_use(struct history *history, uint64_t hash, uint32_t second)
+static void link_first(struct link *link, uint32_t second)
 {
-    struct link *link = link_make(history, hash, second);
     if (!link->first || second < link->first)
         link->first = second;
+}
+
+void link_meet(struct history *history, struct lookup *lookup, uint32_t second)
+{
+    link_first(link_make(history, lookup, second), second);
+}
+
+void link_use(struct history *history, struct lookup *lookup, uint32_t second)
+{
+    struct link *link = link_make(history, lookup, second);
+    link_first(link, second);
     if (second > link->last)
         link->last = second;
     link->count += link->count < UINT32_MAX;

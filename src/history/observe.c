@@ -26,39 +26,36 @@ static void attribute_observe(const struct batch *batch, uint32_t row, struct ac
 
 static void contact_observe(struct history *history, uint64_t account, uint64_t contact_key, uint32_t second)
 {
-    if (!contact_key)
-        return;
-    struct link *link = link_make(history, link_hash(LINK_PAIR, account, hash_mix(contact_key)), second);
-    if (!link->first || second < link->first)
-        link->first = second;
+    struct lookup pair = lookup_of(link_hash(LINK_PAIR, account, hash_mix(contact_key)));
+    if (contact_key)
+        link_meet(history, &pair, second);
 }
 
 static void device_observe(struct history *history, uint64_t account, uint64_t device, uint32_t network, uint32_t second, bool is_use)
 {
-    uint64_t hash = link_hash(LINK_DEVICE, account, device);
-    place_use(history, place_hash(PLACE_DEVICE, device), account, network, second, is_use);
-    if (is_use) {
-        link_use(history, hash, second);
-        return;
-    }
-    struct link *link = link_make(history, hash, second);
-    if (!link->first || second < link->first)
-        link->first = second;
+    struct lookup place = lookup_of(place_hash(PLACE_DEVICE, device)), use = lookup_of(link_hash(LINK_DEVICE, account, device));
+    place_use(history, &place, account, network, second, is_use);
+    if (is_use)
+        link_use(history, &use, second);
+    else
+        link_meet(history, &use, second);
 }
 
 static void address_observe(struct history *history, uint64_t account, uint64_t address, uint32_t network, uint32_t second)
 {
-    place_use(history, place_hash(PLACE_ADDRESS, address), account, network, second, true);
-    link_use(history, link_hash(LINK_ADDRESS, account, address), second);
+    struct lookup place = lookup_of(place_hash(PLACE_ADDRESS, address)), use = lookup_of(link_hash(LINK_ADDRESS, account, address));
+    place_use(history, &place, account, network, second, true);
+    link_use(history, &use, second);
 }
 
 static void row_observe(struct history *history, const struct batch *batch, uint32_t row)
 {
     const struct batch_facts *facts = &batch->facts;
-    uint64_t hash = hash_mix(facts->payer[row]), device = key_cell(facts->payer_device, row), address = key_cell(facts->payer_address, row);
+    struct lookup lookup = lookup_of(hash_mix(facts->payer[row]));
+    uint64_t device = key_cell(facts->payer_device, row), address = key_cell(facts->payer_address, row);
     uint32_t second = second_of(facts->time_us[row]), network = facts->payer_network ? facts->payer_network[row] : 0;
     bool is_use = batch->observe_kind == OBSERVE_USE;
-    uint32_t slot = account_make(history, hash, second);
+    uint32_t slot = account_make(history, &lookup, second);
     struct account *account = account_at(history, slot);
     bool is_newest = second >= account->active;
     account_seen(history, slot, second);
@@ -71,11 +68,11 @@ static void row_observe(struct history *history, const struct batch *batch, uint
     if (batch->observe_kind == OBSERVE_ATTRIBUTE)
         attribute_observe(batch, row, account, second);
     else if (batch->observe_kind == OBSERVE_CONTACT)
-        contact_observe(history, hash, facts->payee[row], second);
+        contact_observe(history, lookup.hash, facts->payee[row], second);
     else if (device)
-        device_observe(history, hash, device, network, second, is_use);
+        device_observe(history, lookup.hash, device, network, second, is_use);
     if (is_use && address)
-        address_observe(history, hash, address, network, second);
+        address_observe(history, lookup.hash, address, network, second);
 }
 
 void history_observe(struct history *history, const struct batch *batch)

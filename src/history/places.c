@@ -10,32 +10,32 @@ uint64_t place_hash(enum place_kind kind, uint64_t key)
     return hash ? hash : 1;
 }
 
-static uint32_t place_slot(const struct history *history, uint64_t hash)
+static uint32_t place_slot(const struct history *history, struct lookup *lookup)
 {
-    return table_find(&history->places, hash, sizeof(struct place), true);
+    return table_find(&history->places, lookup, sizeof(struct place), true);
 }
 
-const struct place *place_find(const struct history *history, uint64_t hash)
+const struct place *place_find(const struct history *history, struct lookup *lookup)
 {
-    uint32_t slot = place_slot(history, hash);
+    uint32_t slot = place_slot(history, lookup);
     return slot == SLOT_NONE ? NULL : table_record(&history->places, slot);
 }
 
-static struct place *place_make(struct history *history, uint64_t hash, uint32_t second)
+static struct place *place_make(struct history *history, struct lookup *lookup, uint32_t second)
 {
-    uint32_t slot = place_slot(history, hash);
+    uint32_t slot = place_slot(history, lookup);
     if (slot == SLOT_NONE) {
-        slot = table_room(&history->places, hash);
-        struct place *place = table_claim(&history->places, slot, hash, true);
+        slot = lookup->slot = table_room(&history->places, lookup->hash);
+        struct place *place = table_claim(&history->places, slot, lookup->hash, true);
         place->first = place->last = second;
     }
     table_touch(&history->places, slot, second);
     return table_record(&history->places, slot);
 }
 
-void place_use(struct history *history, uint64_t hash, uint64_t account, uint32_t network, uint32_t second, bool is_counted)
+void place_use(struct history *history, struct lookup *lookup, uint64_t account, uint32_t network, uint32_t second, bool is_counted)
 {
-    struct place *place = place_make(history, hash, second);
+    struct place *place = place_make(history, lookup, second);
     place->first = second < place->first ? second : place->first;
     place->last = second > place->last ? second : place->last;
     place->count += is_counted && place->count < UINT32_MAX;
@@ -55,9 +55,9 @@ static void bad_day_advance(struct place *place, uint32_t day)
     place->bad_day = day;
 }
 
-void place_label(struct history *history, uint64_t hash, uint32_t second, int change)
+void place_label(struct history *history, struct lookup *lookup, uint32_t second, int change)
 {
-    uint32_t slot = place_slot(history, hash), day = second / DAY_S + PLACE_BAD_DAYS;
+    uint32_t slot = place_slot(history, lookup), day = second / DAY_S + PLACE_BAD_DAYS;
     if (slot == SLOT_NONE)
         return;
     struct place *place = table_record(&history->places, slot);

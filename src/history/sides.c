@@ -74,18 +74,21 @@ static unsigned ring_room(const struct side *side)
     return side->form == SIDE_EMPTY ? 0 : RING_UNIT_EVENTS << ring_class(side);
 }
 
-void side_prefetch(const struct history *history, const struct side *side)
+void side_fetch(const struct history *history, const struct side *side)
 {
     if (side->form == SIDE_BUSY) {
-        const char *busy = (const char *)&history->busies[side->at];
-        __builtin_prefetch(busy);
-        __builtin_prefetch(busy + 64);
-        __builtin_prefetch(busy + 128);
-    } else if (side->form != SIDE_EMPTY) {
-        const char *ring = (const char *)ring_at(history, side->at);
-        for (unsigned i = 0; i < side->event_count; i += 8)
-            __builtin_prefetch(ring + 8 * i);
+        busy_fetch(&history->busies[side->at]);
+        return;
     }
+    const uint64_t *ring = ring_at(history, side->at);
+    for (unsigned i = 0; i < side->event_count; i += 8)
+        __builtin_prefetch(ring + i);
+}
+
+void side_fetch_rest(const struct history *history, const struct side *side, const struct side_question *question)
+{
+    if (side->form == SIDE_BUSY)
+        busy_fetch_rest(&history->busies[side->at], question);
 }
 
 /* --- giving up and making room -------------------------------------------------------------------------------------- */

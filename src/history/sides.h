@@ -42,7 +42,9 @@ void side_add(struct history *history, uint32_t slot, int which, const struct ev
 /* The event's label in place of before; nothing when the event is no longer there. */
 void side_label(struct history *history, uint32_t slot, int which, const struct event *event, uint8_t before);
 void side_release(struct history *history, struct side *side);
-void side_prefetch(const struct history *history, const struct side *side);
+/* What reading it will touch; of a bucket record first its head, then, when that is here, the rest. */
+void side_fetch(const struct history *history, const struct side *side);
+void side_fetch_rest(const struct history *history, const struct side *side, const struct side_question *question);
 
 /* history/rings.c: blocks of 4 << class events from one pool, split and joined in halves */
 #define UNIT_NONE UINT32_MAX
@@ -58,6 +60,8 @@ struct busy *busy_take(struct history *history, uint32_t slot, int which, uint32
 void busy_give(struct history *history, struct busy *busy);
 void busy_add(struct busy *busy, const struct event *event);
 void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question, enum side_depth depth);
+void busy_fetch(const struct busy *busy);
+void busy_fetch_rest(const struct busy *busy, const struct side_question *question);
 void busy_label(struct busy *busy, const struct event *event, uint8_t before);
 
 #endif

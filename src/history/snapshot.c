@@ -156,7 +156,7 @@ static bool side_holds(const struct history *history, const struct side *side, u
            side->at < history->head->ring_fresh && history->ring_free_heads[side->at] == 0;
 }
 
-static bool table_holds(const struct table *table)
+static bool table_counts_hold(const struct table *table)
 {
     uint64_t used = 0;
     for (uint64_t slot = 0; slot < table->set_count * SET_SLOTS; slot++)
@@ -229,8 +229,8 @@ static bool rest_holds(const struct history *history)
 
 static bool state_holds(const struct history *history)
 {
-    return rest_holds(history) && rings_hold(history) && accounts_hold(history) && table_holds(&history->accounts) &&
-           table_holds(&history->links) && table_holds(&history->places) && table_holds(&history->waiting);
+    return rest_holds(history) && rings_hold(history) && accounts_hold(history) && table_counts_hold(&history->accounts) &&
+           table_counts_hold(&history->links) && table_counts_hold(&history->places) && table_counts_hold(&history->waiting);
 }
 
 /* --- loading -------------------------------------------------------------------------------------------------------- */

@@ -106,14 +106,20 @@ struct history_head {
     struct table_counts accounts, links, places, waiting;
 };
 
-struct row_keys {                                                      /* of one row, computed ahead */
-    uint64_t payer, payee;                                             /* hashes of accounts; 0: absent */
-    uint64_t pair, back;                                               /* hashes of links */
-    uint64_t payer_device, payee_device, payer_address, payee_address; /* keys as given, 0: absent */
-    uint32_t second, payer_network, payee_network;
+enum row_place { PAYER_DEVICE, PAYER_ADDRESS, PAYEE_DEVICE, PAYEE_ADDRESS, ROW_PLACES, PAYER_PLACES = PAYEE_DEVICE };
+
+struct row_keys {                     /* of one row, computed ahead */
+    uint32_t second, networks[2];     /* of payer, payee; 0: absent */
+    uint32_t known_by;                /* second up to which labels of transfers act for it */
+    struct lookup accounts[2];        /* payer, payee; hash 0: absent */
+    struct lookup pair, back;         /* links */
+    uint64_t named[ROW_PLACES];       /* keys as given, 0: absent */
+    uint64_t key[ROW_PLACES];         /* named, or last used by the account, 0: neither */
+    struct lookup places[ROW_PLACES]; /* of key */
+    struct lookup uses[PAYER_PLACES]; /* links of the payer to them */
 };
 
-enum { AHEAD = 32, BLOCK_ROWS = 16, FIGURES_PADDED = (FIGURE_COUNT + 15) / 16 * 16 };
+enum { AHEAD_ROWS = 48, AHEAD = 64, BLOCK_ROWS = 16 }; /* a row's keys stay in their place until it has been related */
 
 struct history {
     unsigned magic;
@@ -131,7 +137,7 @@ struct history {
     struct due *dues; /* a heap, the next due one on top */
     uint32_t due_max;
     struct row_keys ahead[AHEAD];
-    float block[BLOCK_ROWS][FIGURES_PADDED];
+    float block[FIGURE_COUNT][BLOCK_ROWS]; /* a row is a lane */
 };
 enum { HISTORY_MAGIC = 0x1415704e };
 
@@ -159,14 +165,14 @@ static inline struct account *account_at(const struct history *history, uint32_t
     return (struct account *)(void *)history->accounts.records + slot;
 }
 
-static inline uint32_t account_find(const struct history *history, uint64_t hash)
+static inline uint32_t account_find(const struct history *history, struct lookup *lookup)
 {
-    return hash ? table_find(&history->accounts, hash, sizeof(struct account), true) : SLOT_NONE;
+    return lookup->hash ? table_find(&history->accounts, lookup, sizeof(struct account), true) : SLOT_NONE;
 }
 
 /* Found, or made; one that gives way takes its transfers with it. hash is not 0. Slots stay, pointers may be reused by
  * the next make. */
-uint32_t account_make(struct history *history, uint64_t hash, uint32_t second);
+uint32_t account_make(struct history *history, struct lookup *lookup, uint32_t second);
 void account_seen(struct history *history, uint32_t slot, uint32_t second); /* moves since and active */
 /* Of the next slots those accounts whose sides were idle for so long lose their transfers; not the account in except. */
 void history_sweep(struct history *history, uint32_t slot_count, uint32_t idle_hours, uint32_t except);
@@ -174,16 +180,17 @@ void history_sweep(struct history *history, uint32_t slot_count, uint32_t idle_h
 /* history/links.c */
 enum link_kind { LINK_PAIR = 1, LINK_DEVICE, LINK_ADDRESS };
 uint64_t link_hash(enum link_kind kind, uint64_t from, uint64_t to);
-const struct link *link_find(const struct history *history, uint64_t hash); /* NULL: none */
-struct link *link_make(struct history *history, uint64_t hash, uint32_t second);
-void link_use(struct history *history, uint64_t hash, uint32_t second);
+const struct link *link_find(const struct history *history, struct lookup *lookup); /* NULL: none */
+struct link *link_make(struct history *history, struct lookup *lookup, uint32_t second);
+void link_use(struct history *history, struct lookup *lookup, uint32_t second);
+void link_meet(struct history *history, struct lookup *lookup, uint32_t second); /* known from then on, not used */
 
 /* history/places.c */
 enum place_kind { PLACE_DEVICE = 0x51, PLACE_ADDRESS = 0xa3 };
 uint64_t place_hash(enum place_kind kind, uint64_t key);
-const struct place *place_find(const struct history *history, uint64_t hash);
-void place_use(struct history *history, uint64_t hash, uint64_t account, uint32_t network, uint32_t second, bool is_counted);
-void place_label(struct history *history, uint64_t hash, uint32_t second, int change);
+const struct place *place_find(const struct history *history, struct lookup *lookup);
+void place_use(struct history *history, struct lookup *lookup, uint64_t account, uint32_t network, uint32_t second, bool is_counted);
+void place_label(struct history *history, struct lookup *lookup, uint32_t second, int change);
 /* Risky transfers on whole days that ended at or before the second; -1: no longer known. */
 int64_t place_bad(const struct place *place, uint32_t second);
 
@@ -198,6 +205,12 @@ void label_apply(struct history *history, const struct history_label *label, uin
 struct digest history_state_digest(const struct history *history);
 enum fault history_save(const struct history *history, uint64_t sequence, const char *path, struct fault_note *note);
 enum fault history_load(struct history *history, uint64_t *sequence, const char *path, struct fault_note *note);
+
+/* history/ahead.c */
+/* Row i of [first, end) comes into sight: its keys are computed, and rows nearer by have their next step fetched. */
+void ahead_step(struct history *history, const struct batch *batch, uint32_t first, uint32_t i, uint32_t end, int64_t delay_us, bool reads);
+/* Sets key and what follows from it to what the accounts (NULL: not known) used last, where the row names nothing. */
+void keys_complete(struct row_keys *keys, const struct account *payer, const struct account *payee);
 
 /* history/relate.c, history/observe.c */
 void history_relate(struct history *history, const struct batch *batch, uint32_t first, uint32_t count, int64_t delay_us, bool add,

@@ -75,9 +75,9 @@ void table_touch(struct table *table, uint32_t slot, uint32_t second)
 
 /* --- ahead of use --------------------------------------------------------------------------------------------------- */
 
-void table_fetch_set(const struct table *table, uint64_t hash)
+void table_fetch_set(const struct table *table, const struct lookup *lookup)
 {
-    __builtin_prefetch(&table->sets[table_set_first(table, hash)]);
+    __builtin_prefetch(&table->sets[table_set_first(table, lookup->hash)]);
 }
 
 static void record_fetch(const struct table *table, uint32_t slot)
@@ -87,29 +87,31 @@ static void record_fetch(const struct table *table, uint32_t slot)
     __builtin_prefetch(record + table->record_bytes - 1);
 }
 
-static bool fetch_in(const struct table *table, uint32_t set, uint64_t hash)
+static bool fetch_in(const struct table *table, uint32_t set, struct lookup *lookup)
 {
-    uint64_t match = set_match(&table->sets[set], tag_of(hash));
-    if (match)
-        record_fetch(table, set * SET_SLOTS + slot_of_bit(match));
-    return match != 0;
+    uint64_t match = set_match(&table->sets[set], tag_of(lookup->hash));
+    if (!match)
+        return false;
+    lookup->slot = set * SET_SLOTS + slot_of_bit(match);
+    record_fetch(table, lookup->slot);
+    return true;
 }
 
-void table_fetch_record(const struct table *table, uint64_t hash)
+void table_fetch_record(const struct table *table, struct lookup *lookup)
 {
-    uint32_t first = table_set_first(table, hash);
-    if (!fetch_in(table, first, hash) && !set_match(&table->sets[first], 0))
-        fetch_in(table, table_set_second(table, hash), hash);
+    uint32_t first = table_set_first(table, lookup->hash);
+    if (!fetch_in(table, first, lookup) && !set_match(&table->sets[first], 0))
+        fetch_in(table, table_set_second(table, lookup->hash), lookup);
 }
 
-void table_fetch_room(const struct table *table, uint64_t hash)
+void table_fetch_room(const struct table *table, struct lookup *lookup)
 {
-    uint32_t first = table_set_first(table, hash);
-    uint64_t free = set_match(&table->sets[first], 0);
-    if (fetch_in(table, first, hash))
+    uint32_t first = table_set_first(table, lookup->hash);
+    if (fetch_in(table, first, lookup))
         return;
+    uint64_t free = set_match(&table->sets[first], 0);
     if (free)
         record_fetch(table, first * SET_SLOTS + slot_of_bit(free));
-    else if (!fetch_in(table, table_set_second(table, hash), hash))
-        record_fetch(table, table_room(table, hash));
+    else if (!fetch_in(table, table_set_second(table, lookup->hash), lookup))
+        record_fetch(table, table_room(table, lookup->hash));
 }

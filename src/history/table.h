@@ -42,10 +42,21 @@ void *table_claim(struct table *table, uint32_t slot, uint64_t hash, bool whole)
 void table_release(struct table *table, uint32_t slot);
 /* The record was active then; an earlier second than before changes nothing. */
 void table_touch(struct table *table, uint32_t slot, uint32_t second);
-/* What will be needed of the hash: its set; then, when that is here, its record, or where it would be made. */
-void table_fetch_set(const struct table *table, uint64_t hash);
-void table_fetch_record(const struct table *table, uint64_t hash);
-void table_fetch_room(const struct table *table, uint64_t hash);
+/* A hash, and the slot where a record with its tag was seen: told ahead, held to the record when it is used. */
+struct lookup {
+    uint64_t hash;
+    uint32_t slot;
+};
+
+/* What will be needed: first the set; when that is here, the record, or the room where it would be made. */
+void table_fetch_set(const struct table *table, const struct lookup *lookup);
+void table_fetch_record(const struct table *table, struct lookup *lookup);
+void table_fetch_room(const struct table *table, struct lookup *lookup);
+
+static inline struct lookup lookup_of(uint64_t hash)
+{
+    return (struct lookup){.hash = hash, .slot = SLOT_NONE};
+}
 
 static inline uint64_t hash_mix(uint64_t key) /* a bijection: equal hashes are equal keys */
 {
@@ -100,25 +111,36 @@ static inline unsigned slot_of_bit(uint64_t match) /* the lowest */
     return bit / 16 + bit % 16 * 4;
 }
 
+static inline bool table_holds(const struct table *table, uint32_t slot, uint64_t hash, size_t record_bytes, bool whole)
+{
+    uint64_t kept = 0;
+    memcpy(&kept, table->records + slot * record_bytes, whole ? sizeof(uint64_t) : sizeof(uint32_t));
+    return kept == (whole ? hash : (uint32_t)hash);
+}
+
 static inline uint32_t table_find_in(const struct table *table, uint32_t set, uint64_t hash, size_t record_bytes, bool whole)
 {
     for (uint64_t match = set_match(&table->sets[set], tag_of(hash)); match; match &= match - 1) {
         uint32_t slot = set * SET_SLOTS + slot_of_bit(match);
-        uint64_t kept = 0;
-        memcpy(&kept, table->records + slot * record_bytes, whole ? sizeof(uint64_t) : sizeof(uint32_t));
-        if (kept == (whole ? hash : (uint32_t)hash))
+        if (table_holds(table, slot, hash, record_bytes, whole))
             return slot;
     }
     return SLOT_NONE;
 }
 
-/* record_bytes and whole are constants where it is called. */
-static inline uint32_t table_find(const struct table *table, uint64_t hash, size_t record_bytes, bool whole)
+/* The record's slot, noted in the lookup; SLOT_NONE: none. record_bytes and whole are constants where it is called. */
+static inline uint32_t table_find(const struct table *table, struct lookup *lookup, size_t record_bytes, bool whole)
 {
-    uint32_t first = table_set_first(table, hash), slot = table_find_in(table, first, hash, record_bytes, whole);
-    if (slot != SLOT_NONE || set_match(&table->sets[first], 0))
+    uint64_t hash = lookup->hash;
+    uint32_t slot = lookup->slot;
+    if (slot != SLOT_NONE && table->sets[slot / SET_SLOTS].tags[slot % SET_SLOTS] == tag_of(hash) &&
+        table_holds(table, slot, hash, record_bytes, whole))
         return slot;
-    return table_find_in(table, table_set_second(table, hash), hash, record_bytes, whole);
+    uint32_t first = table_set_first(table, hash);
+    slot = table_find_in(table, first, hash, record_bytes, whole);
+    if (slot == SLOT_NONE && !set_match(&table->sets[first], 0))
+        slot = table_find_in(table, table_set_second(table, hash), hash, record_bytes, whole);
+    return lookup->slot = slot;
 }
 
 #endif

@@ -12,7 +12,8 @@ static uint64_t waiting_hash(const struct history_label *label)
 
 static uint32_t waiting_slot(const struct history *history, uint64_t hash)
 {
-    return table_find(&history->waiting, hash, sizeof(struct waiting), true);
+    struct lookup lookup = lookup_of(hash);
+    return table_find(&history->waiting, &lookup, sizeof(struct waiting), true);
 }
 
 static void heap_push(struct due *heap, uint32_t count, struct due due)
