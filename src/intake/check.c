@@ -146,8 +146,9 @@ static void check_nulls(struct batch *batch, uint16_t id, bool of_funds)
     const struct column *column = &batch->columns[id];
     if (column->form != FORM_ABSENT && !column->valid)
         return;
+    bool had_types = batch->rule_counts[id][RULE_TYPE] > 0; /* a cell of the wrong type was noted and is null now */
     for (uint32_t row = 0; row < batch->row_count; row++)
-        if (!column_is_valid(column, row) && (!of_funds || row_is_funds(batch, row)))
+        if (!column_is_valid(column, row) && (!of_funds || row_is_funds(batch, row)) && !(had_types && batch->facts.invalid[row]))
             batch_row_fails(batch, row, id, RULE_MISSING, "is missing");
 }
 

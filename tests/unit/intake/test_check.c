@@ -151,6 +151,21 @@ static void test_columns(void **state)
     assert_refused(OP_observe, OBSERVE_REGISTRATION, "account_id,time\na,1\n", COLUMN_device_id, "column device_id is missing");
 }
 
+/* A cell that wire could not keep because of its type is told once. */
+static void test_wrong_types_are_told_once(void **state)
+{
+    (void)state;
+    struct batch batch;
+    struct fault_note note = {0};
+    struct intake_rules rules = RULES;
+    rows_read(&batch, OP_screen, HEAD "\na,p,q,,EUR\nb,p,q,,EUR\n");
+    assert_int_equal(batch_take_checks(&batch, 10, &note), FAULT_NONE);
+    batch_row_fails(&batch, 0, COLUMN_amount, RULE_TYPE, "must be an integer, is text");
+    assert_int_equal(intake_check(&batch, &rules, &note), FAULT_NONE);
+    assert_true(batch.note_count == 2 && batch.notes[1].row == 1 && batch.rule_counts[COLUMN_amount][RULE_MISSING] == 1);
+    batch_fini(&batch);
+}
+
 static void test_observations(void **state)
 {
     (void)state;
@@ -169,9 +184,11 @@ static void test_observations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clean),           cmocka_unit_test(test_missing),    cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_texts),           cmocka_unit_test(test_currencies), cmocka_unit_test(test_duplicates),
-        cmocka_unit_test(test_other_resources), cmocka_unit_test(test_columns),    cmocka_unit_test(test_observations),
+        cmocka_unit_test(test_clean),           cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_ranges),          cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_currencies),      cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_other_resources), cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_observations),    cmocka_unit_test(test_wrong_types_are_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
