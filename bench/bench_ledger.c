@@ -65,8 +65,13 @@ static void group_make(struct group *group, uint64_t first, uint32_t count, uint
 {
     for (uint32_t i = 0; i < count; i++) {
         snprintf(group->ids[i], sizeof group->ids[i], "request %llu", (unsigned long long)(first + i));
-        sample_make(&group->batches[i], &(struct sample){.rows = rows, .seed = first + i, .plain = true, .op = OP_screen, .id = group->ids[i],
-            .sequence = first + i, .now_us = (int64_t)(first + i)});
+        sample_make(&group->batches[i], &(struct sample){.rows = rows,
+                                                         .seed = first + i,
+                                                         .plain = true,
+                                                         .op = OP_screen,
+                                                         .id = group->ids[i],
+                                                         .sequence = first + i,
+                                                         .now_us = (int64_t)(first + i)});
         group->entries[i] = (struct ledger_entry){.batch = &group->batches[i], .scenes = scenes, .scene_count = SAMPLE_SCENES};
         MUST(frame_encode(&group->entries[i].frame, &group->batches[i], NULL) == FAULT_NONE);
     }
@@ -153,7 +158,8 @@ static void bench_query(struct ledger *ledger)
         uint32_t count = 0;
         snprintf(account, sizeof account, "A%06u", (unsigned)(sample_random(&random) % SAMPLE_ACCOUNTS));
         int64_t start = clock_steady_ns();
-        MUST(ledger_sqlite.query(ledger, &(struct ledger_query){.tenant = "tenant a", .account = account, .verdict = -1}, row_count, &count, NULL) == FAULT_NONE);
+        MUST(ledger_sqlite.query(ledger, &(struct ledger_query){.tenant = "tenant a", .account = account, .verdict = -1}, row_count, &count,
+                                 NULL) == FAULT_NONE);
         times[i] = ns_since(start);
         MUST(count == 100);
     }

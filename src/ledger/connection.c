@@ -9,14 +9,20 @@
 
 enum { APPLICATION_ID = 0x534c5543 /* "SLUC" */, BUSY_MS = 2000 };
 
-static const struct { int version; const char *sql; } migrations[] = {
+static const struct {
+    int version;
+    const char *sql;
+} migrations[] = {
 #define MIGRATION(version, ...) {version, __VA_ARGS__},
 #include "ledger/schema.tbl"
 #undef MIGRATION
 };
 enum { MIGRATION_COUNT = sizeof migrations / sizeof *migrations };
 
-static const struct { int who; const char *sql; } statement_texts[STATEMENT_COUNT] = {
+static const struct {
+    int who;
+    const char *sql;
+} statement_texts[STATEMENT_COUNT] = {
 #define STATEMENT(name, who, sql) [STATEMENT_##name] = {who, sql},
     LEDGER_STATEMENTS(STATEMENT)
 #undef STATEMENT
@@ -89,7 +95,8 @@ static enum fault connection_migrate(struct connection *connection, struct fault
     if (fault == FAULT_NONE && version != 0 && application != APPLICATION_ID)
         return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the file index.sqlite belongs to another program");
     if (fault == FAULT_NONE && version > known)
-        return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the ledger has schema %d, this program knows up to %d", version, known);
+        return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the ledger has schema %d, this program knows up to %d", version,
+                         known);
     if (fault == FAULT_NONE && version == 0) {
         snprintf(mark, sizeof mark, "PRAGMA application_id = %d", APPLICATION_ID);
         fault = connection_script(connection, mark, "mark the index", note);
@@ -105,18 +112,20 @@ static enum fault connection_prepare(struct connection *connection, int who, str
     for (unsigned i = 0; i < STATEMENT_COUNT; i++) {
         if (!(statement_texts[i].who & who))
             continue;
-        int code = sqlite3_prepare_v3(connection->db, statement_texts[i].sql, -1, SQLITE_PREPARE_PERSISTENT, &connection->statements[i], NULL);
+        int code =
+            sqlite3_prepare_v3(connection->db, statement_texts[i].sql, -1, SQLITE_PREPARE_PERSISTENT, &connection->statements[i], NULL);
         if (code != SQLITE_OK)
             return connection_fault(connection, code, "prepare the index", note);
     }
     return FAULT_NONE;
 }
 
-static const char writer_settings[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
+static const char writer_settings[] =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
     "PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;"
     "PRAGMA journal_size_limit = 67108864";
 static const char reader_settings[] = "PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;"
-    "PRAGMA cache_size = -8192; PRAGMA trusted_schema = OFF";
+                                      "PRAGMA cache_size = -8192; PRAGMA trusted_schema = OFF";
 
 enum fault connection_open(struct connection *out, const char *folder, bool writes, struct fault_note *note)
 {
@@ -163,10 +172,13 @@ enum fault statement_run(struct connection *connection, sqlite3_stmt *statement,
     return fault;
 }
 
-enum fault statement_integer(struct connection *connection, sqlite3_stmt *statement, int64_t *out, const char *what, struct fault_note *note)
+enum fault statement_integer(struct connection *connection, sqlite3_stmt *statement, int64_t *out, const char *what,
+                             struct fault_note *note)
 {
     int code = sqlite3_step(statement);
-    enum fault fault = code == SQLITE_ROW ? FAULT_NONE : code == SQLITE_DONE ? FAULT_not_found : connection_fault(connection, code, what, note);
+    enum fault fault = code == SQLITE_ROW    ? FAULT_NONE
+                       : code == SQLITE_DONE ? FAULT_not_found
+                                             : connection_fault(connection, code, what, note);
     if (code == SQLITE_ROW)
         *out = sqlite3_column_int64(statement, 0);
     sqlite3_reset(statement);

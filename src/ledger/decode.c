@@ -289,7 +289,8 @@ enum fault frame_decode(struct batch *out, const void *bytes, size_t byte_count,
     enum fault fault = batch_init(out, header.arena_bytes, note);
     if (fault == FAULT_NONE) {
         const unsigned char *body = (const unsigned char *)bytes + sizeof header;
-        struct unpacker unpacker = {.at = body, .end = body + header.body_bytes, .context = unpack_context_init(workspace), .arena = &out->arena};
+        struct unpacker unpacker = {
+            .at = body, .end = body + header.body_bytes, .context = unpack_context_init(workspace), .arena = &out->arena};
         out->row_count = header.row_count;
         out->sequence = header.sequence;
         if (!decode_body(out, &unpacker)) {

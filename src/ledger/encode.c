@@ -342,9 +342,14 @@ static void count_rows(struct frame *frame, const struct batch *batch)
 /* Header and filter around the body that lies between them. */
 static void frame_finish(struct frame *frame, const struct batch *batch, const struct packer *packer, const struct filter_keys *keys)
 {
-    struct frame_header header = {.magic = FRAME_MAGIC, .version = FRAME_VERSION, .sequence = batch->sequence,
-        .body_bytes = (uint64_t)(packer->at - packer->start), .arena_bytes = packer->arena_bytes + FRAME_ALIGN,
-        .key_seed = batch->key_seed, .filter_blocks = filter_block_count(keys), .row_count = batch->row_count};
+    struct frame_header header = {.magic = FRAME_MAGIC,
+                                  .version = FRAME_VERSION,
+                                  .sequence = batch->sequence,
+                                  .body_bytes = (uint64_t)(packer->at - packer->start),
+                                  .arena_bytes = packer->arena_bytes + FRAME_ALIGN,
+                                  .key_seed = batch->key_seed,
+                                  .filter_blocks = filter_block_count(keys),
+                                  .row_count = batch->row_count};
     MUST(header.filter_blocks <= filter_blocks_max(batch));
     filter_write(packer->at, header.filter_blocks, keys);
     frame->filter_blocks = header.filter_blocks;
@@ -367,13 +372,16 @@ enum fault frame_encode(struct frame **out, const struct batch *batch, struct fa
     size_t keys_room = up(filter_scratch_bytes(batch)), scratch_room = up(bounds.scratch);
     size_t workspace_room = bounds.body > FRAME_RATIO_MAX ? pack_workspace_bytes() : 0;
     unsigned char *scratch = memory_take(keys_room + scratch_room + workspace_room);
-    struct frame *frame = !scratch ? NULL : memory_take(sizeof *frame + sizeof(struct frame_header) + bounds.body +
-                                                        filter_blocks_max(batch) * FILTER_BLOCK_BYTES);
+    struct frame *frame =
+        !scratch ? NULL
+                 : memory_take(sizeof *frame + sizeof(struct frame_header) + bounds.body + filter_blocks_max(batch) * FILTER_BLOCK_BYTES);
     if (frame) {
         *frame = (struct frame){.magic = (unsigned)FRAME_HELD_MAGIC};
         unsigned char *body = frame->data + sizeof(struct frame_header);
-        struct packer packer = {.start = body, .at = body, .end = body + bounds.body,
-            .context = workspace_room ? pack_context_init(scratch + keys_room + scratch_room) : NULL};
+        struct packer packer = {.start = body,
+                                .at = body,
+                                .end = body + bounds.body,
+                                .context = workspace_room ? pack_context_init(scratch + keys_room + scratch_room) : NULL};
         struct filter_keys keys;
         filter_collect(&keys, scratch, batch);
         encode_body(&packer, batch, &keys, scratch + keys_room);
@@ -382,5 +390,6 @@ enum fault frame_encode(struct frame **out, const struct batch *batch, struct fa
     }
     memory_give(scratch);
     *out = frame;
-    return frame ? FAULT_NONE : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to encode a batch of %u rows", batch->row_count);
+    return frame ? FAULT_NONE
+                 : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to encode a batch of %u rows", batch->row_count);
 }

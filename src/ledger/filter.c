@@ -45,8 +45,10 @@ bool filter_block_has(const void *block, uint32_t index, uint64_t seed, uint64_t
     return has || words[WORDS] != filter_check(words, index, seed);
 }
 
-static const struct { enum column_id column; enum filter_kind kind; } keyed[FILTER_COLUMNS] = {
-    {COLUMN_transfer_id, FILTER_TRANSFER}, {COLUMN_payer_id, FILTER_ACCOUNT}, {COLUMN_payee_id, FILTER_ACCOUNT}};
+static const struct {
+    enum column_id column;
+    enum filter_kind kind;
+} keyed[FILTER_COLUMNS] = {{COLUMN_transfer_id, FILTER_TRANSFER}, {COLUMN_payer_id, FILTER_ACCOUNT}, {COLUMN_payee_id, FILTER_ACCOUNT}};
 
 static size_t keys_of_column(const struct batch *batch, unsigned i)
 {

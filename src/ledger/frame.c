@@ -27,10 +27,21 @@ bool frame_is_whole(const void *bytes, size_t byte_count)
     return frame_checksum(bytes, byte_count) == header.checksum;
 }
 
-#define NO_KEYS {COLUMN_COUNT, COLUMN_COUNT}
-#define FACT(name, width, gains, column) {offsetof(struct batch_facts, name), width, gains, column, NO_KEYS}
+#define NO_KEYS \
+    { \
+        COLUMN_COUNT, COLUMN_COUNT \
+    }
+#define FACT(name, width, gains, column) \
+    { \
+        offsetof(struct batch_facts, name), width, gains, column, NO_KEYS \
+    }
 #define KEYS(name, width, of_transfers, of_observations) \
-    {offsetof(struct batch_facts, name), width, width == 4, COLUMN_COUNT, {COLUMN_##of_transfers, of_observations}}
+    { \
+        offsetof(struct batch_facts, name), width, width == 4, COLUMN_COUNT, \
+        { \
+            COLUMN_##of_transfers, of_observations \
+        } \
+    }
 const struct frame_field frame_fact_fields[] = {
     KEYS(payer, 8, payer_id, COLUMN_account_id),
     KEYS(payee, 8, payee_id, COLUMN_contact_id),
@@ -47,24 +58,15 @@ const struct frame_field frame_fact_fields[] = {
 };
 const unsigned frame_fact_field_count = sizeof frame_fact_fields / sizeof *frame_fact_fields;
 
-#define RESULT(name, width, gains) {offsetof(struct results, name), width, gains, COLUMN_COUNT, NO_KEYS}
+#define RESULT(name, width, gains) \
+    { \
+        offsetof(struct results, name), width, gains, COLUMN_COUNT, NO_KEYS \
+    }
 const struct frame_field frame_result_fields[] = {
-    RESULT(verdict, 1, true),
-    RESULT(level, 1, true),
-    RESULT(cause, 1, true),
-    RESULT(scene, 1, true),
-    RESULT(runner_up, 1, true),
-    RESULT(risk_type, 1, true),
-    RESULT(countermeasure, 1, true),
-    RESULT(match, 4, false),
-    RESULT(runner_match, 4, false),
-    RESULT(risk, 4, false),
-    RESULT(anomaly_own, 4, false),
-    RESULT(anomaly_linked, 4, false),
-    RESULT(distance[0], 4, false),
-    RESULT(distance[1], 4, false),
-    RESULT(distance[2], 4, false),
-    RESULT(distance[3], 4, false),
+    RESULT(verdict, 1, true),       RESULT(level, 1, true),        RESULT(cause, 1, true),          RESULT(scene, 1, true),
+    RESULT(runner_up, 1, true),     RESULT(risk_type, 1, true),    RESULT(countermeasure, 1, true), RESULT(match, 4, false),
+    RESULT(runner_match, 4, false), RESULT(risk, 4, false),        RESULT(anomaly_own, 4, false),   RESULT(anomaly_linked, 4, false),
+    RESULT(distance[0], 4, false),  RESULT(distance[1], 4, false), RESULT(distance[2], 4, false),   RESULT(distance[3], 4, false),
 };
 const unsigned frame_result_field_count = sizeof frame_result_fields / sizeof *frame_result_fields;
 _Static_assert(DIMENSION_COUNT == 4, "a frame keeps the distance of every dimension");

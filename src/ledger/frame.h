@@ -17,21 +17,21 @@ enum { FRAME_RATIO_MAX = 4096 };
 struct frame_header {
     uint32_t magic, version;
     uint64_t sequence;
-    uint64_t body_bytes;    /* a multiple of 64 */
-    uint64_t arena_bytes;   /* what the decoded batch takes */
-    uint64_t key_seed;      /* of the batch: account keys and the filter are seeded by it */
+    uint64_t body_bytes;  /* a multiple of 64 */
+    uint64_t arena_bytes; /* what the decoded batch takes */
+    uint64_t key_seed;    /* of the batch: account keys and the filter are seeded by it */
     uint32_t filter_blocks, row_count;
-    uint64_t unused;        /* 0 */
-    uint64_t checksum;      /* of everything before it, then of body and filter, see frame_checksum */
+    uint64_t unused;   /* 0 */
+    uint64_t checksum; /* of everything before it, then of body and filter, see frame_checksum */
 };
 _Static_assert(sizeof(struct frame_header) == FRAME_ALIGN, "the header is one filter block long");
 
 struct frame {
     unsigned magic;
     uint32_t filter_blocks;
-    uint32_t scene_mask;    /* bit s: a row names scene s (31: or a later one) as its best */
+    uint32_t scene_mask; /* bit s: a row names scene s (31: or a later one) as its best */
     uint32_t verdict_counts[VERDICT_COUNT];
-    uint32_t segment;       /* where commit put it */
+    uint32_t segment; /* where commit put it */
     uint64_t start;
     size_t bytes;
     unsigned char data[];
@@ -49,11 +49,11 @@ static inline size_t frame_filter_offset(const struct frame_header *header)
 
 /* The arrays of facts and results that a frame keeps, in the order in which it keeps them; the list only grows. */
 struct frame_field {
-    uint16_t offset;    /* of the pointer in its struct */
-    uint8_t width;      /* bytes of an element */
-    bool gains;         /* worth a try of zstd */
-    uint16_t column;    /* i64 column that it often equals, or COLUMN_COUNT */
-    uint16_t keyed[2];  /* text columns whose keys it may be: of transfers, of observations; or COLUMN_COUNT */
+    uint16_t offset;   /* of the pointer in its struct */
+    uint8_t width;     /* bytes of an element */
+    bool gains;        /* worth a try of zstd */
+    uint16_t column;   /* i64 column that it often equals, or COLUMN_COUNT */
+    uint16_t keyed[2]; /* text columns whose keys it may be: of transfers, of observations; or COLUMN_COUNT */
 };
 /* How a frame keeps an array; AS_KEYS + i: the keys of column keyed[i], not stored. */
 enum { FIELD_ABSENT, FIELD_HERE, FIELD_AS_COLUMN, FIELD_AS_KEYS, FIELD_HOW_COUNT = FIELD_AS_KEYS + 2 };

@@ -60,7 +60,9 @@ static unsigned width_of(uint64_t range)
     return width;
 }
 
-struct span { int64_t low, high; };
+struct span {
+    int64_t low, high;
+};
 
 static void span_add(struct span *span, const uint64_t *values, uint32_t count)
 {

@@ -15,20 +15,20 @@
 struct ledger;
 
 struct ledger_options {
-    const char *folder;          /* created when absent; locked: a second server on it is refused */
-    uint64_t segment_bytes_max;  /* a new segment is begun beyond, default 256 MiB */
-    uint64_t reserve_bytes;      /* kept back, freed when the disk is full, default 16 MiB */
-    uint32_t readers;            /* read-only connections for queries, default 2 */
+    const char *folder;         /* created when absent; locked: a second server on it is refused */
+    uint64_t segment_bytes_max; /* a new segment is begun beyond, default 256 MiB */
+    uint64_t reserve_bytes;     /* kept back, freed when the disk is full, default 16 MiB */
+    uint32_t readers;           /* read-only connections for queries, default 2 */
 };
 
 /* One change, ready to commit: what frame_encode made of a batch, and what the index keeps. */
 struct ledger_entry {
-    const struct batch *batch;   /* borrowed until ledger_commit returns; results NULL for ops without verdicts */
-    struct frame *frame;         /* of frame_encode; stays the caller's */
+    const struct batch *batch; /* borrowed until ledger_commit returns; results NULL for ops without verdicts */
+    struct frame *frame;       /* of frame_encode; stays the caller's */
     struct digest base_digest, config_digest;
-    const char *const *scenes;   /* names of the scene codes in results, borrowed; kept once per distinct list; NULL: none */
+    const char *const *scenes; /* names of the scene codes in results, borrowed; kept once per distinct list; NULL: none */
     uint32_t scene_count;
-    enum fault fault;            /* set by ledger_commit */
+    enum fault fault; /* set by ledger_commit */
 };
 
 /* Encodes columns, facts that history needs, results and notes. Any thread; takes memory, give it with frame_give. */
@@ -55,16 +55,16 @@ struct ledger_batch { /* one line of the index */
 
 /* What is zero or empty does not narrow. Newest batch first, its rows in their order; only ops that carry transfers. */
 struct ledger_query {
-    const char *tenant;                 /* NULL: all (operators only) */
+    const char *tenant;                             /* NULL: all (operators only) */
     const char *batch, *transfer, *account, *scene; /* names; account: payer or payee */
-    int64_t from_us, to_us;             /* of the batch's now, to exclusive */
-    int verdict;                        /* -1: any */
-    uint64_t after_sequence;            /* paging: rows behind (after_sequence, after_row) in that order; 0: from the newest */
+    int64_t from_us, to_us;                         /* of the batch's now, to exclusive */
+    int verdict;                                    /* -1: any */
+    uint64_t after_sequence;                        /* paging: rows behind (after_sequence, after_row) in that order; 0: from the newest */
     uint32_t after_row;
-    uint32_t rows_max;                  /* of the page; 0: no bound */
+    uint32_t rows_max; /* of the page; 0: no bound */
 };
 /* A function that is called back may call the ledger again, as long as fewer such calls run at once than there are readers. */
-struct ledger_row { /* borrowed during the call back */
+struct ledger_row {            /* borrowed during the call back */
     const struct batch *batch; /* decoded; names through its columns */
     uint32_t row;
     const char *scene, *runner_up; /* names; "" where there is none or none was given to commit */
@@ -78,33 +78,41 @@ struct ledger_ops {
     const char *name;
     enum fault (*open)(struct ledger **out, const struct ledger_options *options, struct fault_note *note);
     void (*close)(struct ledger **ledger_p);
-    uint64_t (*secret)(const struct ledger *ledger);          /* seeds digests and keys; made at first open */
-    uint64_t (*last_sequence)(const struct ledger *ledger);   /* last committed, 0: none */
+    uint64_t (*secret)(const struct ledger *ledger);        /* seeds digests and keys; made at first open */
+    uint64_t (*last_sequence)(const struct ledger *ledger); /* last committed, 0: none */
     /* Entries in sequence order, all or none: append, sync, one transaction. Blocks. On FAULT_ledger nothing was recorded.
      * FAULT_limit in the text of a full disk is told as ledger, "disk full". */
     enum fault (*commit)(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note);
     /* FAULT_not_found when the id is new. */
-    enum fault (*find_request)(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id, struct fault_note *note);
-    enum fault (*find_batch)(struct ledger *ledger, struct ledger_batch *out, struct text tenant, struct text name, struct fault_note *note);
+    enum fault (*find_request)(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id,
+                               struct fault_note *note);
+    enum fault (*find_batch)(struct ledger *ledger, struct ledger_batch *out, struct text tenant, struct text name,
+                             struct fault_note *note);
     enum fault (*read)(struct ledger *ledger, struct batch *out, uint64_t sequence, struct fault_note *note); /* frame_decode of it */
-    enum fault (*find_transfer)(struct ledger *ledger, struct text tenant, struct text transfer, uint64_t *sequence, uint32_t *row, struct fault_note *note); /* the newest */
+    enum fault (*find_transfer)(struct ledger *ledger, struct text tenant, struct text transfer, uint64_t *sequence, uint32_t *row,
+                                struct fault_note *note); /* the newest */
     /* The newest transfer of every id of a text column (str or dict), in one walk: calls for those that are recorded, a batch
      * at a time, in no order. skip (may be NULL): rows that are not asked for. For many ids; each found batch is decoded once. */
-    enum fault (*find_transfers)(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count, const uint8_t *skip,
-                                 ledger_found_fn *each, void *context, struct fault_note *note);
-    enum fault (*query)(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context, struct fault_note *note);
+    enum fault (*find_transfers)(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count,
+                                 const uint8_t *skip, ledger_found_fn *each, void *context, struct fault_note *note);
+    enum fault (*query)(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context,
+                        struct fault_note *note);
     /* Index lines of every op, newest first; of the query only tenant, batch, times, verdict, after_sequence, rows_max count. */
-    enum fault (*batches)(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *), void *context, struct fault_note *note);
+    enum fault (*batches)(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *),
+                          void *context, struct fault_note *note);
     /* Called by the committing thread when nothing waits for it: moves what the write-ahead log holds into the database.
      * Without it commit does so itself whenever the log has grown to its bound. */
     void (*idle)(struct ledger *ledger);
     /* Every committed frame with sequence >= from, in order, decoded. */
-    enum fault (*replay)(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *), void *context, struct fault_note *note);
+    enum fault (*replay)(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *),
+                         void *context, struct fault_note *note);
     /* Labels: what was known before (0 unknown, 1 good, 2 risky) and where; written by commit of label batches. */
     enum fault (*label_find)(struct ledger *ledger, struct text tenant, struct text transfer, uint8_t *out, struct fault_note *note);
     /* Bases and configurations by digest, kept for replay. Put is durable; the same twice is one. */
-    enum fault (*document_put)(struct ledger *ledger, const char *kind, struct digest digest, const char *name, const void *bytes, size_t byte_count, struct fault_note *note);
-    enum fault (*document_get)(struct ledger *ledger, const char *kind, struct digest digest, void **out, size_t *out_bytes, struct fault_note *note);
+    enum fault (*document_put)(struct ledger *ledger, const char *kind, struct digest digest, const char *name, const void *bytes,
+                               size_t byte_count, struct fault_note *note);
+    enum fault (*document_get)(struct ledger *ledger, const char *kind, struct digest digest, void **out, size_t *out_bytes,
+                               struct fault_note *note);
     uint64_t (*disk_bytes)(const struct ledger *ledger);
 };
 extern const struct ledger_ops ledger_sqlite;

@@ -16,32 +16,32 @@
 /* The writer has room for all it is asked to write: the caller computed the bound. */
 struct packer {
     unsigned char *start, *at, *end;
-    void *context;          /* of zstd, pack_context_init; NULL: nothing is compressed */
-    size_t arena_bytes;     /* what the reader will take for arrays and texts */
+    void *context;      /* of zstd, pack_context_init; NULL: nothing is compressed */
+    size_t arena_bytes; /* what the reader will take for arrays and texts */
 };
 enum { PACK_BLOCK_BYTES = 32 }; /* a block's own bytes at the most */
 
 size_t pack_workspace_bytes(void);
-void *pack_context_init(void *workspace);                                     /* 8-byte aligned; nothing to give back */
+void *pack_context_init(void *workspace); /* 8-byte aligned; nothing to give back */
 void pack_uint(struct packer *packer, uint64_t value, unsigned width);
 void pack_raw(struct packer *packer, const void *data, size_t bytes);
-void pack_text(struct packer *packer, struct text text);                      /* u32 length and bytes */
+void pack_text(struct packer *packer, struct text text); /* u32 length and bytes */
 void pack_block(struct packer *packer, const void *data, size_t bytes, bool gains);
 void pack_ints(struct packer *packer, const void *values, unsigned width, uint32_t count, bool gains); /* width 1, 2, 4, 8; unaligned */
-void pack_array_taken(struct packer *packer, size_t bytes);                   /* the reader takes an array of bytes */
+void pack_array_taken(struct packer *packer, size_t bytes); /* the reader takes an array of bytes */
 
 /* The reader believes nothing: after the first wrong byte everything reads as zero and broken stays set. */
 struct unpacker {
     const unsigned char *at, *end;
-    void *context;          /* of zstd, unpack_context_init */
-    struct arena *arena;    /* arrays and texts lie in it */
+    void *context;       /* of zstd, unpack_context_init */
+    struct arena *arena; /* arrays and texts lie in it */
     bool broken;
 };
 
 size_t unpack_workspace_bytes(void);
 void *unpack_context_init(void *workspace);
 uint64_t unpack_uint(struct unpacker *unpacker, unsigned width);
-const unsigned char *unpack_raw(struct unpacker *unpacker, size_t bytes);     /* where they lie; NULL: broken */
+const unsigned char *unpack_raw(struct unpacker *unpacker, size_t bytes); /* where they lie; NULL: broken */
 struct text unpack_text(struct unpacker *unpacker, size_t bytes_max);
 void *unpack_array(struct unpacker *unpacker, size_t bytes);                  /* cleared; NULL: broken */
 void *unpack_bytes(struct unpacker *unpacker, size_t bytes);                  /* exactly so many; NULL: broken */

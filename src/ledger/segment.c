@@ -12,7 +12,9 @@
 #include "base/log.h"
 #include "base/must.h"
 
-struct segment_path { char text[PATH_MAX + 32]; };
+struct segment_path {
+    char text[PATH_MAX + 32];
+};
 
 static struct segment_path path_of(const char *folder, uint32_t segment)
 {
@@ -103,7 +105,8 @@ static enum fault segment_next(struct segment_writer *writer, struct fault_note 
     return fault;
 }
 
-enum fault segment_append(struct segment_writer *writer, struct segment_place *out, const void *frame, size_t bytes, struct fault_note *note)
+enum fault segment_append(struct segment_writer *writer, struct segment_place *out, const void *frame, size_t bytes,
+                          struct fault_note *note)
 {
     enum fault fault = FAULT_NONE;
     if (writer->tail && writer->tail + bytes > writer->bytes_max && (fault = segment_next(writer, note)) != FAULT_NONE)
@@ -159,5 +162,6 @@ enum fault segment_read(struct segment_reader *reader, const char *folder, uint3
     }
     if (file_ops->read_at(reader->fd, out, bytes, (int64_t)start) == (int64_t)bytes)
         return FAULT_NONE;
-    return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "segment %u cannot be read at offset %llu", segment, (unsigned long long)start);
+    return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "segment %u cannot be read at offset %llu", segment,
+                     (unsigned long long)start);
 }

@@ -15,19 +15,21 @@
 
 struct connection { /* of one thread at a time */
     sqlite3 *db;
-    bool saw_full;      /* the disk was full since this was cleared */
+    bool saw_full; /* the disk was full since this was cleared */
     sqlite3_stmt *statements[STATEMENT_COUNT];
 };
 
 /* connection.c */
 enum fault connection_open(struct connection *out, const char *folder, bool writes, struct fault_note *note); /* the writer migrates */
-void connection_close(struct connection *connection);            /* safe on zeroed memory */
+void connection_close(struct connection *connection);                                                         /* safe on zeroed memory */
 /* What SQLite said, as a fault: a full disk and memory by their names. */
 enum fault connection_fault(struct connection *connection, int code, const char *what, struct fault_note *note);
 sqlite3_stmt *statement_take(struct connection *connection, enum statement statement); /* reset, bindings cleared */
-enum fault statement_run(struct connection *connection, sqlite3_stmt *statement, const char *what, struct fault_note *note); /* no rows wanted */
+enum fault statement_run(struct connection *connection, sqlite3_stmt *statement, const char *what,
+                         struct fault_note *note); /* no rows wanted */
 /* The first column of the only row; FAULT_not_found without note when there is none. */
-enum fault statement_integer(struct connection *connection, sqlite3_stmt *statement, int64_t *out, const char *what, struct fault_note *note);
+enum fault statement_integer(struct connection *connection, sqlite3_stmt *statement, int64_t *out, const char *what,
+                             struct fault_note *note);
 void statement_bind_text(sqlite3_stmt *statement, int index, struct text text); /* borrowed until the reset */
 void statement_bind_digest(sqlite3_stmt *statement, int index, const struct digest *digest);
 enum fault tenant_find(struct connection *connection, int64_t *out, struct text tenant, struct fault_note *note);
@@ -48,7 +50,7 @@ enum { SCENE_CODES = 256, SCENE_NAME_BYTES = 64, LINES_PER_STEP = 64 };
 struct reader {
     struct connection connection;
     struct segment_reader segments;
-    int64_t scene_list;         /* whose names these are; -1: none yet */
+    int64_t scene_list; /* whose names these are; -1: none yet */
     char scene_names[SCENE_CODES][SCENE_NAME_BYTES];
     struct index_line lines[LINES_PER_STEP];
     struct reader *next;
@@ -64,8 +66,8 @@ struct ledger {
     pthread_mutex_t write_lock; /* the writer's connection, segments and state: commit, idle, document_put */
     struct connection writer;
     struct segment_writer segments;
-    bool is_full;               /* the reserve was given back to the disk and is not there yet again */
-    bool is_unsettled;          /* a COMMIT failed and the log may still hold it */
+    bool is_full;      /* the reserve was given back to the disk and is not there yet again */
+    bool is_unsettled; /* a COMMIT failed and the log may still hold it */
     int wal_pages;
 
     pthread_mutex_t reader_lock;
@@ -89,22 +91,25 @@ enum fault sqlite_document_put(struct ledger *ledger, const char *kind, struct d
                                size_t byte_count, struct fault_note *note);
 
 /* sqlite_read.c */
-enum fault sqlite_find_request(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id, struct fault_note *note);
-enum fault sqlite_find_batch(struct ledger *ledger, struct ledger_batch *out, struct text tenant, struct text name, struct fault_note *note);
+enum fault sqlite_find_request(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id,
+                               struct fault_note *note);
+enum fault sqlite_find_batch(struct ledger *ledger, struct ledger_batch *out, struct text tenant, struct text name,
+                             struct fault_note *note);
 enum fault sqlite_read(struct ledger *ledger, struct batch *out, uint64_t sequence, struct fault_note *note);
-enum fault sqlite_replay(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *), void *context,
-                         struct fault_note *note);
+enum fault sqlite_replay(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *),
+                         void *context, struct fault_note *note);
 enum fault sqlite_document_get(struct ledger *ledger, const char *kind, struct digest digest, void **out, size_t *out_bytes,
                                struct fault_note *note);
-enum fault frame_load(const struct ledger *ledger, struct reader *reader, struct batch *out, const struct index_line *line, struct fault_note *note);
+enum fault frame_load(const struct ledger *ledger, struct reader *reader, struct batch *out, const struct index_line *line,
+                      struct fault_note *note);
 
 /* sqlite_query.c */
 struct walk { /* one query on its way down the index */
     const struct ledger_query *query;
-    int64_t tenant;           /* 0: all */
+    int64_t tenant;                              /* 0: all */
     struct text transfer, account, scene, batch; /* data NULL: does not narrow */
-    uint64_t below;           /* the next step's lines have smaller sequences */
-    uint32_t left;            /* rows, or lines, that the page still takes */
+    uint64_t below;                              /* the next step's lines have smaller sequences */
+    uint32_t left;                               /* rows, or lines, that the page still takes */
     bool transfers_only;
 };
 /* FAULT_not_found: the tenant has recorded nothing. */
@@ -118,13 +123,14 @@ enum fault scenes_load(struct reader *reader, int64_t list, struct fault_note *n
 enum fault label_read(struct connection *connection, uint8_t *out, int64_t tenant, struct text transfer, struct fault_note *note);
 enum fault sqlite_find_transfer(struct ledger *ledger, struct text tenant, struct text transfer, uint64_t *sequence, uint32_t *row,
                                 struct fault_note *note);
-enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context, struct fault_note *note);
+enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context,
+                        struct fault_note *note);
 enum fault sqlite_batches(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *),
                           void *context, struct fault_note *note);
 enum fault sqlite_label_find(struct ledger *ledger, struct text tenant, struct text transfer, uint8_t *out, struct fault_note *note);
 
 /* sqlite_resolve.c */
-enum fault sqlite_find_transfers(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count, const uint8_t *skip,
-                                 ledger_found_fn *each, void *context, struct fault_note *note);
+enum fault sqlite_find_transfers(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count,
+                                 const uint8_t *skip, ledger_found_fn *each, void *context, struct fault_note *note);
 
 #endif

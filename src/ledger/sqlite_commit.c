@@ -76,8 +76,7 @@ static enum fault scenes_ensure(struct connection *writer, int64_t *out, const s
     return fault;
 }
 
-static enum fault batch_insert(struct connection *writer, const struct ledger_entry *entry,
-                               int64_t tenant, struct fault_note *note)
+static enum fault batch_insert(struct connection *writer, const struct ledger_entry *entry, int64_t tenant, struct fault_note *note)
 {
     const struct batch *batch = entry->batch;
     const struct frame *frame = entry->frame;
@@ -237,7 +236,8 @@ static void entries_check(const struct ledger *ledger, const struct ledger_entry
 static void ledger_becomes_full(struct ledger *ledger)
 {
     if (!ledger->is_full)
-        log_line(LOG_ERROR, "ledger", "disk full: nothing is recorded until %llu bytes are free", 2 * (unsigned long long)ledger->reserve_bytes);
+        log_line(LOG_ERROR, "ledger", "disk full: nothing is recorded until %llu bytes are free",
+                 2 * (unsigned long long)ledger->reserve_bytes);
     ledger->is_full = true;
     reserve_free(ledger);
 }

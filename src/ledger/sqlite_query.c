@@ -16,9 +16,14 @@ static struct text text_or_none(const char *text)
 enum fault walk_init(struct walk *out, struct connection *connection, const struct ledger_query *query, bool transfers_only,
                      struct fault_note *note)
 {
-    *out = (struct walk){.query = query, .transfers_only = transfers_only, .left = query->rows_max ? query->rows_max : UINT32_MAX,
-        .transfer = text_or_none(query->transfer), .account = text_or_none(query->account), .scene = text_or_none(query->scene),
-        .batch = text_or_none(query->batch), .below = INT64_MAX};
+    *out = (struct walk){.query = query,
+                         .transfers_only = transfers_only,
+                         .left = query->rows_max ? query->rows_max : UINT32_MAX,
+                         .transfer = text_or_none(query->transfer),
+                         .account = text_or_none(query->account),
+                         .scene = text_or_none(query->scene),
+                         .batch = text_or_none(query->batch),
+                         .below = INT64_MAX};
     if (query->after_sequence && query->after_sequence < INT64_MAX)
         out->below = query->after_sequence + transfers_only;
     if (!query->tenant || !*query->tenant)
@@ -128,9 +133,10 @@ static bool rows_visit(struct walk *walk, const struct reader *reader, const str
     for (uint32_t row = (uint32_t)first; first < batch->row_count && row < batch->row_count; row++) {
         if (!row_fits(walk, reader, batch, row))
             continue;
-        struct ledger_row found = {.batch = batch, .row = row,
-            .scene = results->scene ? reader->scene_names[results->scene[row]] : "",
-            .runner_up = results->runner_up ? reader->scene_names[results->runner_up[row]] : ""};
+        struct ledger_row found = {.batch = batch,
+                                   .row = row,
+                                   .scene = results->scene ? reader->scene_names[results->scene[row]] : "",
+                                   .runner_up = results->runner_up ? reader->scene_names[results->runner_up[row]] : ""};
         if (!each(context, &found) || --walk->left == 0)
             return false;
     }
@@ -172,7 +178,8 @@ static enum fault walk_rows(const struct ledger *ledger, struct walk *walk, stru
     return fault;
 }
 
-enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context, struct fault_note *note)
+enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *each, void *context,
+                        struct fault_note *note)
 {
     struct walk walk;
     struct reader *reader = reader_take(ledger);
@@ -193,8 +200,8 @@ struct found { /* the first row of a query */
 static bool found_take(void *context, const struct ledger_row *row)
 {
     const struct batch_facts *facts = &row->batch->facts;
-    *(struct found *)context = (struct found){.sequence = row->batch->sequence, .row = row->row, .is_there = true,
-        .label = facts->label ? facts->label[row->row] & 3 : 0};
+    *(struct found *)context = (struct found){
+        .sequence = row->batch->sequence, .row = row->row, .is_there = true, .label = facts->label ? facts->label[row->row] & 3 : 0};
     return false;
 }
 
@@ -211,8 +218,8 @@ static enum fault transfer_find(struct ledger *ledger, struct reader *reader, st
     if (fault == FAULT_NONE && transfer.bytes)
         fault = walk_rows(ledger, &walk, reader, found_take, out, note);
     if (fault == FAULT_not_found || (fault == FAULT_NONE && !out->is_there))
-        fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_transfer_id, "no transfer %.*s is known", (int)(transfer.bytes < 100 ? transfer.bytes : 100),
-                          transfer.data);
+        fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_transfer_id, "no transfer %.*s is known",
+                          (int)(transfer.bytes < 100 ? transfer.bytes : 100), transfer.data);
     return fault;
 }
 

@@ -33,10 +33,13 @@ static enum fault request_read(struct ledger_request *out, struct connection *co
         out->op = op_find(text_of((const char *)sqlite3_column_text(statement, 2)));
     }
     sqlite3_reset(statement);
-    return code == SQLITE_ROW ? FAULT_NONE : code == SQLITE_DONE ? FAULT_not_found : connection_fault(connection, code, "look up a request", note);
+    return code == SQLITE_ROW    ? FAULT_NONE
+           : code == SQLITE_DONE ? FAULT_not_found
+                                 : connection_fault(connection, code, "look up a request", note);
 }
 
-enum fault sqlite_find_request(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id, struct fault_note *note)
+enum fault sqlite_find_request(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id,
+                               struct fault_note *note)
 {
     *out = (struct ledger_request){0};
     struct reader *reader = reader_take(ledger);
@@ -59,7 +62,9 @@ static enum fault batch_read(struct ledger_batch *out, struct connection *connec
     if (code == SQLITE_ROW)
         batch_line_of(out, statement);
     sqlite3_reset(statement);
-    return code == SQLITE_ROW ? FAULT_NONE : code == SQLITE_DONE ? FAULT_not_found : connection_fault(connection, code, "look up a batch", note);
+    return code == SQLITE_ROW    ? FAULT_NONE
+           : code == SQLITE_DONE ? FAULT_not_found
+                                 : connection_fault(connection, code, "look up a batch", note);
 }
 
 enum fault sqlite_find_batch(struct ledger *ledger, struct ledger_batch *out, struct text tenant, struct text name, struct fault_note *note)
@@ -74,15 +79,16 @@ enum fault sqlite_find_batch(struct ledger *ledger, struct ledger_batch *out, st
 /* The sequence and the place are named in every fault of a frame: it is what an operator looks for. */
 static enum fault frame_damaged(struct fault_note *note, const struct index_line *line, const char *why)
 {
-    return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "frame %llu (segment %u, offset %llu): %.80s", (unsigned long long)line->sequence,
-                     line->place.segment, (unsigned long long)line->place.start, why);
+    return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "frame %llu (segment %u, offset %llu): %.80s",
+                     (unsigned long long)line->sequence, line->place.segment, (unsigned long long)line->place.start, why);
 }
 
 static enum fault frame_load_into(void *bytes, const struct ledger *ledger, struct reader *reader, struct batch *out,
                                   const struct index_line *line, struct fault_note *note)
 {
     struct fault_note why = {0};
-    enum fault fault = segment_read(&reader->segments, ledger->folder, line->place.segment, line->place.start, bytes, line->place.bytes, &why);
+    enum fault fault =
+        segment_read(&reader->segments, ledger->folder, line->place.segment, line->place.start, bytes, line->place.bytes, &why);
     if (fault == FAULT_NONE)
         fault = frame_decode(out, bytes, line->place.bytes, &why);
     if (fault == FAULT_NONE && (out->sequence != line->sequence || out->row_count != line->rows)) {
@@ -90,10 +96,12 @@ static enum fault frame_load_into(void *bytes, const struct ledger *ledger, stru
         fault = fault_set(&why, FAULT_ledger, ROW_NONE, COLUMN_NONE, "it is another one's");
     }
     return fault == FAULT_ledger ? frame_damaged(note, line, why.text)
-                                 : fault == FAULT_NONE ? FAULT_NONE : fault_set(note, fault, ROW_NONE, COLUMN_NONE, "%s", why.text);
+           : fault == FAULT_NONE ? FAULT_NONE
+                                 : fault_set(note, fault, ROW_NONE, COLUMN_NONE, "%s", why.text);
 }
 
-enum fault frame_load(const struct ledger *ledger, struct reader *reader, struct batch *out, const struct index_line *line, struct fault_note *note)
+enum fault frame_load(const struct ledger *ledger, struct reader *reader, struct batch *out, const struct index_line *line,
+                      struct fault_note *note)
 {
     *out = (struct batch){0};
     if (line->place.bytes < sizeof(struct frame_header) || line->place.bytes > UINT32_MAX)
@@ -141,8 +149,8 @@ static enum fault lines_from(struct reader *reader, uint32_t *out_count, uint64_
     return code == SQLITE_DONE || code == SQLITE_ROW ? FAULT_NONE : connection_fault(&reader->connection, code, "read the index", note);
 }
 
-enum fault sqlite_replay(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *), void *context,
-                         struct fault_note *note)
+enum fault sqlite_replay(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *),
+                         void *context, struct fault_note *note)
 {
     struct reader *reader = reader_take(ledger);
     struct batch batch;

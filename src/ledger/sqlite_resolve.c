@@ -17,13 +17,13 @@ struct resolve {
     ledger_found_fn *each;
     void *context;
     uint32_t row_count;
-    uint64_t *hashes;        /* of every id under seed */
+    uint64_t *hashes; /* of every id under seed */
     uint64_t seed;
-    uint32_t *open;          /* rows not found yet */
+    uint32_t *open; /* rows not found yet */
     uint32_t open_count;
-    uint32_t *hits;          /* those that the frame at hand may hold */
+    uint32_t *hits; /* those that the frame at hand may hold */
     uint32_t hit_count;
-    uint32_t *table;         /* hits by their hash, 0: free, else index + 1 */
+    uint32_t *table; /* hits by their hash, 0: free, else index + 1 */
     uint32_t table_mask;
     unsigned char *filter;
     size_t filter_capacity;
@@ -119,9 +119,10 @@ static enum fault found_tell(struct resolve *resolve, uint32_t row, const struct
 {
     struct reader *reader = resolve->reader;
     const struct results *results = &batch->results;
-    struct ledger_row found = {.batch = batch, .row = at,
-        .scene = results->scene ? reader->scene_names[results->scene[at]] : "",
-        .runner_up = results->runner_up ? reader->scene_names[results->runner_up[at]] : ""};
+    struct ledger_row found = {.batch = batch,
+                               .row = at,
+                               .scene = results->scene ? reader->scene_names[results->scene[at]] : "",
+                               .runner_up = results->runner_up ? reader->scene_names[results->runner_up[at]] : ""};
     uint8_t label;
     enum fault fault = label_read(&reader->connection, &label, resolve->walk.tenant, column_text(resolve->ids, row), note);
     if (fault == FAULT_not_found) {
@@ -138,7 +139,8 @@ static enum fault row_match(struct resolve *resolve, const struct batch *batch, 
 {
     enum fault fault = FAULT_NONE;
     const struct column *column = &batch->columns[COLUMN_transfer_id];
-    for (uint32_t slot = (uint32_t)hash & resolve->table_mask; resolve->table[slot] && fault == FAULT_NONE; slot = (slot + 1) & resolve->table_mask) {
+    for (uint32_t slot = (uint32_t)hash & resolve->table_mask; resolve->table[slot] && fault == FAULT_NONE;
+         slot = (slot + 1) & resolve->table_mask) {
         uint32_t *hit = &resolve->hits[resolve->table[slot] - 1];
         if (*hit == ROW_NONE || resolve->hashes[*hit] != hash || !text_equal(column_text(column, at), column_text(resolve->ids, *hit)))
             continue;
@@ -204,8 +206,8 @@ static enum fault resolve_run(struct resolve *resolve, struct fault_note *note)
     return fault;
 }
 
-enum fault sqlite_find_transfers(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count, const uint8_t *skip,
-                                 ledger_found_fn *each, void *context, struct fault_note *note)
+enum fault sqlite_find_transfers(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count,
+                                 const uint8_t *skip, ledger_found_fn *each, void *context, struct fault_note *note)
 {
     const struct ledger_query all = {.verdict = -1};
     struct resolve resolve = {.ledger = ledger, .ids = ids, .row_count = row_count, .each = each, .context = context};

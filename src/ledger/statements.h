@@ -6,14 +6,17 @@
 /* Where a frame lies and what its filter needs: index_line_of reads these, in this order. */
 #define PLACE "sequence, rows, key_seed, scene_list, scene_mask, segment, start, bytes, filter_blocks"
 /* The whole line: batch_line_of reads these, in this order. */
-#define LINE "sequence, op, now_us, rows, passed, held, rejected, invalid, digest, base_digest, config_digest, id, coalesce(name, id)," \
+#define LINE \
+    "sequence, op, now_us, rows, passed, held, rejected, invalid, digest, base_digest, config_digest, id, coalesce(name, id)," \
     " (SELECT t.name FROM tenant t WHERE t.tenant = batch.tenant)"
 /* ?1 sequence below, ?2 tenant or 0, ?3 and ?4 times, ?5 verdict or -1, ?6 only batches of transfers, ?7 lines, ?8 name or null */
-#define NARROW "sequence < ?1 AND (?2 = 0 OR tenant = ?2) AND now_us >= ?3 AND now_us < ?4" \
+#define NARROW \
+    "sequence < ?1 AND (?2 = 0 OR tenant = ?2) AND now_us >= ?3 AND now_us < ?4" \
     " AND (?5 < 0 OR CASE ?5 WHEN 0 THEN passed WHEN 1 THEN held WHEN 2 THEN rejected ELSE invalid END > 0)" \
     " AND (?6 = 0 OR filter_blocks > 0)"
 #define DOWN " AND (?8 IS NULL OR coalesce(name, id) = ?8) ORDER BY sequence DESC LIMIT ?7"
-#define NAMED(tenant, name) "(SELECT sequence FROM batch WHERE tenant = " tenant " AND name = " name \
+#define NAMED(tenant, name) \
+    "(SELECT sequence FROM batch WHERE tenant = " tenant " AND name = " name \
     " UNION ALL SELECT sequence FROM batch WHERE tenant = " tenant " AND id = " name " AND name IS NULL)"
 
 #define LEDGER_STATEMENTS(S) \
@@ -28,12 +31,15 @@
     S(scene_list_get, WRITES, "SELECT list FROM scene_list WHERE digest = ?1") \
     S(scene_list_put, WRITES, "INSERT INTO scene_list(digest) VALUES(?1) RETURNING list") \
     S(scene_put, WRITES, "INSERT INTO scene VALUES(?1, ?2, ?3)") \
-    S(batch_put, WRITES, "INSERT INTO batch(sequence, tenant, id, name, op, now_us, rows, passed, held, rejected, invalid, digest," \
+    S(batch_put, WRITES, \
+      "INSERT INTO batch(sequence, tenant, id, name, op, now_us, rows, passed, held, rejected, invalid, digest," \
       " base_digest, config_digest, scene_list, scene_mask, segment, start, bytes, filter_blocks, key_seed)" \
       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)") \
-    S(stopped_put, WRITES, "INSERT INTO stopped(sequence, row, transfer_id, verdict, level, scene, risk_type)" \
+    S(stopped_put, WRITES, \
+      "INSERT INTO stopped(sequence, row, transfer_id, verdict, level, scene, risk_type)" \
       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)") \
-    S(label_put, WRITES, "INSERT INTO label(tenant, transfer_id, label, sequence, row) VALUES(?1, ?2, ?3, ?4, ?5)" \
+    S(label_put, WRITES, \
+      "INSERT INTO label(tenant, transfer_id, label, sequence, row) VALUES(?1, ?2, ?3, ?4, ?5)" \
       " ON CONFLICT(tenant, transfer_id) DO UPDATE SET label = ?3, sequence = ?4, row = ?5") \
     S(document_put, WRITES, "INSERT INTO document(kind, digest, name, bytes) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(kind, digest) DO NOTHING") \
     S(tenant_get, WRITES | READS, "SELECT tenant FROM tenant WHERE name = ?1") \
@@ -54,7 +60,7 @@ enum statement {
 #define STATEMENT(name, who, sql) STATEMENT_##name,
     LEDGER_STATEMENTS(STATEMENT)
 #undef STATEMENT
-    STATEMENT_COUNT
+        STATEMENT_COUNT
 };
 
 #endif

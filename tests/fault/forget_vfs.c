@@ -11,7 +11,7 @@
 struct forget_file {
     sqlite3_file base;
     struct overlay *overlay;
-    sqlite3_file *real;     /* behind this struct */
+    sqlite3_file *real; /* behind this struct */
 };
 
 static sqlite3_vfs *below;

@@ -12,7 +12,10 @@
 
 enum { PAGE = 4096, SLOTS_FIRST = 64 };
 
-struct page { uint64_t number; unsigned char *bytes; }; /* bytes NULL: free */
+struct page {
+    uint64_t number;
+    unsigned char *bytes;
+}; /* bytes NULL: free */
 
 struct overlay {
     struct overlay *next;

@@ -17,9 +17,10 @@
 enum { GROUP = 3, GROUPS = 20, GROUPS_TO_CHECKPOINT = 130, ROWS = 20 };
 
 static const char *const points[] = {
-    "ledger_append_before", "ledger_append_after", "ledger_sync_before", "ledger_sync_after", "ledger_begin_before", "ledger_inside",
-    "ledger_commit_before", "ledger_commit_after", "ledger_checkpoint_before", "ledger_checkpoint_after",
-    "ledger_rotate_before_sync", "ledger_rotate_after_sync", "ledger_rotate_after_open",
+    "ledger_append_before",     "ledger_append_after",     "ledger_sync_before",        "ledger_sync_after",
+    "ledger_begin_before",      "ledger_inside",           "ledger_commit_before",      "ledger_commit_after",
+    "ledger_checkpoint_before", "ledger_checkpoint_after", "ledger_rotate_before_sync", "ledger_rotate_after_sync",
+    "ledger_rotate_after_open",
 };
 
 /* Commits groups from where the ledger stands and tells each that was acknowledged; dies on the way or ends. */
@@ -36,7 +37,10 @@ static void child_run(struct rig *rig, int pipe_end, unsigned groups)
     _exit(0);
 }
 
-struct death { uint64_t acknowledged; bool killed; };
+struct death {
+    uint64_t acknowledged;
+    bool killed;
+};
 
 static struct death child_killed_at(struct rig *rig, const char *point, uint64_t nth, const struct file_ops *files)
 {
@@ -73,7 +77,8 @@ static void house_check(struct rig *rig, uint64_t acknowledged)
         char id[24];
         snprintf(id, sizeof id, "r%llu", (unsigned long long)i);
         assert_null(rig_difference(rig, i, ROWS, OP_screen));
-        assert_int_equal(ledger_sqlite.find_request(rig->ledger, &request, text_of(i % 2 ? "tenant a" : "tenant b"), text_of(id), NULL), FAULT_NONE);
+        assert_int_equal(ledger_sqlite.find_request(rig->ledger, &request, text_of(i % 2 ? "tenant a" : "tenant b"), text_of(id), NULL),
+                         FAULT_NONE);
         assert_int_equal(request.sequence, i);
     }
     rig_close(rig);

@@ -71,8 +71,15 @@ static inline void rig_fini(struct rig *rig)
 static inline struct sample rig_sample(uint64_t sequence, uint32_t rows, enum op op, char id[24])
 {
     snprintf(id, 24, "r%llu", (unsigned long long)sequence);
-    return (struct sample){.rows = rows, .seed = sequence, .op = op, .plain = sequence % 2, .dicts = sequence % 3 == 0, .id = id,
-        .tenant = sequence % 2 ? "tenant a" : "tenant b", .sequence = sequence, .now_us = (int64_t)sequence * 1000};
+    return (struct sample){.rows = rows,
+                           .seed = sequence,
+                           .op = op,
+                           .plain = sequence % 2,
+                           .dicts = sequence % 3 == 0,
+                           .id = id,
+                           .tenant = sequence % 2 ? "tenant a" : "tenant b",
+                           .sequence = sequence,
+                           .now_us = (int64_t)sequence * 1000};
 }
 
 /* Commits [first, first + count) as one group. */
@@ -85,8 +92,8 @@ static inline enum fault rig_commit(struct rig *rig, uint64_t first, uint32_t co
     for (uint32_t i = 0; i < count; i++) {
         struct sample sample = rig_sample(first + i, rows, op, ids[i]);
         sample_make(&batches[i], &sample);
-        entries[i] = (struct ledger_entry){.batch = &batches[i], .base_digest = {1, 2}, .config_digest = {3, 4}, .scenes = rig_scenes,
-            .scene_count = SAMPLE_SCENES};
+        entries[i] = (struct ledger_entry){
+            .batch = &batches[i], .base_digest = {1, 2}, .config_digest = {3, 4}, .scenes = rig_scenes, .scene_count = SAMPLE_SCENES};
         MUST(frame_encode(&entries[i].frame, &batches[i], NULL) == FAULT_NONE);
     }
     enum fault fault = ledger_sqlite.commit(rig->ledger, entries, count, note);

@@ -14,10 +14,10 @@
 struct sample {
     uint32_t rows;
     uint64_t seed;
-    bool dicts;   /* accounts and devices as dictionaries, else as texts */
-    bool plain;   /* no validity bitmaps, no other columns */
+    bool dicts;                     /* accounts and devices as dictionaries, else as texts */
+    bool plain;                     /* no validity bitmaps, no other columns */
     const char *tenant, *id, *name; /* name NULL: the id */
-    enum op op;   /* OP_screen, OP_import, OP_label, OP_observe */
+    enum op op;                     /* OP_screen, OP_import, OP_label, OP_observe */
     uint64_t sequence;
     int64_t now_us;
 };
@@ -54,7 +54,8 @@ static inline const unsigned char *sample_valid(struct batch *batch, const struc
 }
 
 /* A str column whose row i is prefix and the number that `of` gives; prefix NULL: the transfer's id. */
-static inline struct column sample_str(struct batch *batch, const struct sample *sample, const char *prefix, uint32_t range, uint64_t *random)
+static inline struct column sample_str(struct batch *batch, const struct sample *sample, const char *prefix, uint32_t range,
+                                       uint64_t *random)
 {
     struct column column = {.form = FORM_STR};
     unsigned char *data = sample_take(batch, 40 * (size_t)sample->rows + 1), *offsets = sample_take(batch, 4 * ((size_t)sample->rows + 1));
@@ -74,7 +75,8 @@ static inline struct column sample_str(struct batch *batch, const struct sample 
     return column;
 }
 
-static inline struct column sample_dict(struct batch *batch, const struct sample *sample, const char *prefix, uint32_t range, uint64_t *random)
+static inline struct column sample_dict(struct batch *batch, const struct sample *sample, const char *prefix, uint32_t range,
+                                        uint64_t *random)
 {
     struct column column = {.form = range <= 256 ? FORM_DICT8 : FORM_DICT16, .value_count = range};
     unsigned width = range <= 256 ? 1 : 2;
@@ -107,10 +109,10 @@ static inline void sample_columns(struct batch *batch, const struct sample *samp
 {
     struct column *columns = batch->columns;
     columns[COLUMN_transfer_id] = sample_str(batch, sample, NULL, 0, random);
-    columns[COLUMN_payer_id] = sample->dicts ? sample_dict(batch, sample, "A", SAMPLE_ACCOUNTS, random)
-                                             : sample_str(batch, sample, "A", SAMPLE_ACCOUNTS, random);
-    columns[COLUMN_payee_id] = sample->dicts ? sample_dict(batch, sample, "A", SAMPLE_ACCOUNTS, random)
-                                             : sample_str(batch, sample, "A", SAMPLE_ACCOUNTS, random);
+    columns[COLUMN_payer_id] =
+        sample->dicts ? sample_dict(batch, sample, "A", SAMPLE_ACCOUNTS, random) : sample_str(batch, sample, "A", SAMPLE_ACCOUNTS, random);
+    columns[COLUMN_payee_id] =
+        sample->dicts ? sample_dict(batch, sample, "A", SAMPLE_ACCOUNTS, random) : sample_str(batch, sample, "A", SAMPLE_ACCOUNTS, random);
     columns[COLUMN_amount] = sample_i64(batch, sample, 1, 1000000, random);
     columns[COLUMN_time] = sample_i64(batch, sample, 1700000000000000, 86400000000u, random);
     columns[COLUMN_currency] = sample_dict(batch, sample, "C", 3, random);
@@ -147,7 +149,8 @@ static inline void sample_facts(struct batch *batch, const struct sample *sample
         if (facts->payer_network)
             facts->payer_network[row] = (uint32_t)sample_random(random) % 40 * 0x01000193u;
         if (facts->payer_network && sample->plain)
-            facts->payer_network[row] = (uint32_t)filter_key(batch->key_seed, FILTER_ACCOUNT, column_text(&batch->columns[COLUMN_payer_network], row));
+            facts->payer_network[row] =
+                (uint32_t)filter_key(batch->key_seed, FILTER_ACCOUNT, column_text(&batch->columns[COLUMN_payer_network], row));
         facts->amount[row] = column_i64(&batch->columns[COLUMN_amount], row) * (sample->plain ? 1 : 7);
         facts->time_us[row] = column_i64(&batch->columns[COLUMN_time], row);
         facts->invalid[row] = !sample->plain && sample_random(random) % 50 == 0;
@@ -161,11 +164,14 @@ static inline void sample_results(struct batch *batch, const struct sample *samp
 {
     MUST(batch_take_results(batch, NULL) == FAULT_NONE);
     struct results *results = &batch->results;
-    float *figures[] = {results->match, results->runner_match, results->risk, results->anomaly_own, results->anomaly_linked,
-        results->distance[0], results->distance[1], results->distance[2], results->distance[3]};
+    float *figures[] = {results->match,       results->runner_match, results->risk,        results->anomaly_own, results->anomaly_linked,
+                        results->distance[0], results->distance[1],  results->distance[2], results->distance[3]};
     for (uint32_t row = 0; row < sample->rows; row++) {
         uint64_t draw = sample_random(random) % 500;
-        results->verdict[row] = (uint8_t)(batch->facts.invalid[row] ? VERDICT_INVALID : draw == 0 ? VERDICT_REJECT : draw < 6 ? VERDICT_HOLD : VERDICT_PASS);
+        results->verdict[row] = (uint8_t)(batch->facts.invalid[row] ? VERDICT_INVALID
+                                          : draw == 0               ? VERDICT_REJECT
+                                          : draw < 6                ? VERDICT_HOLD
+                                                                    : VERDICT_PASS);
         bool stopped = results->verdict[row] == VERDICT_HOLD || results->verdict[row] == VERDICT_REJECT;
         results->level[row] = stopped ? LEVEL_HIGH : LEVEL_NONE;
         results->cause[row] = stopped ? CAUSE_SCENE : CAUSE_NONE;
@@ -192,8 +198,8 @@ static inline void sample_reasons(struct batch *batch, const struct sample *samp
             block->row[block->count] = row;
             block->reason_count[block->count] = (uint8_t)(sample_random(random) % (REASONS_MAX + 1));
             for (unsigned k = 0; k < block->reason_count[block->count]; k++)
-                block->reasons[block->count * REASONS_MAX + k] = (struct reason){.feature = (uint16_t)(k * 7), .dimension = (uint16_t)(k % 4),
-                    .value = (float)k, .share = (float)(row % 100) / 8.0f};
+                block->reasons[block->count * REASONS_MAX + k] = (struct reason){
+                    .feature = (uint16_t)(k * 7), .dimension = (uint16_t)(k % 4), .value = (float)k, .share = (float)(row % 100) / 8.0f};
             block->count++;
         }
     }
@@ -271,7 +277,8 @@ static inline bool sample_notes_differ(const struct batch *a, const struct batch
 {
     bool differ = a->note_count != b->note_count || memcmp(a->rule_counts, b->rule_counts, sizeof a->rule_counts) != 0;
     for (uint32_t i = 0; !differ && i < a->note_count; i++)
-        differ = a->notes[i].row != b->notes[i].row || a->notes[i].column != b->notes[i].column || strcmp(a->notes[i].text, b->notes[i].text) != 0;
+        differ = a->notes[i].row != b->notes[i].row || a->notes[i].column != b->notes[i].column ||
+                 strcmp(a->notes[i].text, b->notes[i].text) != 0;
     return differ;
 }
 
@@ -279,30 +286,35 @@ static inline bool sample_notes_differ(const struct batch *a, const struct batch
 static inline const char *sample_difference(const struct batch *a, const struct batch *b)
 {
     uint32_t rows = a->row_count;
-    if (rows != b->row_count || a->op != b->op || a->sequence != b->sequence || a->now_us != b->now_us || !digest_equal(a->digest, b->digest) ||
-        a->scene_epoch != b->scene_epoch || a->config_epoch != b->config_epoch || a->observe_kind != b->observe_kind ||
-        a->reply_in_rows != b->reply_in_rows || a->key_seed != b->key_seed || a->feedback_delay_us != b->feedback_delay_us || sample_texts_differ(a->tenant, b->tenant) || sample_texts_differ(a->id, b->id) ||
+    if (rows != b->row_count || a->op != b->op || a->sequence != b->sequence || a->now_us != b->now_us ||
+        !digest_equal(a->digest, b->digest) || a->scene_epoch != b->scene_epoch || a->config_epoch != b->config_epoch ||
+        a->observe_kind != b->observe_kind || a->reply_in_rows != b->reply_in_rows || a->key_seed != b->key_seed ||
+        a->feedback_delay_us != b->feedback_delay_us || sample_texts_differ(a->tenant, b->tenant) || sample_texts_differ(a->id, b->id) ||
         sample_texts_differ(a->name, b->name))
         return "meta";
     for (unsigned i = 0; i < COLUMN_COUNT; i++)
         if (sample_columns_differ(&a->columns[i], &b->columns[i], rows))
             return column_name((uint16_t)i);
     for (unsigned i = 0; i < a->other_count || i < b->other_count; i++)
-        if (a->other_count != b->other_count || sample_texts_differ(a->others[i].name, b->others[i].name) || sample_columns_differ(&a->others[i], &b->others[i], rows))
+        if (a->other_count != b->other_count || sample_texts_differ(a->others[i].name, b->others[i].name) ||
+            sample_columns_differ(&a->others[i], &b->others[i], rows))
             return "others";
     const struct batch_facts *f = &a->facts, *g = &b->facts;
     if (sample_arrays_differ(f->payer, g->payer, 8 * (size_t)rows) || sample_arrays_differ(f->payee, g->payee, 8 * (size_t)rows) ||
-        sample_arrays_differ(f->payer_device, g->payer_device, 8 * (size_t)rows) || sample_arrays_differ(f->payee_device, g->payee_device, 8 * (size_t)rows) ||
-        sample_arrays_differ(f->payer_network, g->payer_network, 4 * (size_t)rows) || sample_arrays_differ(f->amount, g->amount, 8 * (size_t)rows) ||
-        sample_arrays_differ(f->time_us, g->time_us, 8 * (size_t)rows) || sample_arrays_differ(f->invalid, g->invalid, rows) ||
-        sample_arrays_differ(f->label, g->label, rows))
+        sample_arrays_differ(f->payer_device, g->payer_device, 8 * (size_t)rows) ||
+        sample_arrays_differ(f->payee_device, g->payee_device, 8 * (size_t)rows) ||
+        sample_arrays_differ(f->payer_network, g->payer_network, 4 * (size_t)rows) ||
+        sample_arrays_differ(f->amount, g->amount, 8 * (size_t)rows) || sample_arrays_differ(f->time_us, g->time_us, 8 * (size_t)rows) ||
+        sample_arrays_differ(f->invalid, g->invalid, rows) || sample_arrays_differ(f->label, g->label, rows))
         return "facts";
     const struct results *r = &a->results, *s = &b->results;
-    if (sample_arrays_differ(r->verdict, s->verdict, rows) || sample_arrays_differ(r->level, s->level, rows) || sample_arrays_differ(r->cause, s->cause, rows) ||
-        sample_arrays_differ(r->scene, s->scene, rows) || sample_arrays_differ(r->runner_up, s->runner_up, rows) ||
-        sample_arrays_differ(r->risk_type, s->risk_type, rows) || sample_arrays_differ(r->countermeasure, s->countermeasure, rows) ||
-        sample_arrays_differ(r->match, s->match, 4 * (size_t)rows) || sample_arrays_differ(r->runner_match, s->runner_match, 4 * (size_t)rows) ||
-        sample_arrays_differ(r->risk, s->risk, 4 * (size_t)rows) || sample_arrays_differ(r->anomaly_own, s->anomaly_own, 4 * (size_t)rows) ||
+    if (sample_arrays_differ(r->verdict, s->verdict, rows) || sample_arrays_differ(r->level, s->level, rows) ||
+        sample_arrays_differ(r->cause, s->cause, rows) || sample_arrays_differ(r->scene, s->scene, rows) ||
+        sample_arrays_differ(r->runner_up, s->runner_up, rows) || sample_arrays_differ(r->risk_type, s->risk_type, rows) ||
+        sample_arrays_differ(r->countermeasure, s->countermeasure, rows) || sample_arrays_differ(r->match, s->match, 4 * (size_t)rows) ||
+        sample_arrays_differ(r->runner_match, s->runner_match, 4 * (size_t)rows) ||
+        sample_arrays_differ(r->risk, s->risk, 4 * (size_t)rows) ||
+        sample_arrays_differ(r->anomaly_own, s->anomaly_own, 4 * (size_t)rows) ||
         sample_arrays_differ(r->anomaly_linked, s->anomaly_linked, 4 * (size_t)rows))
         return "results";
     for (unsigned i = 0; i < DIMENSION_COUNT; i++)

@@ -47,8 +47,14 @@ static void comes_back_as_it_was(void **state)
     uint64_t seed = seed_of_run(), live = memory_live_count();
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++)
         for (unsigned variant = 0; variant < 16; variant++)
-            round_trip(&(struct sample){.rows = rows[i], .seed = seed + variant, .dicts = variant & 1, .plain = variant & 2,
-                .op = ops[variant >> 2], .sequence = 17, .now_us = 1234567, .name = variant & 1 ? "a name" : NULL});
+            round_trip(&(struct sample){.rows = rows[i],
+                                        .seed = seed + variant,
+                                        .dicts = variant & 1,
+                                        .plain = variant & 2,
+                                        .op = ops[variant >> 2],
+                                        .sequence = 17,
+                                        .now_us = 1234567,
+                                        .name = variant & 1 ? "a name" : NULL});
     assert_int_equal(memory_live_count(), live);
 }
 
@@ -69,7 +75,8 @@ static void unusual_columns_come_back(void **state)
     unsigned char valid = 5, codes[] = {0, 200, 1};
     struct text values[] = {text_of("yes"), text_of("")};
     int64_t extremes[] = {INT64_MIN, INT64_MAX, -1};
-    batch.columns[COLUMN_memo] = (struct column){.form = FORM_STR, .data = (const unsigned char *)"xxHelloyy", .offsets = (unsigned char *)offsets};
+    batch.columns[COLUMN_memo] =
+        (struct column){.form = FORM_STR, .data = (const unsigned char *)"xxHelloyy", .offsets = (unsigned char *)offsets};
     batch.columns[COLUMN_channel] = (struct column){.form = FORM_DICT8, .data = codes, .valid = &valid, .values = values, .value_count = 2};
     batch.columns[COLUMN_amount].data = (unsigned char *)extremes;
     assert_int_equal(frame_encode(&frame, &batch, NULL), FAULT_NONE);
@@ -195,7 +202,7 @@ static void filter_finds_what_is_there_and_little_else(void **state)
     assert_int_equal(found, 10000);
     assert_in_range(wrong, 0, 40);
     assert_in_range((uint64_t)header.filter_blocks * 512 / 20000, 12, 16); /* 10,000 transfers and some 5,000 accounts */
-    memset((void *)(filter + 64), 0, 8); /* a damaged block answers yes */
+    memset((void *)(filter + 64), 0, 8);                                   /* a damaged block answers yes */
     assert_true(filter_block_has(filter + 64, 1, header.key_seed, 12345));
     frame_give(&frame);
     batch_fini(&batch);

@@ -11,7 +11,6 @@
 #include "base/memory.h"
 #include "unit/ledger/rig.h"
 
-
 static void opens_empty_and_keeps_its_secret(void **state)
 {
     (void)state;
@@ -112,7 +111,8 @@ static void the_newest_of_a_name_is_found(void **state)
     for (uint64_t i = 1; i <= 3; i++) {
         struct batch batch;
         const char *ids[] = {"", "one", "two", "payday"};
-        sample_make(&batch, &(struct sample){.rows = 3, .seed = i, .op = OP_screen, .sequence = i, .id = ids[i], .name = i < 3 ? "payday" : NULL});
+        sample_make(&batch,
+                    &(struct sample){.rows = 3, .seed = i, .op = OP_screen, .sequence = i, .id = ids[i], .name = i < 3 ? "payday" : NULL});
         struct ledger_entry entry = {.batch = &batch};
         assert_int_equal(frame_encode(&entry.frame, &batch, NULL), FAULT_NONE);
         assert_int_equal(ledger_sqlite.commit(rig.ledger, &entry, 1, NULL), FAULT_NONE);
@@ -126,7 +126,9 @@ static void the_newest_of_a_name_is_found(void **state)
     rig_fini(&rig);
 }
 
-struct replayed { uint64_t next, rows, stop_at; };
+struct replayed {
+    uint64_t next, rows, stop_at;
+};
 static enum fault replay_take(void *context, struct batch *batch, struct fault_note *note)
 {
     struct replayed *replayed = context;

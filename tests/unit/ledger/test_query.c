@@ -54,14 +54,20 @@ static bool row_wanted(const struct ledger_query *query, const struct batch *bat
     snprintf(id, sizeof id, "r%llu", (unsigned long long)batch->sequence);
     const struct results *results = &batch->results;
     return batch->op != OP_observe && (!query->tenant || text_equal(batch->tenant, text_of(query->tenant))) &&
-           (!query->batch || strcmp(query->batch, id) == 0) && (!query->transfer || cell_is(batch, COLUMN_transfer_id, row, query->transfer)) &&
-           (!query->account || cell_is(batch, COLUMN_payer_id, row, query->account) || cell_is(batch, COLUMN_payee_id, row, query->account)) &&
+           (!query->batch || strcmp(query->batch, id) == 0) &&
+           (!query->transfer || cell_is(batch, COLUMN_transfer_id, row, query->transfer)) &&
+           (!query->account || cell_is(batch, COLUMN_payer_id, row, query->account) ||
+            cell_is(batch, COLUMN_payee_id, row, query->account)) &&
            (!query->scene || (results->scene && strcmp(rig_scenes[results->scene[row]], query->scene) == 0)) &&
            (query->verdict < 0 || (results->verdict && results->verdict[row] == query->verdict)) &&
            (!query->from_us || batch->now_us >= query->from_us) && (!query->to_us || batch->now_us < query->to_us);
 }
 
-struct places { uint64_t sequences[ROWS_MAX]; uint32_t rows[ROWS_MAX]; uint32_t count; };
+struct places {
+    uint64_t sequences[ROWS_MAX];
+    uint32_t rows[ROWS_MAX];
+    uint32_t count;
+};
 
 static bool places_take(void *context, const struct ledger_row *row)
 {
@@ -116,10 +122,14 @@ static void queries_find_what_a_plain_walk_finds(void **state)
         snprintf(batch, sizeof batch, "r%llu", (unsigned long long)sequence);
         sample_transfer(transfer, sequence, (uint32_t)(sample_random(&random) % ROWS));
         uint64_t draw = sample_random(&random);
-        struct ledger_query query = {.tenant = tenants[draw & 3], .verdict = (draw >> 2 & 3) == 0 ? (int)(draw >> 4 & 3) : -1,
-            .account = (draw >> 6 & 3) == 0 ? account : NULL, .transfer = (draw >> 8 & 3) == 0 ? transfer : NULL,
-            .batch = (draw >> 10 & 3) == 0 ? batch : NULL, .scene = (draw >> 12 & 3) == 0 ? rig_scenes[(draw >> 14) % SAMPLE_SCENES] : NULL,
-            .from_us = (draw >> 20 & 3) == 0 ? (int64_t)(draw >> 22) % 41000 : 0, .to_us = (draw >> 30 & 3) == 0 ? (int64_t)(draw >> 32) % 41000 : 0};
+        struct ledger_query query = {.tenant = tenants[draw & 3],
+                                     .verdict = (draw >> 2 & 3) == 0 ? (int)(draw >> 4 & 3) : -1,
+                                     .account = (draw >> 6 & 3) == 0 ? account : NULL,
+                                     .transfer = (draw >> 8 & 3) == 0 ? transfer : NULL,
+                                     .batch = (draw >> 10 & 3) == 0 ? batch : NULL,
+                                     .scene = (draw >> 12 & 3) == 0 ? rig_scenes[(draw >> 14) % SAMPLE_SCENES] : NULL,
+                                     .from_us = (draw >> 20 & 3) == 0 ? (int64_t)(draw >> 22) % 41000 : 0,
+                                     .to_us = (draw >> 30 & 3) == 0 ? (int64_t)(draw >> 32) % 41000 : 0};
         query_check(query, (uint32_t)(sample_random(&random) % 3 * 17));
     }
 }
@@ -176,7 +186,8 @@ static void the_newest_transfer_wins(void **state)
         struct ledger_entry entry = {.batch = &batch};
         assert_int_equal(frame_encode(&entry.frame, &batch, NULL), FAULT_NONE);
         assert_int_equal(ledger_sqlite.commit(own.ledger, &entry, 1, NULL), FAULT_NONE);
-        assert_int_equal(ledger_sqlite.find_transfer(own.ledger, text_of("tenant a"), text_of("t4-0000033"), &sequence, &row, NULL), FAULT_NONE);
+        assert_int_equal(ledger_sqlite.find_transfer(own.ledger, text_of("tenant a"), text_of("t4-0000033"), &sequence, &row, NULL),
+                         FAULT_NONE);
         assert_int_equal(sequence, i);
         assert_int_equal(row, 33);
         frame_give(&entry.frame);
@@ -185,7 +196,11 @@ static void the_newest_transfer_wins(void **state)
     rig_fini(&own);
 }
 
-struct resolved { uint64_t sequence[ROWS_MAX]; uint32_t row[ROWS_MAX], calls; uint8_t label[ROWS_MAX]; };
+struct resolved {
+    uint64_t sequence[ROWS_MAX];
+    uint32_t row[ROWS_MAX], calls;
+    uint8_t label[ROWS_MAX];
+};
 static void resolved_take(void *context, uint32_t row, const struct ledger_row *found, uint8_t label)
 {
     struct resolved *resolved = context;
@@ -217,7 +232,8 @@ static void many_transfers_are_found_in_one_walk(void **state)
             skip[i] = sample_random(&random) % 10 == 0;
         }
         struct column ids = {.form = FORM_DICT32, .data = (unsigned char *)codes, .valid = valid, .values = values, .value_count = count};
-        assert_int_equal(ledger_sqlite.find_transfers(rig.ledger, text_of("tenant a"), &ids, count, skip, resolved_take, &resolved, NULL), FAULT_NONE);
+        assert_int_equal(ledger_sqlite.find_transfers(rig.ledger, text_of("tenant a"), &ids, count, skip, resolved_take, &resolved, NULL),
+                         FAULT_NONE);
         for (uint32_t i = 0; i < count; i++) {
             uint64_t sequence = 0;
             uint32_t row = 0;
@@ -233,7 +249,10 @@ static void many_transfers_are_found_in_one_walk(void **state)
     }
 }
 
-struct listed { uint64_t sequences[BATCHES]; uint32_t count; };
+struct listed {
+    uint64_t sequences[BATCHES];
+    uint32_t count;
+};
 static bool listed_take(void *context, const struct ledger_batch *batch)
 {
     struct listed *listed = context;
@@ -282,10 +301,12 @@ static void read_for_ever(void *context)
         struct ledger_request request;
         snprintf(id, sizeof id, "r%llu", (unsigned long long)sequence);
         MUST(ledger_sqlite.read(shared->ledger, &batch, sequence, NULL) == FAULT_NONE && batch.sequence == sequence);
-        MUST(ledger_sqlite.find_request(shared->ledger, &request, batch.tenant, text_of(id), NULL) == FAULT_NONE && request.sequence == sequence);
+        MUST(ledger_sqlite.find_request(shared->ledger, &request, batch.tenant, text_of(id), NULL) == FAULT_NONE &&
+             request.sequence == sequence);
         sample_transfer(transfer, sequence, 5);
         if (batch.op != OP_observe)
-            MUST(ledger_sqlite.find_transfer(shared->ledger, batch.tenant, text_of(transfer), &found, &row, NULL) == FAULT_NONE && found == sequence);
+            MUST(ledger_sqlite.find_transfer(shared->ledger, batch.tenant, text_of(transfer), &found, &row, NULL) == FAULT_NONE &&
+                 found == sequence);
         batch_fini(&batch);
         atomic_fetch_add(&reads, 1);
     }
