@@ -54,9 +54,9 @@ static enum fault fit_scenes(struct builder *builder)
         builder->random = start;
         enum fault fault = build_clusters(builder);
         if (fault == FAULT_NONE)
-            fault = build_base(builder);
+            fault = build_train(builder);
         if (fault == FAULT_NONE)
-            fault = build_weights(builder);
+            fault = build_base(builder);
         if (fault == FAULT_NONE)
             fault = build_match_error(builder, &error);
         if (fault != FAULT_NONE)

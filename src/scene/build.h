@@ -7,8 +7,8 @@
 #include "base/fault.h"
 #include "scene/scene_base.h"
 
-/* A scene base from labelled rows: clusters per scene and dimension, logistic weights over their distances, thresholds,
- * anomaly sets. Pure: the same samples, options and seed give the same bytes on any machine and instruction set
+/* A scene base from labelled rows: clusters per scene and dimension, trained to tell the scenes from the background,
+ * thresholds, anomaly sets. Pure: the same samples, options and seed give the same bytes on any machine and instruction set
  * (twin kernels, sums in double in row order, no libm). */
 
 enum { SCENE_UNKNOWN = 255 };
