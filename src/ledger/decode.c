@@ -281,7 +281,8 @@ enum fault frame_decode(struct batch *out, const void *bytes, size_t byte_count,
     if (!frame_is_whole(bytes, byte_count))
         return frame_broken(note, "length or checksum");
     memcpy(&header, bytes, sizeof header);
-    if (header.arena_bytes / FRAME_RATIO_MAX > header.body_bytes || header.row_count > FRAME_ROWS_MAX)
+    if (header.arena_bytes / FRAME_RATIO_MAX > header.body_bytes || header.row_count > FRAME_ROWS_MAX ||
+        header.row_count > header.arena_bytes)
         return frame_broken(note, "size");
     void *workspace = memory_take(unpack_workspace_bytes());
     if (!workspace)

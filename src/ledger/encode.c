@@ -323,6 +323,8 @@ static void encode_body(struct packer *packer, const struct batch *batch, const 
     encode_reasons(packer, &batch->results);
     encode_notes(packer, batch);
     encode_rule_counts(packer, batch);
+    if (packer->arena_bytes < batch->row_count) /* decode bounds the rows by it */
+        packer->arena_bytes = batch->row_count;
     size_t bytes = (size_t)(packer->at - packer->start), least = packer->arena_bytes / FRAME_RATIO_MAX + 1;
     size_t padded = ((bytes > least ? bytes : least) + FRAME_ALIGN - 1) / FRAME_ALIGN * FRAME_ALIGN;
     MUST(padded <= (size_t)(packer->end - packer->start));
