@@ -2,6 +2,7 @@
 #include "pipeline/evaluate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -143,8 +144,11 @@ static enum fault decide(struct scoring *scoring, const struct past_slice *slice
     if (fault != FAULT_NONE)
         return fault;
     memcpy(results->facts.invalid, slice->batch->facts.invalid + slice->first, slice->count);
-    const struct decide_input input = {.base = scoring->base, .strategy = &scoring->strategy, .levels = &scoring->levels,
-                                       .scores = &scores, .features = &slice->features,
+    const struct decide_input input = {.base = scoring->base,
+                                       .strategy = &scoring->strategy,
+                                       .levels = &scoring->levels,
+                                       .scores = &scores,
+                                       .features = &slice->features,
                                        .kernels = scoring->ops->kernels(scoring->device)};
     return verdict_decide(results, 0, slice->count, &input, scoring->decide_scratch, &scoring->lock, note);
 }
@@ -154,16 +158,21 @@ static enum fault measure_row(struct measured *measured, const struct scoring *s
     const struct batch *batch = slice->batch;
     const struct results *results = &scoring->results.results;
     uint32_t row = slice->first + i;
-    struct metrics_row out = {.score = results->risk[i], .named = results->scene[i], .alerted = results->verdict[i] != VERDICT_PASS,
-                              .day = (uint32_t)(batch->facts.time_us[row] / US_PER_DAY), .account = batch->facts.payer[row]};
+    struct metrics_row out = {.score = results->risk[i],
+                              .named = results->scene[i],
+                              .alerted = results->verdict[i] != VERDICT_PASS,
+                              .day = (uint32_t)(batch->facts.time_us[row] / US_PER_DAY),
+                              .account = batch->facts.payer[row]};
     enum fault fault = label_index(&out.label, measured->out, batch, row, measured->note);
     if (fault == FAULT_NONE)
         fault = measured_add(measured, &out);
     if (fault == FAULT_NONE && measured->options->each) {
-        const struct evaluated_row each = {
-            .transfer = column_text(&batch->columns[COLUMN_transfer_id], row), .scene = scoring->base->scenes[results->scene[i]].name,
-            .risk = results->risk[i], .match = results->match[i],
-            .anomaly = results->anomaly_own[i] > results->anomaly_linked[i] ? results->anomaly_own[i] : results->anomaly_linked[i]};
+        const struct evaluated_row each = {.transfer = column_text(&batch->columns[COLUMN_transfer_id], row),
+                                           .scene = scoring->base->scenes[results->scene[i]].name,
+                                           .risk = results->risk[i],
+                                           .match = results->match[i],
+                                           .anomaly = results->anomaly_own[i] > results->anomaly_linked[i] ? results->anomaly_own[i]
+                                                                                                           : results->anomaly_linked[i]};
         measured->options->each(measured->options->context, &each);
     }
     return fault;
@@ -301,19 +310,25 @@ static const struct column *other_find(const struct batch *batch, const char *na
     return NULL;
 }
 
-static bool number_at(float *out, const struct column *column, uint32_t row)
-{
-    double real;
-    if (!column || !column_is_valid(column, row) || (column->form != FORM_F64 && column->form != FORM_I64))
-        return false;
-    memcpy(&real, column->data + 8 * (size_t)row, sizeof real);
-    *out = column->form == FORM_I64 ? (float)column_i64(column, row) : (float)real;
-    return *out == *out;
-}
-
 static bool is_text(const struct column *column)
 {
     return column && column->form != FORM_ABSENT && column->form != FORM_I64 && column->form != FORM_F64;
+}
+
+/* Columns that it does not know come from CSV as text, from JSON lines as numbers. */
+static bool number_at(float *out, const struct column *column, uint32_t row)
+{
+    char digits[64], *end = digits;
+    double real;
+    if (!column || !column_is_valid(column, row))
+        return false;
+    if (column->form == FORM_F64)
+        return memcpy(&real, column->data + 8 * (size_t)row, sizeof real), *out = (float)real, *out == *out;
+    if (!is_text(column))
+        return false;
+    text_copy(digits, sizeof digits, column_text(column, row));
+    *out = strtof(digits, &end);
+    return end != digits && *end == '\0' && *out == *out;
 }
 
 struct score_reading {
@@ -355,7 +370,9 @@ static enum fault measure_score(struct score_reading *reading, const struct batc
     if (!score || !digest_equal(score->transfer, transfer))
         return fault_set(measured->note, FAULT_not_found, ROW_NONE, COLUMN_transfer_id, "transfer %.*s has no score",
                          (int)(id.bytes < 64 ? id.bytes : 64), id.data);
-    struct metrics_row out = {.score = score->risk, .named = score->scene, .account = hash64(0, payer.data, payer.bytes),
+    struct metrics_row out = {.score = score->risk,
+                              .named = score->scene,
+                              .account = hash64(0, payer.data, payer.bytes),
                               .day = (uint32_t)(column_i64(&batch->columns[COLUMN_time], row) / US_PER_DAY)};
     enum fault fault = label_index(&out.label, measured->out, batch, row, measured->note);
     return fault == FAULT_NONE ? measured_add(measured, &out) : fault;
@@ -368,7 +385,8 @@ static enum fault take_labels(void *context, const struct batch *batch, struct f
     const struct column *columns = batch->columns, *times = &columns[COLUMN_time];
     if (!is_text(&columns[COLUMN_transfer_id]) || !is_text(&columns[COLUMN_payer_id]) || !is_text(&columns[COLUMN_label]) ||
         times->form != FORM_I64)
-        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "labelled transfers have the columns transfer_id, payer_id, time, label");
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE,
+                         "labelled transfers have the columns transfer_id, payer_id, time, label");
     enum fault fault = FAULT_NONE;
     for (uint32_t row = 0; fault == FAULT_NONE && row < batch->row_count; row++) {
         reading->measured->out->rows_read++;
