@@ -41,9 +41,12 @@ static inline uint32_t tiny_columns(struct tiny_base *tiny, struct scene_column 
         if (dimension >= 0 && (int)feature_infos[f].dimension != dimension)
             continue;
         enum scene_column_form form = forms ? (enum scene_column_form)(count % 3) : FORM_VALUE;
-        columns[count++] = (struct scene_column){.feature = (uint16_t)f, .form = form, .edge = form != FORM_VALUE ? 1.0f : 0.0f,
+        columns[count++] = (struct scene_column){.feature = (uint16_t)f,
+                                                 .form = form,
+                                                 .edge = form != FORM_VALUE ? 1.0f : 0.0f,
                                                  .edge_scale = form == FORM_OVERSHOOT ? 0.5f : 1.0f,
-                                                 .mean = tiny_random(tiny, -1.0f, 1.0f), .rscale = tiny_random(tiny, 0.5f, 2.0f)};
+                                                 .mean = tiny_random(tiny, -1.0f, 1.0f),
+                                                 .rscale = tiny_random(tiny, 0.5f, 2.0f)};
     }
     return count;
 }

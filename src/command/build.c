@@ -43,14 +43,17 @@ struct build_command {
 };
 
 static const struct argp_option options[] = {
-    {"out", KEY_OUT, "PATH", 0, "The base to write, NAME.safetensors, or the folder to write base.safetensors into; golden distances and a card go beside it", 1},
+    {"out", KEY_OUT, "PATH", 0,
+     "The base to write, NAME.safetensors, or the folder to write base.safetensors into; golden distances and a card go beside it", 1},
     {"name", KEY_NAME, "NAME", 0, "Name kept in the base (default: that of PATH)", 1},
     {"version", KEY_VERSION, "TEXT", 0, "Version kept in the base (default 1)", 1},
     {"seed", KEY_SEED, "N", 0, "The same seed, options and file give the same base on any machine (default 1)", 1},
     {"quiet", KEY_QUIET, NULL, 0, "No progress on standard error", 1},
     {0, 0, 0, 0, "Which rows:", 2},
-    {"train-from", KEY_TRAIN_FROM, "DATE", 0, "Learn from rows of this time on (default: the first); earlier ones only fill the history", 2},
-    {"train-to", KEY_TRAIN_TO, "DATE", 0, "Learn from rows before this time (default: the first four fifths of the time); those from then on set thresholds", 2},
+    {"train-from", KEY_TRAIN_FROM, "DATE", 0, "Learn from rows of this time on (default: the first); earlier ones only fill the history",
+     2},
+    {"train-to", KEY_TRAIN_TO, "DATE", 0,
+     "Learn from rows before this time (default: the first four fifths of the time); those from then on set thresholds", 2},
     {"train-days", KEY_TRAIN_DAYS, "N", 0, "Instead of --train-from: the last N days before --train-to", 2},
     {"until", KEY_UNTIL, "DATE", 0, "Leave out rows from this time on (default: none)", 2},
     {"rows-max", KEY_ROWS_MAX, "N", 0, "Rows of either part held in memory; beyond, good ones are thinned (default 500000)", 2},
@@ -58,14 +61,17 @@ static const struct argp_option options[] = {
     {"config", KEY_CONFIG, "FILE", 0, "The server's configuration: currencies, limits, size of the history (default: amounts in EUR)", 3},
     {"tenant", KEY_TENANT, "NAME", 0, "Tenant of the configuration whose feedback delay holds (default: the first)", 3},
     {"delay-days", KEY_DELAY, "N", 0, "Days until a label is known (default: the tenant's, or 7)", 3},
-    {"observe", KEY_OBSERVE, "KIND:FILE", 0, "What was observed beside the transfers (attribute, contact, registration, use); may be repeated", 3},
-    {"batch-rows", KEY_BATCH_ROWS, "N", 0, "Learn features across the rows of a batch too; the file's rows come in batches of N, as the submitters' do", 3},
+    {"observe", KEY_OBSERVE, "KIND:FILE", 0,
+     "What was observed beside the transfers (attribute, contact, registration, use); may be repeated", 3},
+    {"batch-rows", KEY_BATCH_ROWS, "N", 0,
+     "Learn features across the rows of a batch too; the file's rows come in batches of N, as the submitters' do", 3},
     {0, 0, 0, 0, "How it learns:", 4},
     {"risk-type", KEY_RISK_TYPE, "SCENE=TYPE", 0, "Risk type of a scene (default: the scene's name); may be repeated", 4},
     {"clusters", KEY_CLUSTERS, "N", 0, "Clusters per scene and dimension at most (default 6)", 4},
     {"background-clusters", KEY_BACKGROUND, "N", 0, "Clusters of normal traffic per dimension at most (default 16)", 4},
     {"alert-rate", KEY_ALERTS, "SHARE", 0, "Share of rows that scenes may keep from passing (default 0.005)", 4},
-    {"precision", KEY_PRECISION, "SHARE", 0, "Instead: share of a scene's alerts that are to be right, by the labels behind the training", 4},
+    {"precision", KEY_PRECISION, "SHARE", 0, "Instead: share of a scene's alerts that are to be right, by the labels behind the training",
+     4},
     {"anomaly-rate", KEY_ANOMALIES, "SHARE", 0, "Share of rows that each anomaly degree may keep from passing (default 0.001)", 4},
     {0},
 };
@@ -126,15 +132,33 @@ static error_t parse_rows(int key, char *text, struct argp_state *state)
     struct build_command *command = state->input;
     struct base_build_options *build = &command->options;
     switch (key) {
-    case KEY_TRAIN_FROM: build->train_from_us = command_time_us(state, "train-from", text); break;
-    case KEY_TRAIN_TO: build->train_to_us = command_time_us(state, "train-to", text); break;
-    case KEY_TRAIN_DAYS: command->train_days = command_integer(state, "train-days", text, 1, 36500); break;
-    case KEY_UNTIL: build->until_us = command_time_us(state, "until", text); break;
-    case KEY_ROWS_MAX: build->rows_max = (uint32_t)command_integer(state, "rows-max", text, 10000, 100000000); break;
-    case KEY_CONFIG: command->config_path = text; break;
-    case KEY_TENANT: command->tenant = text; break;
-    case KEY_DELAY: build->past.delay_us = command_integer(state, "delay-days", text, 0, HISTORY_DELAY_MAX_US / US_PER_DAY) * US_PER_DAY; break;
-    case KEY_OBSERVE: observe_read(command, state, text); break;
+    case KEY_TRAIN_FROM:
+        build->train_from_us = command_time_us(state, "train-from", text);
+        break;
+    case KEY_TRAIN_TO:
+        build->train_to_us = command_time_us(state, "train-to", text);
+        break;
+    case KEY_TRAIN_DAYS:
+        command->train_days = command_integer(state, "train-days", text, 1, 36500);
+        break;
+    case KEY_UNTIL:
+        build->until_us = command_time_us(state, "until", text);
+        break;
+    case KEY_ROWS_MAX:
+        build->rows_max = (uint32_t)command_integer(state, "rows-max", text, 10000, 100000000);
+        break;
+    case KEY_CONFIG:
+        command->config_path = text;
+        break;
+    case KEY_TENANT:
+        command->tenant = text;
+        break;
+    case KEY_DELAY:
+        build->past.delay_us = command_integer(state, "delay-days", text, 0, HISTORY_DELAY_MAX_US / US_PER_DAY) * US_PER_DAY;
+        break;
+    case KEY_OBSERVE:
+        observe_read(command, state, text);
+        break;
     case KEY_BATCH_ROWS:
         build->past.batch_rows = (uint32_t)command_integer(state, "batch-rows", text, 1, 1000000);
         build->batch_features = true;
@@ -150,7 +174,8 @@ static error_t parse_rows(int key, char *text, struct argp_state *state)
         if (!command->out)
             argp_error(state, "--out is missing");
         break;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -160,18 +185,41 @@ static error_t parse(int key, char *text, struct argp_state *state)
     struct build_command *command = state->input;
     struct build_options *build = &command->options.build;
     switch (key) {
-    case KEY_OUT: command->out = text; break;
-    case KEY_NAME: build->name = text; break;
-    case KEY_VERSION: build->version = text; break;
-    case KEY_SEED: build->seed = (uint64_t)command_integer(state, "seed", text, 0, INT64_MAX); break;
-    case KEY_QUIET: command->quiet = true; break;
-    case KEY_RISK_TYPE: risk_type_read(command, state, text); break;
-    case KEY_CLUSTERS: build->scene_clusters = (uint32_t)command_integer(state, "clusters", text, 1, 64); break;
-    case KEY_BACKGROUND: build->background_clusters = (uint32_t)command_integer(state, "background-clusters", text, 1, 256); break;
-    case KEY_ALERTS: build->alert_rate = share_read(state, "alert-rate", text); break;
-    case KEY_PRECISION: build->precision = share_read(state, "precision", text); break;
-    case KEY_ANOMALIES: build->anomaly_rate = share_read(state, "anomaly-rate", text); break;
-    default: return parse_rows(key, text, state);
+    case KEY_OUT:
+        command->out = text;
+        break;
+    case KEY_NAME:
+        build->name = text;
+        break;
+    case KEY_VERSION:
+        build->version = text;
+        break;
+    case KEY_SEED:
+        build->seed = (uint64_t)command_integer(state, "seed", text, 0, INT64_MAX);
+        break;
+    case KEY_QUIET:
+        command->quiet = true;
+        break;
+    case KEY_RISK_TYPE:
+        risk_type_read(command, state, text);
+        break;
+    case KEY_CLUSTERS:
+        build->scene_clusters = (uint32_t)command_integer(state, "clusters", text, 1, 64);
+        break;
+    case KEY_BACKGROUND:
+        build->background_clusters = (uint32_t)command_integer(state, "background-clusters", text, 1, 256);
+        break;
+    case KEY_ALERTS:
+        build->alert_rate = share_read(state, "alert-rate", text);
+        break;
+    case KEY_PRECISION:
+        build->precision = share_read(state, "precision", text);
+        break;
+    case KEY_ANOMALIES:
+        build->anomaly_rate = share_read(state, "anomaly-rate", text);
+        break;
+    default:
+        return parse_rows(key, text, state);
     }
     return 0;
 }
@@ -271,8 +319,12 @@ int command_build(int argc, char **argv)
                "and label (good, or the name of a scene).\vExit status: 0 built, 2 refused.",
     };
     struct build_command command = {
-        .options = {.build = BUILD_OPTIONS_DEFAULT, .past = {.delay_us = UNSET, .batch_rows = BATCH_ROWS_DEFAULT},
-                    .train_from_us = UNSET, .train_to_us = UNSET, .until_us = INT64_MAX, .rows_max = BASE_ROWS_MAX_DEFAULT,
+        .options = {.build = BUILD_OPTIONS_DEFAULT,
+                    .past = {.delay_us = UNSET, .batch_rows = BATCH_ROWS_DEFAULT},
+                    .train_from_us = UNSET,
+                    .train_to_us = UNSET,
+                    .until_us = INT64_MAX,
+                    .rows_max = BASE_ROWS_MAX_DEFAULT,
                     .scene_rows_least = SCENE_ROWS_LEAST},
     };
     struct fault_note note = {.row = ROW_NONE, .column = COLUMN_NONE};

@@ -9,7 +9,20 @@
 #include "command/verdicts.h"
 #include "pipeline/evaluate.h"
 
-enum { KEY_BASE = 0x700, KEY_SCORES, KEY_WRITE, KEY_FROM, KEY_TO, KEY_CONFIG, KEY_TENANT, KEY_DELAY, KEY_DEVICE, KEY_OBSERVE, KEY_BATCH_ROWS, KEY_JSON };
+enum {
+    KEY_BASE = 0x700,
+    KEY_SCORES,
+    KEY_WRITE,
+    KEY_FROM,
+    KEY_TO,
+    KEY_CONFIG,
+    KEY_TENANT,
+    KEY_DELAY,
+    KEY_DEVICE,
+    KEY_OBSERVE,
+    KEY_BATCH_ROWS,
+    KEY_JSON
+};
 enum { BATCH_ROWS_DEFAULT = 1024, CARD_K = 100, KIND_BYTES = 16 };
 #define UNSET INT64_MIN
 
@@ -31,7 +44,8 @@ static const struct argp_option options[] = {
     {"config", KEY_CONFIG, "FILE", 0, "The server's configuration: currencies, limits, history, levels, strategy", 3},
     {"tenant", KEY_TENANT, "NAME", 0, "Tenant of the configuration whose feedback delay holds (default: the first)", 3},
     {"delay-days", KEY_DELAY, "N", 0, "Days until a label is known (default: the tenant's, or 7)", 3},
-    {"observe", KEY_OBSERVE, "KIND:FILE", 0, "What was observed beside the transfers (attribute, contact, registration, use); may be repeated", 3},
+    {"observe", KEY_OBSERVE, "KIND:FILE", 0,
+     "What was observed beside the transfers (attribute, contact, registration, use); may be repeated", 3},
     {"batch-rows", KEY_BATCH_ROWS, "N", 0, "Rows that make one batch, for features across its rows (default 1024)", 3},
     {"device", KEY_DEVICE, "cpu|ref|blas", 0, "What scores (default cpu)", 3},
     {0},
@@ -67,25 +81,52 @@ static error_t parse(int key, char *text, struct argp_state *state)
     struct eval_command *command = state->input;
     struct evaluate_options *eval = &command->options;
     switch (key) {
-    case KEY_BASE: eval->base_path = text; break;
-    case KEY_SCORES: eval->scores_path = text; break;
-    case KEY_WRITE: command->write_path = text; break;
-    case KEY_JSON: command->json = true; break;
-    case KEY_FROM: eval->from_us = command_time_us(state, "from", text); break;
-    case KEY_TO: eval->to_us = command_time_us(state, "to", text); break;
-    case KEY_CONFIG: command->config_path = text; break;
-    case KEY_TENANT: command->tenant = text; break;
-    case KEY_DELAY: eval->past.delay_us = command_integer(state, "delay-days", text, 0, HISTORY_DELAY_MAX_US / US_PER_DAY) * US_PER_DAY; break;
-    case KEY_DEVICE: eval->device = text; break;
-    case KEY_OBSERVE: observe_read(&eval->past, state, text); break;
-    case KEY_BATCH_ROWS: eval->past.batch_rows = (uint32_t)command_integer(state, "batch-rows", text, 1, 1000000); break;
+    case KEY_BASE:
+        eval->base_path = text;
+        break;
+    case KEY_SCORES:
+        eval->scores_path = text;
+        break;
+    case KEY_WRITE:
+        command->write_path = text;
+        break;
+    case KEY_JSON:
+        command->json = true;
+        break;
+    case KEY_FROM:
+        eval->from_us = command_time_us(state, "from", text);
+        break;
+    case KEY_TO:
+        eval->to_us = command_time_us(state, "to", text);
+        break;
+    case KEY_CONFIG:
+        command->config_path = text;
+        break;
+    case KEY_TENANT:
+        command->tenant = text;
+        break;
+    case KEY_DELAY:
+        eval->past.delay_us = command_integer(state, "delay-days", text, 0, HISTORY_DELAY_MAX_US / US_PER_DAY) * US_PER_DAY;
+        break;
+    case KEY_DEVICE:
+        eval->device = text;
+        break;
+    case KEY_OBSERVE:
+        observe_read(&eval->past, state, text);
+        break;
+    case KEY_BATCH_ROWS:
+        eval->past.batch_rows = (uint32_t)command_integer(state, "batch-rows", text, 1, 1000000);
+        break;
     case ARGP_KEY_ARG:
         if (eval->past.path)
             argp_error(state, "one FILE, not also '%s'", text);
         eval->past.path = text;
         break;
-    case ARGP_KEY_END: check_arguments(command, state); break;
-    default: return ARGP_ERR_UNKNOWN;
+    case ARGP_KEY_END:
+        check_arguments(command, state);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -204,8 +245,11 @@ int command_eval(int argc, char **argv)
                "Exit status: 0 measured, 2 refused.",
     };
     static struct evaluation evaluation;
-    struct eval_command command = {.options = {.past = {.delay_us = UNSET, .batch_rows = BATCH_ROWS_DEFAULT}, .from_us = INT64_MIN,
-                                               .to_us = INT64_MAX, .device = "cpu", .card_k = CARD_K}};
+    struct eval_command command = {.options = {.past = {.delay_us = UNSET, .batch_rows = BATCH_ROWS_DEFAULT},
+                                               .from_us = INT64_MIN,
+                                               .to_us = INT64_MAX,
+                                               .device = "cpu",
+                                               .card_k = CARD_K}};
     struct fault_note note = {.row = ROW_NONE, .column = COLUMN_NONE};
     argp_parse(&argp, argc, argv, 0, NULL, &command);
     if (eval_run(&command, &evaluation, &note) == FAULT_NONE)

@@ -8,12 +8,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include <jansson.h>
-
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "pipeline/collect.h"
+#include "scene/card.h"
 
 enum { PROGRESS_ROWS = 200000 };
 
@@ -184,17 +183,19 @@ static char *provenance(const struct base_builder *builder)
 {
     const struct base_build_options *options = builder->options;
     char from[32], to[32], until[32];
-    json_t *root = json_pack("{s:s, s:s, s:I, s:I, s:s?, s:s?, s:s?, s:f, s:b, s:i, s:i, s:i, s:I, s:I}", "tool", "sluice " SLUICE_VERSION,
-                             "input", file_name(options->past.path), "input_rows", (json_int_t)builder->rows, "input_rows_invalid",
-                             (json_int_t)builder->rows_invalid, "train_from", time_text(from, options->train_from_us),
-                             "train_to", time_text(to, options->train_to_us), "until", time_text(until, options->until_us), "delay_days",
-                             (double)options->past.delay_us / (double)US_PER_DAY, "batch_features", options->batch_features, "batch_rows",
-                             (int)options->past.batch_rows, "background_clusters", (int)builder->build.background_clusters,
-                             "scene_clusters", (int)builder->build.scene_clusters, "seed", (json_int_t)builder->build.seed,
-                             "train_rows", (json_int_t)builder->train.row_count);
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    return text;
+    const struct build_origin origin = {
+        .input = file_name(options->past.path),
+        .rows = builder->rows,
+        .rows_invalid = builder->rows_invalid,
+        .train_rows = builder->train.row_count,
+        .train_from = time_text(from, options->train_from_us),
+        .train_to = time_text(to, options->train_to_us),
+        .until = time_text(until, options->until_us),
+        .delay_days = (double)options->past.delay_us / (double)US_PER_DAY,
+        .batch_features = options->batch_features,
+        .batch_rows = options->past.batch_rows,
+    };
+    return card_provenance(&origin, &builder->build);
 }
 
 static enum fault folder_make(const char *folder, struct fault_note *note)
@@ -212,30 +213,16 @@ static enum fault write_file(const char *stem, const char *ending, const void *d
     return file_replace(path, data, bytes, note);
 }
 
-/* What a reader wants to know before using the base: taken from its own metadata. */
 static enum fault write_card(const struct base_builder *builder, const struct build_result *result)
 {
     struct scene_base *base = NULL;
     enum fault fault = scene_base_read(&base, (const unsigned char *)result->bytes, result->byte_count, builder->note);
     if (fault != FAULT_NONE)
         return fault;
-    json_t *root = json_loads(base->metadata, 0, NULL);
-    char *about = json_dumps(json_object_get(root, "provenance"), JSON_INDENT(2));
-    char *figures = json_dumps(json_object_get(root, "metrics"), JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    char hex[33], *text = memory_take(1 << 16);
-    digest_to_hex(hex, base->digest);
-    if (about && figures && text) {
-        int bytes = snprintf(text, 1 << 16, "# Scene base %s, version %s\n\nDigest `%s`, %u scenes beside the background.\n\n"
-                                            "## Made from\n\n```json\n%s\n```\n\n## Figures on the rows behind the training window\n\n"
-                                            "```json\n%s\n```\n", base->name, base->version, hex, base->scene_count - 1, about, figures);
-        fault = write_file(builder->options->stem, ".card.md", text, strnlen(text, (size_t)bytes), builder->note);
-    } else {
-        fault = fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the card");
-    }
-    free(about);
-    free(figures);
-    memory_give(text);
-    json_decref(root);
+    char *text = card_text(base);
+    fault = text ? write_file(builder->options->stem, ".card.md", text, strlen(text), builder->note)
+                 : fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the card");
+    free(text);
     scene_base_close(&base);
     return fault;
 }

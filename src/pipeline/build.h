@@ -7,16 +7,18 @@
 /* `sluice build`: past transfers of a file into a scene base. Rows before the training window only fill history; rows from
  * train_to_us to until_us set thresholds. An empty label counts as background in training and as unknown behind it. */
 struct base_build_options {
-    struct past_options past;       /* wanted and from_us are set here */
-    struct build_options build;     /* scenes, features, kernels and provenance are set here */
+    struct past_options past;   /* wanted and from_us are set here */
+    struct build_options build; /* scenes, features, kernels and provenance are set here */
     int64_t train_from_us, train_to_us, until_us;
-    bool batch_features;            /* use batch-scope features: batches of the file stand for the submitters' */
-    uint32_t rows_max;              /* feature rows held at once, of each window; beyond, background is thinned */
-    uint32_t scene_rows_least;      /* labels of fewer rows in the training window make no scene */
+    bool batch_features;       /* use batch-scope features: batches of the file stand for the submitters' */
+    uint32_t rows_max;         /* feature rows held at once, of each window; beyond, background is thinned */
+    uint32_t scene_rows_least; /* labels of fewer rows in the training window make no scene */
     uint32_t risk_type_count;
-    struct { const char *scene, *risk_type; } risk_types[SCENES_MAX]; /* others: the scene's own name */
-    const char *stem;               /* STEM.safetensors, STEM.golden.safetensors and STEM.card.md are written */
-    const char *folder;             /* made when it is not there; NULL: none to make */
+    struct {
+        const char *scene, *risk_type;
+    } risk_types[SCENES_MAX]; /* others: the scene's own name */
+    const char *stem;         /* STEM.safetensors, STEM.golden.safetensors and STEM.card.md are written */
+    const char *folder;       /* made when it is not there; NULL: none to make */
     void (*progress)(const char *text);
 };
 #define BASE_ROWS_MAX_DEFAULT 500000

@@ -150,6 +150,6 @@ void collect_relabel(struct collect *collect, const uint8_t to[256])
 
 struct build_sample collect_sample(const struct collect *collect)
 {
-    return (struct build_sample){.chunk_count = collect->chunk_count, .chunks = collect->chunks,
-                                 .background_weight = (double)(1ull << collect->shift)};
+    return (struct build_sample){
+        .chunk_count = collect->chunk_count, .chunks = collect->chunks, .background_weight = (double)(1ull << collect->shift)};
 }

@@ -17,11 +17,10 @@ void labels_init(struct labels *labels);
 /* Index of the label; a new one is added. FAULT_limit: too many or too long. */
 enum fault labels_find(uint8_t *out, struct labels *labels, struct text name, struct fault_note *note);
 
-
 struct collect {
     struct feature_set wanted;
     uint32_t feature_count, rows_max, row_count, chunk_count, chunk_capacity, shift;
-    bool thin_all;             /* rows of any label thin out, not only background */
+    bool thin_all; /* rows of any label thin out, not only background */
     uint64_t seed, place;
     struct build_chunk *chunks;
     uint8_t (*rank)[SLICE_ROWS];

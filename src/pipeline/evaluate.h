@@ -13,11 +13,11 @@ struct evaluated_row {
 };
 
 struct evaluate_options {
-    struct past_options past;      /* wanted and from_us are set here; config also gives levels and strategy */
-    const char *base_path;         /* NULL: scores_path is read instead */
-    const char *scores_path;       /* columns transfer_id, risk and scene, as `sluice submit --scores` writes them; no alerts are known then */
-    int64_t from_us, to_us;        /* rows that are measured */
-    const char *device;            /* "cpu", "ref", "blas" */
+    struct past_options past; /* wanted and from_us are set here; config also gives levels and strategy */
+    const char *base_path;    /* NULL: scores_path is read instead */
+    const char *scores_path;  /* columns transfer_id, risk and scene, as `sluice submit --scores` writes them; no alerts are known then */
+    int64_t from_us, to_us;   /* rows that are measured */
+    const char *device;       /* "cpu", "ref", "blas" */
     uint32_t card_k;
     void (*each)(void *context, const struct evaluated_row *row); /* of every measured row, with a base; NULL: nobody asks */
     void *context;

@@ -15,9 +15,8 @@ enum { LINE_BYTES_MEAN_MAX = 512, SPAN_ROWS = 4096 };
 #define LONG_AFTER_US (INT64_MAX / 4) /* no time of a file is ahead of it */
 
 /* Defaults of sluice.yaml, for files that belong to no server. */
-static const char default_config[] =
-    "ledger: none\nlisten: {data: ['ipc://none']}\ntenants: [{name: none, "
-    "token_hash: 0000000000000000000000000000000000000000000000000000000000000000}]\n";
+static const char default_config[] = "ledger: none\nlisten: {data: ['ipc://none']}\ntenants: [{name: none, "
+                                     "token_hash: 0000000000000000000000000000000000000000000000000000000000000000}]\n";
 
 struct observed { /* one file of observations, one row ahead */
     struct csv_reader *reader;
@@ -191,8 +190,8 @@ static void note_checks(struct past *past)
 {
     const struct batch *batch = &past->batch;
     if (batch->note_count > 0 && past->first_check[0] == '\0')
-        snprintf(past->first_check, sizeof past->first_check, "row %llu, %s: %s", (unsigned long long)(past->rows + batch->notes[0].row + 1),
-                 column_name(batch->notes[0].column), batch->notes[0].text);
+        snprintf(past->first_check, sizeof past->first_check, "row %llu, %s: %s",
+                 (unsigned long long)(past->rows + batch->notes[0].row + 1), column_name(batch->notes[0].column), batch->notes[0].text);
     for (uint32_t row = 0; row < batch->row_count; row++)
         past->rows_invalid += batch->facts.invalid[row];
     past->rows += batch->row_count;

@@ -19,20 +19,20 @@ struct past_observations {
 };
 
 struct past_options {
-    const char *path;              /* .csv or .jsonl with a column time; "-": standard input */
+    const char *path; /* .csv or .jsonl with a column time; "-": standard input */
     uint32_t observation_count;
     struct past_observations observations[PAST_OBSERVATIONS_MAX]; /* told to history when their time comes */
-    const struct config *config;   /* currencies, limits, history; NULL: defaults, currency EUR */
-    int64_t delay_us;              /* feedback delay */
-    uint32_t batch_rows;           /* rows taken as one batch: what batch-scope features see */
+    const struct config *config;                                  /* currencies, limits, history; NULL: defaults, currency EUR */
+    int64_t delay_us;                                             /* feedback delay */
+    uint32_t batch_rows;                                          /* rows taken as one batch: what batch-scope features see */
     struct feature_set wanted;
-    int64_t from_us;               /* features are worked out of slices that reach this time */
+    int64_t from_us; /* features are worked out of slices that reach this time */
     const struct kernels *kernels;
 };
 
 struct past_slice {
-    const struct batch *batch;     /* valid until the next call */
-    uint32_t first, count;         /* rows of the batch; count 0: the end */
+    const struct batch *batch; /* valid until the next call */
+    uint32_t first, count;     /* rows of the batch; count 0: the end */
     bool has_features;
     struct feature_block features; /* row first + i at index i */
 };

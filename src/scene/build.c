@@ -88,9 +88,9 @@ static enum fault build_steps(struct builder *builder)
 static enum fault write_result(struct build_result *out, struct builder *builder)
 {
     char *metrics = build_metrics(builder);
-    enum fault fault = metrics ? scene_base_write(&out->bytes, &out->byte_count, &builder->draft, builder->options->provenance, metrics,
-                                                  builder->note)
-                               : build_no_memory(builder);
+    enum fault fault =
+        metrics ? scene_base_write(&out->bytes, &out->byte_count, &builder->draft, builder->options->provenance, metrics, builder->note)
+                : build_no_memory(builder);
     free(metrics);
     if (fault != FAULT_NONE)
         return fault;

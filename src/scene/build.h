@@ -13,7 +13,7 @@
 
 enum { SCENE_UNKNOWN = 255 };
 
-struct build_chunk { /* up to SLICE_ROWS rows */
+struct build_chunk {               /* up to SLICE_ROWS rows */
     struct feature_block features; /* columns of the wanted features, the others NULL */
     uint8_t *scene;                /* 0 background, 1 … a scene, SCENE_UNKNOWN no label */
 };
@@ -26,24 +26,32 @@ struct build_sample {
 struct build_options {
     const char *name, *version;
     uint64_t seed;
-    uint32_t scene_count;                 /* background included */
-    const char *scene_names[SCENES_MAX];  /* [0] unused: "background" */
+    uint32_t scene_count;                /* background included */
+    const char *scene_names[SCENES_MAX]; /* [0] unused: "background" */
     const char *risk_types[SCENES_MAX];
-    struct feature_set features;          /* that the samples hold */
+    struct feature_set features; /* that the samples hold */
     uint32_t background_clusters, scene_clusters;
     uint32_t background_rows_max;
-    bool overshoot;                       /* columns for what background never reached */
-    double alert_rate;                    /* share of later rows that scenes may raise to high */
-    double precision;                     /* > 0: least precision of a scene's alerts on labelled later rows instead */
-    double anomaly_rate;                  /* the same share for each anomaly set */
-    uint32_t points_per_segment;          /* anomaly reference rows in each of ANOMALY_SEGMENTS subsamples */
-    const char *provenance;               /* JSON object kept in the file, or NULL */
+    bool overshoot;              /* columns for what background never reached */
+    double alert_rate;           /* share of later rows that scenes may raise to high */
+    double precision;            /* > 0: least precision of a scene's alerts on labelled later rows instead */
+    double anomaly_rate;         /* the same share for each anomaly set */
+    uint32_t points_per_segment; /* anomaly reference rows in each of ANOMALY_SEGMENTS subsamples */
+    const char *provenance;      /* JSON object kept in the file, or NULL */
     const struct kernels *kernels;
-    void (*progress)(const char *text);   /* NULL: silent */
+    void (*progress)(const char *text); /* NULL: silent */
 };
-#define BUILD_OPTIONS_DEFAULT ((struct build_options){ \
-    .version = "1", .seed = 1, .scene_count = 1, .background_clusters = 16, .scene_clusters = 6, .background_rows_max = 120000, \
-    .overshoot = true, .alert_rate = 0.005, .anomaly_rate = 0.001, .points_per_segment = 8})
+#define BUILD_OPTIONS_DEFAULT \
+    ((struct build_options){.version = "1", \
+                            .seed = 1, \
+                            .scene_count = 1, \
+                            .background_clusters = 16, \
+                            .scene_clusters = 6, \
+                            .background_rows_max = 120000, \
+                            .overshoot = true, \
+                            .alert_rate = 0.005, \
+                            .anomaly_rate = 0.001, \
+                            .points_per_segment = 8})
 
 /* train: rows to learn from. later: rows behind them in time, for thresholds and figures; labels as far as known.
  * bytes: the file; golden: its golden distances; both memory_give. FAULT_schema: too few rows of a scene or of background. */

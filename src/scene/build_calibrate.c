@@ -9,7 +9,7 @@
 #include "scene/golden.h"
 #include "scene/metrics.h"
 
-enum { CARD_PRECISION_K = 100, ERROR_ROWS_MAX = 8192 };
+enum { ERROR_ROWS_MAX = 8192 };
 #define THRESHOLD_LEAST 1e-3f
 
 /* ψ rows of normal traffic for every segment, no row twice within one. */
@@ -84,7 +84,7 @@ static double chunk_match_error(struct chunk_scores *scores, const struct builde
     const struct picked *picked = &builder->picked;
     const struct scene_base *base = builder->base;
     const struct build_chunk *chunk = &builder->train->chunks[picked->row[first] / SLICE_ROWS];
-    double (*golden)[SCENES_MAX] = scores->golden, error = 0.0;
+    double(*golden)[SCENES_MAX] = scores->golden, error = 0.0;
     chunk_scenes_score(scores, builder, chunk);
     for (uint32_t i = first; i < last; i++)
         for (uint32_t s = 0; s < base->scene_count; s++)
@@ -209,7 +209,8 @@ struct matched {
     float *match;
 };
 
-static void match_chunk(struct matched *out, const struct scene_base *base, const struct chunk_scores *scores, const struct build_chunk *chunk)
+static void match_chunk(struct matched *out, const struct scene_base *base, const struct chunk_scores *scores,
+                        const struct build_chunk *chunk)
 {
     for (uint32_t i = 0; i < chunk->features.row_count; i++) {
         double sum = 0.0, best = -INFINITY;
@@ -334,7 +335,7 @@ char *build_metrics(struct builder *builder)
         names[s] = builder->base->scenes[s].name;
     for (uint32_t i = 0; i < matched.count; i++)
         matched.rows[i].alerted = matched.rows[i].named && matched.match[i] >= builder->base->scenes[matched.rows[i].named].threshold;
-    enum fault fault = metrics_measure(&metrics, matched.rows, matched.count, builder->base->scene_count, CARD_PRECISION_K, builder->note);
+    enum fault fault = metrics_measure(&metrics, matched.rows, matched.count, builder->base->scene_count, 0, builder->note);
     matched_fini(&matched);
     return fault == FAULT_NONE ? metrics_text(&metrics, names, builder->base->scene_count) : NULL;
 }

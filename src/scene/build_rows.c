@@ -128,7 +128,10 @@ static enum fault add_column(struct builder *builder, struct scene_column *colum
 static struct scene_column value_column(uint32_t feature, const struct spread *spread)
 {
     double deviation = spread->deviation > 1e-6 ? spread->deviation : 1.0;
-    return (struct scene_column){.feature = (uint16_t)feature, .form = FORM_VALUE, .edge_scale = 1.0f, .mean = (float)spread->mean,
+    return (struct scene_column){.feature = (uint16_t)feature,
+                                 .form = FORM_VALUE,
+                                 .edge_scale = 1.0f,
+                                 .mean = (float)spread->mean,
                                  .rscale = (float)(1.0 / deviation)};
 }
 
@@ -190,8 +193,8 @@ enum fault build_columns(struct builder *builder)
 }
 
 /* One chunk's tiles are made whole, then the picked rows of it are copied. */
-static void gather_chunk(struct matrix *out, const struct builder *builder, const struct scene_column *columns, uint8_t scene,
-                         float *z, float *scratch, uint32_t *next, uint32_t chunk)
+static void gather_chunk(struct matrix *out, const struct builder *builder, const struct scene_column *columns, uint8_t scene, float *z,
+                         float *scratch, uint32_t *next, uint32_t chunk)
 {
     const struct picked *picked = &builder->picked;
     struct matrix tiles = {.row_count = SLICE_ROWS, .column_count = out->column_count, .z = z};

@@ -25,7 +25,8 @@ static enum fault add_scene(struct builder *builder, int g, uint8_t scene)
     const struct build_options *options = builder->options;
     struct matrix rows;
     struct cluster_rules rules = {.count_max = scene ? options->scene_clusters : options->background_clusters,
-                                  .rows_least = CLUSTER_ROWS_LEAST, .precision_max = builder->precision_max,
+                                  .rows_least = CLUSTER_ROWS_LEAST,
+                                  .precision_max = builder->precision_max,
                                   .shrink_rows = SHRINK_ROWS};
     enum fault fault = build_matrix(&rows, builder, dimension->columns, dimension->column_count, scene);
     if (fault != FAULT_NONE)
@@ -59,8 +60,10 @@ enum fault build_clusters(struct builder *builder)
         dimension->centres = all->centres;
         dimension->precisions = all->precisions;
         dimension->offsets = all->offsets;
-        dimension->panel = (struct panel){.column_count = dimension->column_count, .cluster_count = all->count,
-                                          .segment_count = builder->options->scene_count, .segment_first = builder->segment_first[g]};
+        dimension->panel = (struct panel){.column_count = dimension->column_count,
+                                          .cluster_count = all->count,
+                                          .segment_count = builder->options->scene_count,
+                                          .segment_first = builder->segment_first[g]};
         build_say(builder, "%s: %u clusters", dimension_names[g], all->count);
     }
     return fault;

@@ -13,10 +13,10 @@ enum { BATCH_ROWS = 512, EPOCHS = 20, STEPS_MAX = 4000 };
 #define RATE            0.05
 #define KEEP_FIRST      0.9
 #define KEEP_SECOND     0.999
-#define DECAY           0.1  /* of log precisions, times the rate */
+#define DECAY           0.1 /* of log precisions, times the rate */
 #define LOG_LEAST       (-20.0)
-#define PRECISION_START 4.0  /* sharper ones grow by themselves where they help */
-#define START_WEIGHT    0.2  /* dimensions overlap: their likelihoods count less than if they were independent */
+#define PRECISION_START 4.0 /* sharper ones grow by themselves where they help */
+#define START_WEIGHT    0.2 /* dimensions overlap: their likelihoods count less than if they were independent */
 #define EVIDENCE_MAX    80.0
 
 struct moments { /* of Adam, for count parameters */
@@ -28,11 +28,11 @@ struct part { /* one dimension */
     struct scene_dimension *dimension;
     const uint32_t *scene_first;
     uint32_t columns, clusters;
-    float *rows;                     /* [row][column] */
+    float *rows; /* [row][column] */
     struct moments centres, logs, offsets;
     float *centre, *precision, *offset, *ab, *start; /* as the kernels read them */
-    float *z, *delta;                /* tiles of the batch; [scene][BATCH_ROWS] */
-    uint32_t *nearest;               /* [scene][BATCH_ROWS], from the scene's first cluster on */
+    float *z, *delta;                                /* tiles of the batch; [scene][BATCH_ROWS] */
+    uint32_t *nearest;                               /* [scene][BATCH_ROWS], from the scene's first cluster on */
 };
 
 struct training {
@@ -41,9 +41,9 @@ struct training {
     uint32_t *order;
     struct part parts[DIMENSION_COUNT];
     struct moments biases;
-    float *ratio;                    /* [scene][BATCH_ROWS]: exp(e_s − e_0) */
-    double *residual;                /* [scene][BATCH_ROWS]: what the loss falls by per unit of evidence */
-    double first_left, second_left;  /* powers of KEEP_*, for the moments' bias */
+    float *ratio;                   /* [scene][BATCH_ROWS]: exp(e_s − e_0) */
+    double *residual;               /* [scene][BATCH_ROWS]: what the loss falls by per unit of evidence */
+    double first_left, second_left; /* powers of KEEP_*, for the moments' bias */
 };
 
 static bool moments_take(struct moments *moments, size_t count)
@@ -203,8 +203,12 @@ static void part_forward(struct part *part, const struct training *training, con
     scene_panel_pack(part->ab, part->start, part->centre, part->precision, part->offset, part->clusters, part->columns);
     for (uint32_t s = 0; s < training->scenes; s++) {
         uint32_t first = part->scene_first[s], ends[2] = {0, part->scene_first[s + 1] - first};
-        struct panel panel = {.column_count = part->columns, .cluster_count = ends[1], .segment_count = 1, .segment_first = ends,
-                              .ab = part->ab + 2 * (size_t)first * part->columns, .start = part->start + first};
+        struct panel panel = {.column_count = part->columns,
+                              .cluster_count = ends[1],
+                              .segment_count = 1,
+                              .segment_first = ends,
+                              .ab = part->ab + 2 * (size_t)first * part->columns,
+                              .start = part->start + first};
         kernels->panel_nearest(part->nearest + s * BATCH_ROWS, part->delta + s * BATCH_ROWS, part->z, tile_count(training->batch_rows),
                                &panel);
     }
@@ -286,8 +290,8 @@ static void moments_step(struct moments *moments, const struct training *trainin
         double gradient = moments->gradient[i];
         moments->first[i] = KEEP_FIRST * moments->first[i] + (1.0 - KEEP_FIRST) * gradient;
         moments->second[i] = KEEP_SECOND * moments->second[i] + (1.0 - KEEP_SECOND) * gradient * gradient;
-        moments->value[i] -= rate * (moments->first[i] / (1.0 - training->first_left)) /
-                             (sqrt(moments->second[i] / (1.0 - training->second_left)) + small);
+        moments->value[i] -=
+            rate * (moments->first[i] / (1.0 - training->first_left)) / (sqrt(moments->second[i] / (1.0 - training->second_left)) + small);
     }
 }
 

@@ -10,7 +10,7 @@ enum { BUILD_COLUMNS_MAX = DIMENSION_COLUMNS_MAX };
 
 struct picked { /* the training rows that are learned from, in order */
     uint32_t count;
-    uint32_t *row;   /* chunk · SLICE_ROWS + lane */
+    uint32_t *row; /* chunk · SLICE_ROWS + lane */
     uint8_t *scene;
     double background_weight; /* rows that one picked background row stands for */
 };
@@ -32,21 +32,21 @@ struct builder {
 };
 
 /* The steps, in order. */
-enum fault build_pick(struct builder *builder);                /* which rows are learned from */
-enum fault build_columns(struct builder *builder);             /* columns of dimensions and anomaly sets, mean and rscale */
-enum fault build_clusters(struct builder *builder);            /* of every scene and dimension */
-enum fault build_anomaly(struct builder *builder);             /* points; table: build_calibrate */
-enum fault build_train(struct builder *builder);               /* centres, precisions, offsets, biases */
-enum fault build_base(struct builder *builder);                /* draft → base, by writing and reading it */
+enum fault build_pick(struct builder *builder);                       /* which rows are learned from */
+enum fault build_columns(struct builder *builder);                    /* columns of dimensions and anomaly sets, mean and rscale */
+enum fault build_clusters(struct builder *builder);                   /* of every scene and dimension */
+enum fault build_anomaly(struct builder *builder);                    /* points; table: build_calibrate */
+enum fault build_train(struct builder *builder);                      /* centres, precisions, offsets, biases */
+enum fault build_base(struct builder *builder);                       /* draft → base, by writing and reading it */
 enum fault build_match_error(struct builder *builder, double *error); /* largest |match − match in double| over the picked rows */
-enum fault build_calibrate(struct builder *builder);           /* tables and thresholds */
-char *build_metrics(struct builder *builder);                  /* JSON text (free) of figures on the later rows; NULL: memory */
+enum fault build_calibrate(struct builder *builder);                  /* tables and thresholds */
+char *build_metrics(struct builder *builder);                         /* JSON text (free) of figures on the later rows; NULL: memory */
 
 /* Scores of one chunk under builder->base. */
 struct chunk_scores {
     float *distance[DIMENSION_COUNT]; /* [scene][SLICE_ROWS] */
     float *z, *scratch, *minima;
-    float *anomaly[ANOMALY_COUNT];    /* raw, [SLICE_ROWS] */
+    float *anomaly[ANOMALY_COUNT]; /* raw, [SLICE_ROWS] */
     double evidence[SCENES_MAX][SLICE_ROWS];
     double golden[SLICE_ROWS][SCENES_MAX]; /* evidence in double, of build_match_error */
 };

@@ -16,7 +16,7 @@ struct work {
     const struct kernels *kernels;
     struct clusters *out;
     uint32_t padded_rows;
-    uint32_t *index;      /* nearest cluster of every row */
+    uint32_t *index; /* nearest cluster of every row */
     float *distance;
     float *ab, *start;    /* panel of the clusters as they stand */
     double *sum, *square; /* [cluster][column] */
@@ -59,8 +59,12 @@ static void assign_rows(struct work *work, uint32_t first, uint32_t count)
     const struct clusters *out = work->out;
     uint32_t ends[2] = {0, count};
     size_t at = (size_t)first * out->column_count;
-    struct panel panel = {.column_count = out->column_count, .cluster_count = count, .segment_count = 1, .segment_first = ends,
-                          .ab = work->ab, .start = work->start};
+    struct panel panel = {.column_count = out->column_count,
+                          .cluster_count = count,
+                          .segment_count = 1,
+                          .segment_first = ends,
+                          .ab = work->ab,
+                          .start = work->start};
     scene_panel_pack(work->ab, work->start, out->centres + at, out->precisions + at, out->offsets + first, count, out->column_count);
     work->kernels->panel_nearest(work->index, work->distance, work->rows->z, tile_count(work->rows->row_count), &panel);
 }
@@ -223,8 +227,8 @@ enum fault clusters_find(struct clusters *out, const struct matrix *rows, const 
     uint32_t count = rows->row_count / rules->rows_least;
     count = count < 1 ? 1 : count > rules->count_max ? rules->count_max : count;
     *out = (struct clusters){.count = count, .column_count = rows->column_count};
-    struct work work = {.rows = rows, .rules = rules, .kernels = kernels, .out = out,
-                        .padded_rows = (uint32_t)tile_count(rows->row_count) * TILE_ROWS};
+    struct work work = {
+        .rows = rows, .rules = rules, .kernels = kernels, .out = out, .padded_rows = (uint32_t)tile_count(rows->row_count) * TILE_ROWS};
     enum fault fault = FAULT_NONE;
     if (!work_take(&work, count, rows->column_count))
         fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for clusters of %u rows", rows->row_count);

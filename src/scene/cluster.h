@@ -20,9 +20,9 @@ static inline float *matrix_at(const struct matrix *matrix, uint32_t row, uint32
 }
 
 struct cluster_rules {
-    uint32_t count_max, rows_least;  /* of a cluster */
+    uint32_t count_max, rows_least; /* of a cluster */
     double precision_max;
-    double shrink_rows;              /* a cluster's variances count as if this many rows had those of all rows */
+    double shrink_rows; /* a cluster's variances count as if this many rows had those of all rows */
 };
 
 struct clusters { /* as in the file */

@@ -88,9 +88,9 @@ struct golden {
     uint32_t rows, feature_count;
     uint16_t feature[FEATURE_COUNT];
     struct feature_block block;
-    float *values;                   /* [feature][SLICE_ROWS], what block points into */
-    float *z, *scratch, *got;        /* got: [scene or segment][SLICE_ROWS] */
-    float *packed;                   /* [row][feature], as in the file */
+    float *values;                                              /* [feature][SLICE_ROWS], what block points into */
+    float *z, *scratch, *got;                                   /* got: [scene or segment][SLICE_ROWS] */
+    float *packed;                                              /* [row][feature], as in the file */
     double *distance[DIMENSION_COUNT], *anomaly[ANOMALY_COUNT]; /* [row][scene], [row] */
 };
 
@@ -201,8 +201,8 @@ static char *golden_text(const struct golden *golden, const struct scene_base *b
     return text;
 }
 
-static void golden_tensor(struct tensor *out, const char *group, const char *part, enum tensor_type type, uint64_t rows,
-                          uint64_t columns, const void *data)
+static void golden_tensor(struct tensor *out, const char *group, const char *part, enum tensor_type type, uint64_t rows, uint64_t columns,
+                          const void *data)
 {
     *out = (struct tensor){.type = type, .rank = columns ? 2 : 1, .shape = {rows, columns ? columns : 1}, .data = data};
     out->bytes = (size_t)(out->shape[0] * out->shape[1]) * tensor_type_bytes(type);
@@ -275,7 +275,8 @@ static enum fault check_text(const struct golden *golden, const struct scene_bas
 }
 
 /* Copies what the file holds over the golden's own arrays. */
-static enum fault take_tensors(struct golden *golden, const struct scene_base *base, const struct safetensors *file, struct fault_note *note)
+static enum fault take_tensors(struct golden *golden, const struct scene_base *base, const struct safetensors *file,
+                               struct fault_note *note)
 {
     struct tensor wanted[DIMENSION_COUNT + ANOMALY_COUNT + 1];
     uint32_t count = golden_tensors(wanted, golden, base);
@@ -296,8 +297,8 @@ static enum fault differs(struct fault_note *note, const char *what, uint32_t ro
     return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "%s of golden row %u is %.9g, golden %.9g", what, row, got, want);
 }
 
-static enum fault verify_dimension(struct golden_errors *out, struct golden *golden, const struct scene_base *base, int g,
-                                   double *evidence, const struct kernels *kernels, struct fault_note *note)
+static enum fault verify_dimension(struct golden_errors *out, struct golden *golden, const struct scene_base *base, int g, double *evidence,
+                                   const struct kernels *kernels, struct fault_note *note)
 {
     const struct scene_dimension *d = &base->dimensions[g];
     uint32_t scenes = base->scene_count;

@@ -120,7 +120,8 @@ static enum fault read_dimensions(struct reading *reading, struct scene_base *ba
     stand_at(reading, "dimensions");
     if (!json_is_object(dimensions))
         return refuse(reading, "not an object");
-    json_object_foreach (dimensions, name, columns) {
+    json_object_foreach(dimensions, name, columns)
+    {
         int g = name_index(dimension_names, DIMENSION_COUNT, name);
         if (g < 0)
             return refuse(reading, "%.40s is not a dimension", name);
@@ -141,7 +142,8 @@ static enum fault read_anomaly(struct reading *reading, struct scene_base *base,
     stand_at(reading, "anomaly");
     if (!json_is_object(sets))
         return refuse(reading, "not an object");
-    json_object_foreach (sets, name, object) {
+    json_object_foreach(sets, name, object)
+    {
         int which = name_index(anomaly_names, ANOMALY_COUNT, name);
         if (which < 0)
             return refuse(reading, "%.40s is neither own nor linked", name);
@@ -246,8 +248,7 @@ static json_t *write_dimensions(const struct scene_base *base)
     json_t *object = json_object();
     for (int g = 0; g < DIMENSION_COUNT; g++)
         if (base->dimensions[g].column_count)
-            json_object_set_new(object, dimension_names[g],
-                                write_columns(base->dimensions[g].columns, base->dimensions[g].column_count));
+            json_object_set_new(object, dimension_names[g], write_columns(base->dimensions[g].columns, base->dimensions[g].column_count));
     return object;
 }
 
@@ -277,9 +278,9 @@ static json_t *write_anomaly(const struct scene_base *base)
     for (int i = 0; i < ANOMALY_COUNT; i++) {
         const struct anomaly_set *set = &base->anomaly[i];
         if (set->column_count)
-            json_object_set_new(object, anomaly_names[i],
-                                json_pack("{s:o, s:f}", "columns", write_columns(set->columns, set->column_count), "threshold",
-                                          (double)set->threshold));
+            json_object_set_new(
+                object, anomaly_names[i],
+                json_pack("{s:o, s:f}", "columns", write_columns(set->columns, set->column_count), "threshold", (double)set->threshold));
     }
     return object;
 }

@@ -65,7 +65,7 @@ struct card {
     uint64_t account;
     const struct metrics_row *best; /* its highest score of the day */
     uint8_t risky, found;
-    uint32_t day;                   /* day + 1 of best and risky; 0: none yet */
+    uint32_t day; /* day + 1 of best and risky; 0: none yet */
 };
 
 static struct card *card_find(struct card *cards, uint32_t mask, uint64_t account)
@@ -171,7 +171,8 @@ enum fault metrics_measure(struct metrics *out, const struct metrics_row *rows, 
     }
     out->named_right = (double)right / (double)out->risky;
     memory_give(sorted);
-    return card_precision(&out->card_precision, rows, row_count, k, note);
+    out->card_precision = NAN;
+    return k ? card_precision(&out->card_precision, rows, row_count, k, note) : FAULT_NONE;
 }
 
 static json_t *number(double value)

@@ -17,8 +17,7 @@ static const struct {
     const char *name;
     size_t bytes;
 } types[TENSOR_TYPE_COUNT] = {
-    [TENSOR_F32] = {"F32", 4}, [TENSOR_F64] = {"F64", 8}, [TENSOR_I32] = {"I32", 4},
-    [TENSOR_U32] = {"U32", 4}, [TENSOR_U8] = {"U8", 1},
+    [TENSOR_F32] = {"F32", 4}, [TENSOR_F64] = {"F64", 8}, [TENSOR_I32] = {"I32", 4}, [TENSOR_U32] = {"U32", 4}, [TENSOR_U8] = {"U8", 1},
 };
 
 size_t tensor_type_bytes(enum tensor_type type)
@@ -141,7 +140,8 @@ static enum fault read_tensors(struct safetensors *out, json_t *header, const un
 {
     const char *name;
     json_t *entry;
-    json_object_foreach (header, name, entry) {
+    json_object_foreach(header, name, entry)
+    {
         if (strcmp(name, "__metadata__") == 0)
             continue;
         if (out->tensor_count == TENSORS_MAX)

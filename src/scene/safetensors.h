@@ -30,7 +30,7 @@ struct safetensors {
 /* Views into bytes. FAULT_model: header too long, too deep or no JSON, unknown type, shape and size that differ, holes,
  * overlaps, bytes left over. */
 enum fault safetensors_read(struct safetensors *out, const void *bytes, size_t byte_count, struct fault_note *note);
-void safetensors_fini(struct safetensors *file); /* safe on zeroed memory */
+void safetensors_fini(struct safetensors *file);                                         /* safe on zeroed memory */
 const struct tensor *safetensors_find(const struct safetensors *file, const char *name); /* NULL: none */
 /* Deepest nesting of brackets outside strings: asked before jansson, which recurses as deep as the text tells it to. */
 uint32_t json_depth(const char *text, size_t bytes);

@@ -376,8 +376,8 @@ bool scene_has_clusters(const struct scene_base *base, int dimension, uint32_t s
     return panel->cluster_count && panel->segment_first[scene] < panel->segment_first[scene + 1];
 }
 
-void scene_evidence(double (*restrict out)[TILE_ROWS], const struct scene_base *base, float *const distance[DIMENSION_COUNT],
-                    size_t stride, size_t at)
+void scene_evidence(double (*restrict out)[TILE_ROWS], const struct scene_base *base, float *const distance[DIMENSION_COUNT], size_t stride,
+                    size_t at)
 {
     for (uint32_t s = 0; s < base->scene_count; s++) {
         for (uint32_t lane = 0; lane < TILE_ROWS; lane++)

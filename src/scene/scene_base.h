@@ -15,11 +15,11 @@
  * File: safetensors; metadata has one key, `sluice`, that holds a JSON text (docs/scene-base.md). */
 
 /* Bounds on what a file may say; with them every distance is finite (docs/scene-base.md). */
-#define SCENE_INPUT_MAX    1e9   /* means, edges */
-#define SCENE_SCALE_MIN    1e-9  /* rscale, edge_scale, thresholds */
-#define SCENE_CENTRE_MAX   1e3   /* centres and points, in standardised units */
+#define SCENE_INPUT_MAX     1e9  /* means, edges */
+#define SCENE_SCALE_MIN     1e-9 /* rscale, edge_scale, thresholds */
+#define SCENE_CENTRE_MAX    1e3  /* centres and points, in standardised units */
 #define SCENE_PRECISION_MAX 1e6
-#define SCENE_WEIGHT_MAX   1e6   /* weights, biases, offsets */
+#define SCENE_WEIGHT_MAX    1e6 /* weights, biases, offsets */
 enum { SCENE_BASE_FORMAT = 1, SCENE_BASE_BYTES_MAX = 64 << 20, ANOMALY_TABLE_MAX = 4096 };
 
 enum { SCENES_MAX = 32, /* background included */ DIMENSION_COLUMNS_MAX = 128, CLUSTERS_MAX = 4096, ANOMALY_SEGMENTS = 64 };
@@ -38,7 +38,7 @@ struct scene_column {
 struct scene_dimension { /* no clusters: cluster_count 0, skipped */
     uint32_t column_count;
     struct scene_column *columns;
-    struct panel panel; /* segments are scenes, 0 = background; clusters sorted by scene */
+    struct panel panel;                          /* segments are scenes, 0 = background; clusters sorted by scene */
     const float *centres, *precisions, *offsets; /* as in the file, cluster order of the panel */
 };
 
@@ -51,11 +51,11 @@ struct anomaly_set { /* points: ANOMALY_SEGMENTS subsamples of equal size; none:
     uint32_t column_count;
     struct scene_column *columns;
     struct panel panel;
-    uint32_t point_stride;   /* column_count rounded up to 8 */
-    const float *points;     /* [point][point_stride], zeros past column_count */
+    uint32_t point_stride; /* column_count rounded up to 8 */
+    const float *points;   /* [point][point_stride], zeros past column_count */
     uint32_t table_count;
-    const float *table;   /* ascending scores of reference rows: calibrated = share of entries below the score */
-    float threshold;      /* of the calibrated score */
+    const float *table; /* ascending scores of reference rows: calibrated = share of entries below the score */
+    float threshold;    /* of the calibrated score */
 };
 enum { ANOMALY_OWN, ANOMALY_LINKED, ANOMALY_COUNT }; /* from the transfer's own parameters; from these and history */
 extern const char *const anomaly_names[ANOMALY_COUNT];
@@ -70,8 +70,8 @@ struct scene_base {
     struct anomaly_set anomaly[ANOMALY_COUNT];
     struct feature_set features; /* all that it needs */
     bool needs_batch_scope;
-    char *metadata;              /* the JSON text */
-    struct arena *arena;         /* owned; everything above lies in it */
+    char *metadata;      /* the JSON text */
+    struct arena *arena; /* owned; everything above lies in it */
 };
 enum { SCENE_BASE_MAGIC = 0x5ce4eba5 };
 
@@ -84,8 +84,8 @@ void scene_base_close(struct scene_base **base_p);
 /* The bytes of a file that reads back as base (out: memory_give). Needs names, scenes, dimensions (columns, panel's counts
  * and segment_first, centres, precisions, offsets) and anomaly sets (columns, points, point_stride, panel's cluster_count,
  * table). provenance, metrics: JSON objects as text, kept for people, or NULL. */
-enum fault scene_base_write(char **out, size_t *out_bytes, const struct scene_base *base, const char *provenance,
-                            const char *metrics, struct fault_note *note);
+enum fault scene_base_write(char **out, size_t *out_bytes, const struct scene_base *base, const char *provenance, const char *metrics,
+                            struct fault_note *note);
 
 /* a = sqrt(l/2), b = -c·a, start = -offset (kernels.h), of count clusters. */
 void scene_panel_pack(float *ab, float *start, const float *centres, const float *precisions, const float *offsets, uint32_t count,
@@ -93,14 +93,14 @@ void scene_panel_pack(float *ab, float *start, const float *centres, const float
 
 /* Evidence e_s of TILE_ROWS rows from `at` on: bias_s − Σ_g weight_{s,g} · distance_{s,g}, in double, g in index order;
  * distance[g][s · stride + row]; a scene without clusters in g is skipped there. */
-void scene_evidence(double (*restrict out)[TILE_ROWS], const struct scene_base *base, float *const distance[DIMENSION_COUNT],
-                    size_t stride, size_t at);
+void scene_evidence(double (*restrict out)[TILE_ROWS], const struct scene_base *base, float *const distance[DIMENSION_COUNT], size_t stride,
+                    size_t at);
 /* Share of the set's reference table below the score. */
 float scene_anomaly_calibrate(const struct anomaly_set *set, float score);
 bool scene_has_clusters(const struct scene_base *base, int dimension, uint32_t scene);
 
 /* One slice through one dimension's or anomaly set's columns into row tiles (compute calls it; the builder too). */
-void scene_columns_tile(float *z, const struct scene_column *columns, uint32_t column_count,
-                        const struct feature_block *features, const struct kernels *kernels, float *scratch);
+void scene_columns_tile(float *z, const struct scene_column *columns, uint32_t column_count, const struct feature_block *features,
+                        const struct kernels *kernels, float *scratch);
 
 #endif

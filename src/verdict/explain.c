@@ -53,8 +53,10 @@ static uint8_t take_strongest(struct reason *out, const struct decide_input *in,
             continue;
         count = (uint8_t)(count < REASONS_MAX ? count + 1 : count);
         memmove(out + at + 1, out + at, (size_t)(count - 1 - at) * sizeof *out);
-        out[at] = (struct reason){.feature = (uint16_t)f, .dimension = (uint16_t)feature_infos[f].dimension,
-                                  .value = in->features->column[f][row], .share = value};
+        out[at] = (struct reason){.feature = (uint16_t)f,
+                                  .dimension = (uint16_t)feature_infos[f].dimension,
+                                  .value = in->features->column[f][row],
+                                  .share = value};
     }
     return count;
 }

@@ -20,7 +20,7 @@ struct decide_scratch {
     float calibrated[ANOMALY_COUNT][TILE_ROWS];
     struct cuts scene_cuts[SCENES_MAX], anomaly_cuts[ANOMALY_COUNT];
     struct strategy_row scene_answers[SCENES_MAX][LEVEL_COUNT], anomaly_answers[LEVEL_COUNT];
-    uint8_t anomaly_set[SLICE_ROWS]; /* the set that raised the row's level */
+    uint8_t anomaly_set[SLICE_ROWS];       /* the set that raised the row's level */
     uint32_t held_count, held[SLICE_ROWS]; /* rows of the slice to explain */
     struct explain_scratch explain;
 };
@@ -32,15 +32,19 @@ size_t decide_scratch_bytes(void)
 
 static struct cuts scene_cuts(float threshold, const struct level_rules *rules)
 {
-    return (struct cuts){.low = threshold * rules->low, .medium = threshold * rules->medium, .high = threshold,
+    return (struct cuts){.low = threshold * rules->low,
+                         .medium = threshold * rules->medium,
+                         .high = threshold,
                          .critical = threshold + (1.0f - threshold) * rules->critical};
 }
 
 /* A calibrated degree is a share of normal rows, so low and medium widen the tail that the threshold cuts off. */
 static struct cuts anomaly_cuts(float threshold, const struct level_rules *rules)
 {
-    return (struct cuts){.low = 1.0f - (1.0f - threshold) / rules->low, .medium = 1.0f - (1.0f - threshold) / rules->medium,
-                         .high = threshold, .critical = threshold + (1.0f - threshold) * rules->critical};
+    return (struct cuts){.low = 1.0f - (1.0f - threshold) / rules->low,
+                         .medium = 1.0f - (1.0f - threshold) / rules->medium,
+                         .high = threshold,
+                         .critical = threshold + (1.0f - threshold) * rules->critical};
 }
 
 static enum level level_of(float score, const struct cuts *cuts)
@@ -116,8 +120,9 @@ static void calibrate_tile(struct decide_scratch *scratch, const struct decide_i
 {
     for (int i = 0; i < ANOMALY_COUNT; i++)
         for (uint32_t lane = 0; lane < lanes; lane++)
-            scratch->calibrated[i][lane] =
-                in->base->anomaly[i].panel.cluster_count ? scene_anomaly_calibrate(&in->base->anomaly[i], in->scores->anomaly[i][at + lane]) : 0.0f;
+            scratch->calibrated[i][lane] = in->base->anomaly[i].panel.cluster_count
+                                               ? scene_anomaly_calibrate(&in->base->anomaly[i], in->scores->anomaly[i][at + lane])
+                                               : 0.0f;
 }
 
 /* The level that anomaly raises, and by which set: the higher level, then the higher degree, then linked. */

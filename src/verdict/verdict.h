@@ -33,7 +33,7 @@ struct strategy_row {
     enum level level_least; /* applies from this level on */
     enum verdict verdict;
     uint8_t countermeasure;
-    bool final;             /* may not be corrected and sent again */
+    bool final; /* may not be corrected and sent again */
 };
 /* Reasons, exact. Raised by a scene: of every feature w_{0,g} · ½ ℓ (z − c)² of the background's nearest cluster minus
  * w_{s,g} · ½ ℓ (z − c)² of the scene's nearest, summed over its columns; these and the offsets and biases are e_s − e_0.
@@ -44,9 +44,12 @@ enum { STRATEGY_ANY = 255 };
 struct strategy {
     uint32_t risk_type_count, countermeasure_count, row_count;
     char risk_types[RISK_TYPES_MAX][64];
-    struct { char name[64]; char text[160]; } countermeasures[COUNTERMEASURES_MAX];
+    struct {
+        char name[64];
+        char text[160];
+    } countermeasures[COUNTERMEASURES_MAX];
     struct strategy_row rows[STRATEGY_ROWS_MAX];
-    uint8_t scene_risk_type[SCENES_MAX];                         /* of the base's scenes, see strategy_bind */
+    uint8_t scene_risk_type[SCENES_MAX]; /* of the base's scenes, see strategy_bind */
     uint8_t risk_type_anomaly, risk_type_invalid;
 };
 /* What the table says; verdict pass and countermeasure 0 when no row applies. */
@@ -69,7 +72,7 @@ struct decide_input {
     const struct feature_block *features;
     const struct kernels *kernels; /* NULL: the reference; same bits */
 };
-enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, const struct decide_input *in,
-                          void *scratch, pthread_mutex_t *arena_lock, struct fault_note *note);
+enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, const struct decide_input *in, void *scratch,
+                          pthread_mutex_t *arena_lock, struct fault_note *note);
 
 #endif

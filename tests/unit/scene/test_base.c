@@ -114,9 +114,10 @@ static const struct tensor f32 = {.type = TENSOR_F32, .rank = 2};
 static void unsorted_clusters_are_sorted_stably(void **state)
 {
     (void)state;
-    static const char text[] = "{\"format\":1,\"name\":\"n\",\"version\":\"v\",\"dimensions\":{\"social\":[{\"feature\":\"payee_count_1d\",\"form\":\"value\"}]},"
-                               "\"scenes\":[{\"name\":\"background\",\"bias\":0,\"weights\":{\"social\":1}},"
-                               "{\"name\":\"a\",\"risk_type\":\"r\",\"bias\":0,\"weights\":{\"social\":1},\"threshold\":0.5}],\"anomaly\":{}}";
+    static const char text[] =
+        "{\"format\":1,\"name\":\"n\",\"version\":\"v\",\"dimensions\":{\"social\":[{\"feature\":\"payee_count_1d\",\"form\":\"value\"}]},"
+        "\"scenes\":[{\"name\":\"background\",\"bias\":0,\"weights\":{\"social\":1}},"
+        "{\"name\":\"a\",\"risk_type\":\"r\",\"bias\":0,\"weights\":{\"social\":1},\"threshold\":0.5}],\"anomaly\":{}}";
     const float centres[4] = {1, 2, 3, 4}, ones[4] = {1, 1, 1, 1};
     const int32_t scene[4] = {1, 0, 1, 0};
     struct tensor tensors[6] = {f32, f32, f32, f32, f32, {.type = TENSOR_I32, .rank = 1}};
@@ -300,10 +301,12 @@ static void hostile_headers_are_refused(void **state)
     expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1],\"data_offsets\":[0,4]}}", 4, "shape is not");
     expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,18446744073709551615]}}", 4, "header:");
     expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "not inside");
-    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6,
-                          "overlap or leave a hole");
-    expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}", 12,
-                          "overlap or leave a hole");
+    expect_header_refused(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}",
+        6, "overlap or leave a hole");
+    expect_header_refused(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}",
+        12, "overlap or leave a hole");
     expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, "behind the last tensor");
     expect_header_refused("{\"__metadata__\":{\"sluice\":7}}", 0, "not a map of texts");
     expect_header_refused("{\"__metadata__\":{\"sluice\":\"[\"}}", 0, "metadata:");

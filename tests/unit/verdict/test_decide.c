@@ -73,8 +73,8 @@ static void take_results(struct slice *slice, uint32_t rows)
     slice->batch.row_count = rows;
     slice->batch.facts.invalid = arena_take_zeroed(&slice->batch.arena, rows, 64);
     uint8_t **codes[] = {&r->verdict, &r->level, &r->cause, &r->scene, &r->runner_up, &r->risk_type, &r->countermeasure};
-    float **floats[] = {&r->match, &r->runner_match, &r->risk, &r->anomaly_own, &r->anomaly_linked,
-                        &r->distance[0], &r->distance[1], &r->distance[2], &r->distance[3]};
+    float **floats[] = {&r->match,       &r->runner_match, &r->risk,        &r->anomaly_own, &r->anomaly_linked,
+                        &r->distance[0], &r->distance[1],  &r->distance[2], &r->distance[3]};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         *codes[i] = arena_take_zeroed(&slice->batch.arena, rows, 64);
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
@@ -96,8 +96,11 @@ static void slice_open(struct slice *slice, uint32_t scenes, uint32_t columns, u
     score(slice);
     take_results(slice, ROWS);
     slice->scratch = memory_take(decide_scratch_bytes());
-    slice->in = (struct decide_input){.base = slice->base, .strategy = &slice->strategy, .levels = &slice->levels,
-                                      .scores = &slice->scores, .features = &slice->features};
+    slice->in = (struct decide_input){.base = slice->base,
+                                      .strategy = &slice->strategy,
+                                      .levels = &slice->levels,
+                                      .scores = &slice->scores,
+                                      .features = &slice->features};
 }
 
 static void slice_decide(struct slice *slice)
@@ -165,7 +168,10 @@ static enum level level_want(float score, float threshold)
     const struct level_rules rules = LEVEL_RULES_DEFAULT;
     if (score >= threshold + (1.0f - threshold) * rules.critical)
         return LEVEL_CRITICAL;
-    return score >= threshold ? LEVEL_HIGH : score >= threshold * rules.medium ? LEVEL_MEDIUM : score >= threshold * rules.low ? LEVEL_LOW : LEVEL_NONE;
+    return score >= threshold                  ? LEVEL_HIGH
+           : score >= threshold * rules.medium ? LEVEL_MEDIUM
+           : score >= threshold * rules.low    ? LEVEL_LOW
+                                               : LEVEL_NONE;
 }
 
 static enum level anomaly_want(float degree, float threshold)
@@ -210,7 +216,10 @@ static void levels_and_verdicts_follow_the_rules(void **state)
         assert_int_equal(r->level[row], level);
         assert_int_equal(r->verdict[row], level == LEVEL_CRITICAL ? VERDICT_REJECT : level == LEVEL_HIGH ? VERDICT_HOLD : VERDICT_PASS);
         assert_int_equal(r->countermeasure[row], level == LEVEL_CRITICAL ? 1 : level == LEVEL_HIGH ? 2 : 0);
-        enum cause cause = level == LEVEL_NONE ? CAUSE_NONE : scene == anomaly ? CAUSE_SCENE_AND_ANOMALY : scene > anomaly ? CAUSE_SCENE : CAUSE_ANOMALY;
+        enum cause cause = level == LEVEL_NONE ? CAUSE_NONE
+                           : scene == anomaly  ? CAUSE_SCENE_AND_ANOMALY
+                           : scene > anomaly   ? CAUSE_SCENE
+                                               : CAUSE_ANOMALY;
         assert_int_equal(r->cause[row], cause);
         uint32_t type = level == LEVEL_NONE ? 0 : scene >= anomaly ? 2u + r->scene[row] : 1;
         assert_int_equal(r->risk_type[row], type);
@@ -365,14 +374,10 @@ static void every_instruction_set_decides_alike(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matches_follow_the_formula),
-        cmocka_unit_test(levels_and_verdicts_follow_the_rules),
-        cmocka_unit_test(scene_shares_make_the_evidence),
-        cmocka_unit_test(anomaly_shares_make_the_degree),
-        cmocka_unit_test(strongest_reasons_are_kept),
-        cmocka_unit_test(without_a_base_only_checks_decide),
-        cmocka_unit_test(a_full_arena_is_a_fault),
-        cmocka_unit_test(every_instruction_set_decides_alike),
+        cmocka_unit_test(matches_follow_the_formula),     cmocka_unit_test(levels_and_verdicts_follow_the_rules),
+        cmocka_unit_test(scene_shares_make_the_evidence), cmocka_unit_test(anomaly_shares_make_the_degree),
+        cmocka_unit_test(strongest_reasons_are_kept),     cmocka_unit_test(without_a_base_only_checks_decide),
+        cmocka_unit_test(a_full_arena_is_a_fault),        cmocka_unit_test(every_instruction_set_decides_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,8 +15,10 @@ static void the_first_row_that_applies_wins(void **state)
     static struct strategy strategy;
     strategy_default(&strategy);
     strategy.row_count = 0;
-    strategy.rows[strategy.row_count++] = (struct strategy_row){.risk_type = 4, .level_least = LEVEL_LOW, .verdict = VERDICT_REJECT, .countermeasure = 1};
-    strategy.rows[strategy.row_count++] = (struct strategy_row){.risk_type = STRATEGY_ANY, .level_least = LEVEL_MEDIUM, .verdict = VERDICT_HOLD, .countermeasure = 2};
+    strategy.rows[strategy.row_count++] =
+        (struct strategy_row){.risk_type = 4, .level_least = LEVEL_LOW, .verdict = VERDICT_REJECT, .countermeasure = 1};
+    strategy.rows[strategy.row_count++] =
+        (struct strategy_row){.risk_type = STRATEGY_ANY, .level_least = LEVEL_MEDIUM, .verdict = VERDICT_HOLD, .countermeasure = 2};
     assert_int_equal(strategy_find(&strategy, 4, LEVEL_NONE).verdict, VERDICT_PASS);
     assert_int_equal(strategy_find(&strategy, 4, LEVEL_LOW).verdict, VERDICT_REJECT);
     assert_int_equal(strategy_find(&strategy, 4, LEVEL_CRITICAL).countermeasure, 1);
