@@ -7,7 +7,6 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/tls/tls.h>
-#include <nng/transport/ipc/ipc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -20,9 +19,10 @@
 #include "base/must.h"
 #include "base/secret.h"
 #include "base/thread.h"
+#include "server/listener.h"
 #include "wire/wire.h"
 
-enum { FRONT_MAGIC = 0x5e4f4001, DISPATCHERS_MAX = 2, PEEK_BYTES_MAX = 64 << 10, PEM_BYTES_MAX = 256 << 10, IPC_PERMISSIONS = 0660 };
+enum { FRONT_MAGIC = 0x5e4f4001, DISPATCHERS_MAX = 2, WATCH_MS = 500, PEEK_BYTES_MAX = 64 << 10, PEM_BYTES_MAX = 256 << 10 };
 
 enum lane_state { LANE_NEW, LANE_LISTENING, LANE_WORKING, LANE_SENDING, LANE_CLOSED };
 
@@ -42,7 +42,9 @@ struct group { /* listeners that share a socket, its contexts and its dispatcher
     bool is_admin, is_open;
     nng_socket socket;
     size_t message_bytes_max;
-    uint32_t connections_max, working_max, lane_count, dispatcher_count;
+    uint32_t connections_max, working_max, lane_count, dispatcher_count, listener_count;
+    struct server_listener listeners[LISTEN_MAX];
+    char urls[LISTEN_MAX][256];
     struct lane *lanes;
     struct queue requests;
     struct thread dispatchers[DISPATCHERS_MAX];
@@ -60,7 +62,9 @@ struct server_front {
     struct batch_limits limits;
     nng_tls_config *tls;
     struct group data, admin;
-    atomic_bool draining;
+    struct thread watch;    /* knocks at the ipc listeners */
+    struct queue watch_end; /* closed: it ends */
+    atomic_bool draining, watch_ends, knocks;
     atomic_uint_fast64_t connections_refused, requests_refused, replies_not_taken;
 };
 
@@ -260,10 +264,11 @@ static void pipe_comes(nng_pipe pipe, nng_pipe_ev event, void *argument) /* nng'
     struct group *group = argument;
     (void)event;
     unsigned connections = atomic_fetch_add(&group->connections, 1) + 1;
-    if (connections > group->connections_max || atomic_load(&group->front->draining)) {
+    if (connections <= group->connections_max && !atomic_load(&group->front->draining))
+        return;
+    nng_pipe_close(pipe);
+    if (!atomic_load(&group->front->knocks)) /* then it is the watch, most likely */
         atomic_fetch_add(&group->front->connections_refused, 1);
-        nng_pipe_close(pipe);
-    }
 }
 
 static void pipe_goes(nng_pipe pipe, nng_pipe_ev event, void *argument) /* also for a pipe that was refused */
@@ -280,27 +285,6 @@ static enum fault nng_fault(struct fault_note *note, const char *what, const cha
 {
     return fault_set(note, result == NNG_ENOMEM ? FAULT_memory : FAULT_unavailable, ROW_NONE, COLUMN_NONE, "cannot %s %s: %s", what, which,
                      nng_strerror(result));
-}
-
-static int listener_options(nng_listener listener, const struct group *group, const char *url)
-{
-    int result = nng_listener_set_size(listener, NNG_OPT_RECVMAXSZ, 2 * group->message_bytes_max);
-    if (result == 0 && strncmp(url, "ipc:", 4) == 0)
-        result = nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, IPC_PERMISSIONS);
-    else if (result == 0)
-        result = nng_listener_set_bool(listener, NNG_OPT_TCP_KEEPALIVE, true);
-    if (result == 0 && strncmp(url, "tls+tcp:", 8) == 0)
-        result = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, group->front->tls);
-    return result;
-}
-
-static enum fault listener_open(const struct group *group, const char *url, struct fault_note *note)
-{
-    nng_listener listener;
-    int result = nng_listener_create(&listener, group->socket, url);
-    if (result == 0 && (result = listener_options(listener, group, url)) == 0)
-        result = nng_listener_start(listener, 0);
-    return result == 0 ? FAULT_NONE : nng_fault(note, "listen at", url, result);
 }
 
 static enum fault lane_open(struct lane *lane, struct group *group, struct fault_note *note)
@@ -338,8 +322,13 @@ static enum fault group_listen(struct group *group, const char (*urls)[256], uin
     enum fault fault = FAULT_NONE;
     for (uint32_t i = 0; i < group->lane_count; i++)
         lane_listen(&group->lanes[i]);
-    for (uint32_t i = 0; i < url_count && fault == FAULT_NONE; i++)
-        fault = listener_open(group, urls[i], note);
+    for (; group->listener_count < url_count && fault == FAULT_NONE; group->listener_count++) {
+        uint32_t i = group->listener_count;
+        memcpy(group->urls[i], urls[i], sizeof group->urls[i]);
+        group->listeners[i] = (struct server_listener){
+            .url = group->urls[i], .socket = group->socket, .tls = group->front->tls, .received_bytes_max = 2 * group->message_bytes_max};
+        fault = server_listener_open(&group->listeners[i], note);
+    }
     return fault;
 }
 
@@ -388,6 +377,58 @@ static enum fault tls_open(struct server_front *front, const struct config *conf
     return fault;
 }
 
+/* --- watching the ipc listeners -------------------------------------------------------------------------------------- */
+
+static void pause_ms(long ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+/* Two knocks without an answer: a busy machine may miss one. */
+static void listener_watch(struct server_front *front, struct server_listener *listener)
+{
+    struct fault_note note = {0};
+    atomic_store(&front->knocks, true);
+    bool answers = !listener->is_ipc || server_listener_answers(listener) || server_listener_answers(listener);
+    atomic_store(&front->knocks, false);
+    if (answers)
+        return;
+    server_listener_close(listener);
+    if (server_listener_open(listener, &note) == FAULT_NONE)
+        log_line(LOG_WARN, "server", "%s took no connections any more and was opened again", listener->url);
+    else
+        log_line(LOG_ERROR, "server", "%s", note.text);
+}
+
+static void watch_run(void *argument)
+{
+    struct server_front *front = argument;
+    while (!atomic_load(&front->watch_ends)) {
+        for (uint32_t i = 0; i < front->data.listener_count; i++)
+            listener_watch(front, &front->data.listeners[i]);
+        for (uint32_t i = 0; i < front->admin.listener_count; i++)
+            listener_watch(front, &front->admin.listeners[i]);
+        queue_pop_until(&front->watch_end, clock_steady_ns() + WATCH_MS * 1000000LL);
+    }
+}
+
+static enum fault watch_open(struct server_front *front, struct fault_note *note)
+{
+    if (queue_init(&front->watch_end, 1) && thread_start(&front->watch, "watch", CPU_ANY, watch_run, front))
+        return FAULT_NONE;
+    return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "cannot start a thread");
+}
+
+static void watch_close(struct server_front *front)
+{
+    atomic_store(&front->watch_ends, true);
+    if (front->watch_end.items)
+        queue_close(&front->watch_end);
+    thread_join(&front->watch);
+    queue_fini(&front->watch_end);
+}
+
 enum fault server_front_open(struct server_front **out, const struct config *config, struct pipeline *pipeline, struct fault_note *note)
 {
     struct server_front *front = memory_take_zeroed(1, sizeof *front);
@@ -402,6 +443,8 @@ enum fault server_front_open(struct server_front **out, const struct config *con
         fault = admin_open(front, config, note);
     if (fault == FAULT_NONE)
         fault = data_open(front, config, note);
+    if (fault == FAULT_NONE)
+        fault = watch_open(front, note);
     if (fault != FAULT_NONE)
         server_front_close(&front);
     *out = front;
@@ -419,12 +462,6 @@ static bool group_is_quiet(const struct group *group, bool is_closed)
             return false;
     }
     return true;
-}
-
-static void pause_ms(long ms)
-{
-    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    nanosleep(&pause, NULL);
 }
 
 void server_front_drain(struct server_front *front)
@@ -470,6 +507,7 @@ void server_front_close(struct server_front **front_p)
     if (!front)
         return;
     MUST(front->magic == (unsigned)FRONT_MAGIC);
+    watch_close(front);
     group_close(&front->data);
     group_close(&front->admin);
     if (front->tls)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <nng/supplemental/tls/tls.h>
 #include <sys/socket.h>
