@@ -172,7 +172,7 @@ STORY_TELL(large)
     uint32_t payee = random_percent(random, 60) ? world_anybody(world, random) : world_shop(world, random);
     row_payer(row, world, random, story->payer);
     row_payee(row, world, random, payee == story->payer ? world_shop(world, random) : payee);
-    row->amount = world_amount(world, random, row->payer, row->payee, 1.2 + 1.8 * unit(random_next(random)));
+    row->amount = world_amount(world, random, row->payer, row->payee, 1.5 + 2.2 * unit(random_next(random)));
     if (random_percent(random, 50))
         observe_contact(row, row->payer, row->payee);
 }

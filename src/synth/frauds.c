@@ -12,8 +12,18 @@ static void thief_acts(struct synth_row *row, const struct story *story, const s
 
 static void crew_meet(struct story *story, const struct world *world)
 {
-    story->device = crew_device(world, story->crew, story->mark, story->due_us);
+    bool fresh = mix64(story->mark + 1) % 100 < 65; /* mostly a device that nobody has seen */
+    story->device = fresh ? mix64(story->mark) | 1 : crew_device(world, story->crew, story->mark, story->due_us);
     story->place = crew_place(world, story->crew, mix64(story->mark), story->due_us);
+}
+
+/* Somebody whose secrets are known, else somebody who hardly looks, else anybody. */
+static uint32_t victim_find(const struct story *story, const struct world *world, struct random *random)
+{
+    uint32_t how = random_below(random, 100);
+    if (how < 60)
+        return crew_victim(world, story->crew, random_next(random));
+    return how < 90 ? world_anybody(world, random) : world_person(world, random, story->due_us);
 }
 
 static uint32_t mule_of(const struct story *story, const struct world *world, uint64_t bits, int64_t time_us)
@@ -24,7 +34,7 @@ static uint32_t mule_of(const struct story *story, const struct world *world, ui
 
 STORY_BEGIN(account_takeover)
 {
-    story->payer = world_person(world, random, story->due_us);
+    story->payer = victim_find(story, world, random);
     story->payee = mule_of(story, world, story->mark, story->due_us);
     crew_meet(story, world);
 }
@@ -34,10 +44,10 @@ STORY_TELL(account_takeover)
     uint32_t payee = story->payee;
     if (random_percent(random, 35))
         payee = random_percent(random, 50) ? world_shop(world, random) : mule_of(story, world, random_next(random), row->time_us);
-    thief_acts(row, story, world, random, 80);
+    thief_acts(row, story, world, random, 70);
     row_payee(row, world, random, payee);
-    row->amount = world_amount(world, random, row->payer, payee, 0.2 + 1.4 * unit(random_next(random)));
-    if (story->told == 0 && random_percent(random, 60))
+    row->amount = world_amount(world, random, row->payer, payee, 0.6 + 1.8 * unit(random_next(random)));
+    if (story->told == 0 && random_percent(random, 85))
         observe_change(row, row->payer);
     else if (story->told == 0 && random_percent(random, 40))
         observe_contact(row, row->payer, payee);
@@ -56,12 +66,12 @@ STORY_TELL(mule_fan_in)
     uint32_t payer = world_person(world, random, row->time_us);
     row_payer(row, world, random, payer == story->payee ? world_neighbour(world, payer, story->mark) : payer);
     row_payee(row, world, random, story->payee);
-    if (story->mark % 100 < 70) {
+    if (story->mark % 100 < 50) {
         row->payee_device = story->device;
         row->payee_address = story->place.address;
         row->payee_network = story->place.network;
     }
-    row->amount = world_amount(world, random, row->payer, row->payee, -0.8 + 2.0 * unit(random_next(random)));
+    row->amount = world_amount(world, random, row->payer, row->payee, 0.3 + 2.0 * unit(random_next(random)));
 }
 
 STORY_BEGIN(fan_out)
@@ -82,7 +92,7 @@ STORY_TELL(fan_out)
         return;
     }
     uint32_t payee = random_percent(random, 45) ? mule_of(story, world, random_next(random), row->time_us) : world_anybody(world, random);
-    thief_acts(row, story, world, random, 55);
+    thief_acts(row, story, world, random, 40);
     row_payee(row, world, random, payee == story->payer ? world_neighbour(world, payee, story->mark) : payee);
     row->amount = amount_scaled(story->amount, 0.8 * bell(random_next(random)));
 }
@@ -96,8 +106,8 @@ STORY_BEGIN(card_testing)
 
 STORY_TELL(card_testing)
 {
-    story->payer = world_anybody(world, random);
-    thief_acts(row, story, world, random, 75);
+    story->payer = random_percent(random, 60) ? crew_victim(world, story->crew, random_next(random)) : world_anybody(world, random);
+    thief_acts(row, story, world, random, 60);
     if (random_percent(random, 25))
         row->payer_address = crew_place(world, story->crew, random_next(random), row->time_us).address;
     row_payee(row, world, random, story->members[random_below(random, story->member_count)]);
@@ -107,7 +117,7 @@ STORY_TELL(card_testing)
 STORY_BEGIN(split_payments)
 {
     static const int64_t limits[] = {10000, 20000, 50000, 100000, 200000, 500000};
-    story->payer = world_person(world, random, story->due_us);
+    story->payer = victim_find(story, world, random);
     story->payee = random_percent(random, 60) ? mule_of(story, world, story->mark, story->due_us) : world_anybody(world, random);
     if (story->payee == story->payer)
         story->payee = world_neighbour(world, story->payer, story->mark);
@@ -120,11 +130,13 @@ STORY_BEGIN(split_payments)
 
 STORY_TELL(split_payments)
 {
-    thief_acts(row, story, world, random, story->mark % 100 < 45 ? 90 : 5);
+    thief_acts(row, story, world, random, story->mark % 100 < 35 ? 90 : 5);
     row_payee(row, world, random, story->payee);
     row->amount = story->amount - 1 - (int64_t)(unit(random_next(random)) * 0.12 * (double)story->amount);
     if (random_percent(random, 50))
         row->amount = row->amount / 500 * 500;
+    if (story->told == 0 && random_percent(random, 55))
+        observe_change(row, row->payer);
 }
 
 STORY_BEGIN(compromised_terminal)
@@ -139,31 +151,29 @@ STORY_TELL(compromised_terminal)
 {
     row_payer(row, world, random, world_person(world, random, row->time_us));
     row_payee(row, world, random, story->payee);
-    if (random_percent(random, 65)) {
+    if (random_percent(random, 50)) {
         row->payee_device = story->device;
         row->payee_address = story->place.address;
         row->payee_network = story->place.network;
     }
-    row->amount = world_amount(world, random, row->payer, row->payee, 0.3);
+    row->amount = world_amount(world, random, row->payer, row->payee, 0.5 + 1.5 * unit(random_next(random)));
 }
 
 STORY_BEGIN(new_device_large)
 {
-    story->payer = world_person(world, random, story->due_us);
+    story->payer = victim_find(story, world, random);
     story->payee = random_percent(random, 60) ? mule_of(story, world, story->mark, story->due_us) : world_anybody(world, random);
     if (story->payee == story->payer || random_percent(random, 15))
         story->payee = world_shop(world, random);
     crew_meet(story, world);
-    if (random_percent(random, 25))
-        story->device = mix64(story->mark) | 1;
 }
 
 STORY_TELL(new_device_large)
 {
-    thief_acts(row, story, world, random, 90);
+    thief_acts(row, story, world, random, 85);
     row_payee(row, world, random, story->payee);
-    row->amount = world_amount(world, random, row->payer, row->payee, 1.2 + 1.8 * unit(random_next(random)));
-    if (random_percent(random, 30))
+    row->amount = world_amount(world, random, row->payer, row->payee, 1.8 + 2.0 * unit(random_next(random)));
+    if (random_percent(random, 65))
         observe_change(row, row->payer);
     else if (random_percent(random, 40))
         observe_use(row, row->payer);
@@ -187,9 +197,9 @@ STORY_BEGIN(circular_flow)
 STORY_TELL(circular_flow)
 {
     story->payer = story->members[story->told % story->member_count];
-    thief_acts(row, story, world, random, 55);
+    thief_acts(row, story, world, random, 35);
     row_payee(row, world, random, story->members[(story->told + 1) % story->member_count]);
-    if (random_percent(random, 50))
+    if (random_percent(random, 30))
         row->payee_device = story->device;
     story->amount -= (int64_t)(unit(random_next(random)) * 0.04 * (double)story->amount);
     row->amount = random_percent(random, 40) ? amount_rounded(story->amount) : amount_scaled(story->amount, 0.0);

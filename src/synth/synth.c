@@ -239,9 +239,9 @@ static void everyday_news(struct synth *synth, struct synth_row *row)
     uint32_t what = random_below(&synth->random, 1000);
     if (what < 10 * USE_NEWS_PERCENT)
         observe_use(row, row->payer);
-    else if (what < 10 * USE_NEWS_PERCENT + 4)
+    else if (what < 10 * USE_NEWS_PERCENT + 3)
         observe_change(row, row->payer);
-    else if (what < 10 * USE_NEWS_PERCENT + 14)
+    else if (what < 10 * USE_NEWS_PERCENT + 13)
         observe_contact(row, row->payer, row->payee);
 }
 

@@ -20,9 +20,10 @@ enum about { /* what a number is made about */
              ABOUT_KNOWN,
              ABOUT_MULE,
              ABOUT_CREW_DEVICE,
-             ABOUT_CREW_PLACE
+             ABOUT_CREW_PLACE,
+             ABOUT_VICTIM
 };
-enum { YOUNG_STEP = 16, YOUNG_AT = 7, NEIGHBOURS = 64, CREW_DAYS = 6, CREW_MULES = 5, CREW_DEVICES = 3 };
+enum { YOUNG_STEP = 16, YOUNG_AT = 7, NEIGHBOURS = 64, MULE_DAYS = 11, CREW_DAYS = 5, CREW_MULES = 5, CREW_DEVICES = 3 };
 #define OCTAVES_USUAL 11.5 /* a median of about 29.00 */
 #define AMOUNT_LEAST  50
 #define AMOUNT_MOST   500000000
@@ -216,11 +217,18 @@ int64_t world_amount(const struct world *world, struct random *random, uint32_t 
 
 uint32_t crew_mule(const struct world *world, uint32_t crew, uint64_t bits, int64_t time_us)
 {
-    uint64_t period = (uint64_t)(time_us / (CREW_DAYS * US_PER_DAY));
+    uint64_t period = (uint64_t)(time_us / (MULE_DAYS * US_PER_DAY));
     uint64_t mule = about(world, ABOUT_MULE, crew, period * CREW_MULES + below(bits, CREW_MULES));
     if (mule % 100 < 55)
         return world_young(world, mix64(mule), time_us);
     uint32_t person = below(mix64(mule), world->person_count);
+    return person % YOUNG_STEP == YOUNG_AT ? person - 1 : person;
+}
+
+uint32_t crew_victim(const struct world *world, uint32_t crew, uint64_t bits)
+{
+    uint32_t known = 3 + world->person_count / 3000;
+    uint32_t person = below(about(world, ABOUT_VICTIM, crew, below(bits, known)), world->person_count);
     return person % YOUNG_STEP == YOUNG_AT ? person - 1 : person;
 }
 

@@ -49,6 +49,7 @@ int64_t amount_rounded(int64_t amount);                /* to what people type */
 
 /* Crews of thieves: what they use changes every few days. */
 uint32_t crew_mule(const struct world *world, uint32_t crew, uint64_t bits, int64_t time_us);
+uint32_t crew_victim(const struct world *world, uint32_t crew, uint64_t bits); /* one whose secrets they have: attacked again and again */
 uint64_t crew_device(const struct world *world, uint32_t crew, uint64_t bits, int64_t time_us);
 struct place crew_place(const struct world *world, uint32_t crew, uint64_t bits, int64_t time_us);
 
