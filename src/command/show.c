@@ -118,12 +118,19 @@ struct table {
     int widths[TABLE_COLUMNS_MAX];
 };
 
-static void table_columns(struct table *table, const struct wire_value *row)
+static bool is_wanted(const struct wire_value *key, const char *const *wanted)
+{
+    while (*wanted && !text_equal(key->text, text_of(*wanted)))
+        wanted++;
+    return *wanted != NULL;
+}
+
+static void table_columns(struct table *table, const struct wire_value *row, const char *const *wanted)
 {
     struct wire_value key, value;
     const unsigned char *at = row->inside;
     for (uint32_t i = 0; row->type == WIRE_MAP && i < row->count && wire_next(&key, &at, row->end) && wire_next(&value, &at, row->end); i++)
-        if (key.type == WIRE_STR && table->column_count < TABLE_COLUMNS_MAX) {
+        if (key.type == WIRE_STR && is_wanted(&key, wanted) && table->column_count < TABLE_COLUMNS_MAX) {
             table->widths[table->column_count] = (int)(key.text.bytes < CELL_BYTES ? key.text.bytes : CELL_BYTES - 1);
             table->keys[table->column_count++] = key;
         }
@@ -158,14 +165,14 @@ static void table_walk(FILE *out, struct table *table, const struct wire_value *
     }
 }
 
-void show_table(FILE *out, const struct wire_value *rows)
+void show_table(FILE *out, const struct wire_value *rows, const char *const *wanted)
 {
     struct table table = {0};
     struct wire_value first;
     const unsigned char *at = rows->inside;
     if (rows->type != WIRE_ARRAY || rows->count == 0 || !wire_next(&first, &at, rows->end))
         return;
-    table_columns(&table, &first);
+    table_columns(&table, &first, wanted);
     table_walk(NULL, &table, rows);
     for (uint32_t j = 0; j < table.column_count; j++)
         fprintf(out, "%s%-*.*s", j ? "  " : "", j + 1 < table.column_count ? table.widths[j] : 0, (int)table.keys[j].text.bytes,

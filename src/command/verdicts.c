@@ -121,6 +121,12 @@ void text_json_print(FILE *out, struct text text)
     fputc('"', out);
 }
 
+static void csv_name(FILE *out, const char *name)
+{
+    fputc(',', out);
+    text_csv_print(out, text_of(name));
+}
+
 static void csv_row(struct verdicts *to, const struct row *row, const struct sluice_reply *reply, uint32_t index)
 {
     const char *feature;
@@ -129,12 +135,25 @@ static void csv_row(struct verdicts *to, const struct row *row, const struct slu
         fprintf(to->out, "transfer_id,verdict,level,cause,scene,match,runner_up,runner_match,risk,anomaly_own,anomaly_linked,"
                          "risk_type,countermeasure,reasons\n");
     text_csv_print(to->out, row->transfer);
-    fprintf(to->out, ",%s,%s,%s,%s,%.9g,%s,%.9g,%.9g,%.9g,%.9g,%s,%s,", row->verdict_name, row->level, row->cause, row->scene,
-            (double)row->match, row->runner_up, (double)row->runner_match, (double)row->risk, (double)row->own, (double)row->linked,
-            row->risk_type, row->countermeasure);
+    csv_name(to->out, row->verdict_name);
+    csv_name(to->out, row->level);
+    csv_name(to->out, row->cause);
+    csv_name(to->out, row->scene);
+    fprintf(to->out, ",%.9g", (double)row->match);
+    csv_name(to->out, row->runner_up);
+    fprintf(to->out, ",%.9g,%.9g,%.9g,%.9g", (double)row->runner_match, (double)row->risk, (double)row->own, (double)row->linked);
+    csv_name(to->out, row->risk_type);
+    csv_name(to->out, row->countermeasure);
+    fputc(',', to->out);
     for (size_t i = 0; sluice_reply_reason(reply, index, i, &feature, &value, &share); i++)
         fprintf(to->out, "%s%s", i ? " " : "", feature);
     fputc('\n', to->out);
+}
+
+static void json_name(FILE *out, const char *key, const char *name)
+{
+    fprintf(out, ",\"%s\":", key);
+    text_json_print(out, text_of(name));
 }
 
 static void json_row(struct verdicts *to, const struct row *row, const struct sluice_reply *reply, uint32_t index)
@@ -143,14 +162,18 @@ static void json_row(struct verdicts *to, const struct row *row, const struct sl
     float value, share;
     fputs("{\"transfer_id\":", to->out);
     text_json_print(to->out, row->transfer);
-    fprintf(
-        to->out,
-        ",\"verdict\":\"%s\",\"level\":\"%s\",\"cause\":\"%s\",\"scene\":\"%s\",\"match\":%.9g,\"runner_up\":\"%s\",\"runner_match\":%.9g,"
-        "\"risk\":%.9g,\"anomaly_own\":%.9g,\"anomaly_linked\":%.9g,\"risk_type\":\"%s\",\"countermeasure\":\"%s\",\"reasons\":[",
-        row->verdict_name, row->level, row->cause, row->scene, (double)row->match, row->runner_up, (double)row->runner_match,
-        (double)row->risk, (double)row->own, (double)row->linked, row->risk_type, row->countermeasure);
+    json_name(to->out, "verdict", row->verdict_name);
+    json_name(to->out, "level", row->level);
+    json_name(to->out, "cause", row->cause);
+    json_name(to->out, "scene", row->scene);
+    json_name(to->out, "runner_up", row->runner_up);
+    json_name(to->out, "risk_type", row->risk_type);
+    json_name(to->out, "countermeasure", row->countermeasure);
+    fprintf(to->out, ",\"match\":%.9g,\"runner_match\":%.9g,\"risk\":%.9g,\"anomaly_own\":%.9g,\"anomaly_linked\":%.9g,\"reasons\":[",
+            (double)row->match, (double)row->runner_match, (double)row->risk, (double)row->own, (double)row->linked);
     for (size_t i = 0; sluice_reply_reason(reply, index, i, &feature, &value, &share); i++) {
-        fprintf(to->out, "%s{\"feature\":\"%s\"", i ? "," : "", feature);
+        fputs(i ? ",{\"feature\":" : "{\"feature\":", to->out);
+        text_json_print(to->out, text_of(feature));
         if (isfinite(value) && isfinite(share))
             fprintf(to->out, ",\"value\":%.9g,\"share\":%.9g", (double)value, (double)share);
         fputc('}', to->out);
