@@ -108,8 +108,10 @@ static enum fault segment_next(struct segment_writer *writer, struct fault_note 
 enum fault segment_append(struct segment_writer *writer, struct segment_place *out, const void *frame, size_t bytes,
                           struct fault_note *note)
 {
-    enum fault fault = FAULT_NONE;
-    if (writer->tail && writer->tail + bytes > writer->bytes_max && (fault = segment_next(writer, note)) != FAULT_NONE)
+    enum fault fault = writer->fd < 0 ? writer_file_open(writer, writer->segment, note) : FAULT_NONE;
+    if (fault == FAULT_NONE && writer->tail && writer->tail + bytes > writer->bytes_max)
+        fault = segment_next(writer, note);
+    if (fault != FAULT_NONE)
         return fault;
     if (file_ops->write_at(writer->fd, frame, bytes, (int64_t)writer->tail) != (int64_t)bytes)
         return writer_fault(writer, note, "append to");

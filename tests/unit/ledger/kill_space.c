@@ -16,6 +16,14 @@
 #include "fault/fault.h"
 #include "unit/ledger/rig.h"
 
+static off_t reserve_size(const struct rig *rig)
+{
+    char path[128];
+    struct stat status;
+    rig_path(path, rig, "reserve");
+    return stat(path, &status) == 0 ? status.st_size : -1;
+}
+
 static uint64_t commit_until_full(struct rig *rig, struct fault_note *note)
 {
     uint64_t sequence = ledger_sqlite.last_sequence(rig->ledger) + 1;
@@ -121,6 +129,7 @@ static void a_real_disk_is_full(void **state)
     uint64_t last = commit_until_full(&rig, &note);
     assert_non_null(strstr(note.text, "disk full"));
     assert_all_there(&rig, last);
+    assert_int_equal(reserve_size(&rig), 0);
     assert_int_equal(rig_commit(&rig, last + 1, 1, 200, OP_screen, &note), FAULT_ledger);
     rig_reopen(&rig); /* closes cleanly: the reserve's space takes the log */
     assert_all_there(&rig, last);
@@ -129,6 +138,7 @@ static void a_real_disk_is_full(void **state)
     assert_all_there(&rig, last);
     unlink(ballast), unlink(more);
     assert_int_equal(rig_commit(&rig, last + 1, 1, 200, OP_screen, &note), FAULT_NONE);
+    assert_int_equal(reserve_size(&rig), rig.options.reserve_bytes);
     rig_reopen(&rig);
     assert_all_there(&rig, last + 1);
     rig_close(&rig);

@@ -232,6 +232,41 @@ static inline void sample_make(struct batch *out, const struct sample *sample)
     MUST(!arena_overflowed(&out->arena));
 }
 
+static inline bool sample_column_is_sound(const struct column *column, uint32_t rows)
+{
+    uint32_t before = 0, bound = 0;
+    for (uint32_t row = 0; column->form == FORM_STR && row <= rows; row++, before = bound) {
+        memcpy(&bound, column->offsets + 4 * (size_t)row, 4);
+        if (bound < before)
+            return false;
+    }
+    for (uint32_t row = 0; column->form >= FORM_DICT8 && row < rows; row++)
+        if (column_is_valid(column, row) && column_code(column, row) >= column->value_count)
+            return false;
+    return true;
+}
+
+/* What every decoded batch promises, whatever its bytes were: nothing that is followed leads outside. */
+static inline bool sample_is_sound(const struct batch *batch)
+{
+    const struct results *results = &batch->results;
+    for (unsigned i = 0; i < COLUMN_COUNT; i++)
+        if (!sample_column_is_sound(&batch->columns[i], batch->row_count))
+            return false;
+    for (unsigned i = 0; i < batch->other_count; i++)
+        if (!sample_column_is_sound(&batch->others[i], batch->row_count))
+            return false;
+    for (uint32_t row = 0; row < batch->row_count; row++)
+        if ((results->verdict && results->verdict[row] >= VERDICT_COUNT) || (results->level && results->level[row] >= LEVEL_COUNT) ||
+            (results->cause && results->cause[row] >= CAUSE_COUNT))
+            return false;
+    for (uint32_t i = 0; i < results->slice_count; i++)
+        for (uint32_t j = 0; j < results->reasons[i].count; j++)
+            if (results->reasons[i].row[j] >= batch->row_count || results->reasons[i].reason_count[j] > REASONS_MAX)
+                return false;
+    return (unsigned)batch->op < OP_COUNT && (unsigned)batch->observe_kind < OBSERVE_COUNT;
+}
+
 static inline bool sample_texts_differ(struct text a, struct text b)
 {
     return a.bytes != b.bytes || (a.bytes && memcmp(a.data, b.data, a.bytes) != 0);

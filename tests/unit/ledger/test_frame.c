@@ -138,22 +138,92 @@ static void wrong_bodies_do_no_harm(void **state)
     uint64_t random = seed_of_run(), live = memory_live_count();
     struct batch batch, back;
     struct frame *frame;
-    sample_make(&batch, &(struct sample){.rows = 60, .seed = 3, .op = OP_screen, .dicts = true});
+    sample_make(&batch, &(struct sample){.rows = 60, .seed = 3, .op = OP_screen});
     assert_int_equal(frame_encode(&frame, &batch, NULL), FAULT_NONE);
     unsigned char *copy = malloc(frame->bytes);
-    for (unsigned round = 0; round < 5000; round++) {
+    for (unsigned round = 0; round < 10000; round++) {
         memcpy(copy, frame->data, frame->bytes);
         for (unsigned flips = 1 + round % 3; flips; flips--)
             copy[64 + sample_random(&random) % (frame->bytes - 64)] ^= (unsigned char)(1u << sample_random(&random) % 8);
         uint64_t checksum = frame_checksum(copy, frame->bytes);
         memcpy(copy + offsetof(struct frame_header, checksum), &checksum, 8);
         if (frame_decode(&back, copy, frame->bytes, NULL) == FAULT_NONE)
-            sample_difference(&back, &back), batch_fini(&back);
+            assert_true(sample_is_sound(&back)), batch_fini(&back);
     }
     free(copy);
     frame_give(&frame);
     batch_fini(&batch);
     assert_int_equal(memory_live_count(), live);
+}
+
+/* A batch that no room may make: its frame is refused when it is read. */
+static void refused(struct batch *batch)
+{
+    struct batch back;
+    struct frame *frame;
+    assert_int_equal(frame_encode(&frame, batch, NULL), FAULT_NONE);
+    assert_int_equal(frame_decode(&back, frame->data, frame_bytes(frame), NULL), FAULT_ledger);
+    frame_give(&frame);
+    batch_fini(batch);
+}
+
+static void nonsense_is_refused(void **state)
+{
+    (void)state;
+    struct batch batch;
+    struct sample sample = {.rows = 3, .seed = 3, .op = OP_screen, .plain = true};
+    uint32_t falling[] = {0, 4, 2, 5}, beyond[] = {0, 9, 9, 5}, rows[] = {2, 1};
+    unsigned char codes[] = {0, 1, 2}, counts[] = {0, 0};
+    struct text values[] = {text_of("yes"), text_of("no")};
+    struct reason reasons[2 * REASONS_MAX] = {0};
+    sample_make(&batch, &sample);
+    batch.columns[COLUMN_memo] =
+        (struct column){.form = FORM_STR, .data = (const unsigned char *)"abcde", .offsets = (unsigned char *)falling};
+    refused(&batch);
+    sample_make(&batch, &sample);
+    batch.columns[COLUMN_memo] =
+        (struct column){.form = FORM_STR, .data = (const unsigned char *)"abcde", .offsets = (unsigned char *)beyond};
+    refused(&batch);
+    sample_make(&batch, &sample);
+    batch.columns[COLUMN_memo] = (struct column){.form = FORM_DICT8, .data = codes, .values = values, .value_count = 2};
+    refused(&batch);
+    sample_make(&batch, &sample);
+    batch.columns[COLUMN_memo] = batch.columns[COLUMN_amount];
+    refused(&batch);
+    sample_make(&batch, &sample);
+    batch.results.level[1] = LEVEL_COUNT;
+    refused(&batch);
+    sample_make(&batch, &sample);
+    batch.results.reasons[0] = (struct reason_block){.count = 2, .row = rows, .reason_count = counts, .reasons = reasons};
+    refused(&batch);
+    sample_make(&batch, &sample);
+    batch.observe_kind = OBSERVE_COUNT;
+    refused(&batch);
+}
+
+static void impossible_sizes_take_no_memory(void **state)
+{
+    (void)state;
+    struct batch batch, back;
+    struct frame *frame;
+    struct frame_header header;
+    sample_make(&batch, &(struct sample){.rows = 3, .seed = 3, .op = OP_screen, .plain = true});
+    assert_int_equal(frame_encode(&frame, &batch, NULL), FAULT_NONE);
+    memcpy(&header, frame->data, sizeof header);
+    struct frame_header wrong[] = {header, header, header};
+    wrong[0].arena_bytes = UINT64_C(1) << 45;
+    wrong[1].arena_bytes = header.body_bytes * FRAME_RATIO_MAX + FRAME_RATIO_MAX;
+    wrong[2].row_count = 1 << 26;
+    for (unsigned i = 0; i < 3; i++) {
+        memcpy(frame->data, &wrong[i], sizeof header);
+        uint64_t checksum = frame_checksum(frame->data, frame->bytes);
+        memcpy(frame->data + offsetof(struct frame_header, checksum), &checksum, 8);
+        memory_fail_at(0);
+        assert_int_equal(frame_decode(&back, frame->data, frame->bytes, NULL), FAULT_ledger);
+        memory_fail_at(UINT64_MAX);
+    }
+    frame_give(&frame);
+    batch_fini(&batch);
 }
 
 static void memory_that_runs_out_is_a_fault(void **state)
@@ -217,6 +287,8 @@ int main(void)
         cmocka_unit_test(ints_of_every_shape_come_back),
         cmocka_unit_test(every_flipped_byte_is_found),
         cmocka_unit_test(wrong_bodies_do_no_harm),
+        cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(impossible_sizes_take_no_memory),
         cmocka_unit_test(memory_that_runs_out_is_a_fault),
         cmocka_unit_test(filter_finds_what_is_there_and_little_else),
     };
