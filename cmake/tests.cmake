@@ -53,7 +53,7 @@ if(TARGET sluice)
   file(GLOB flow_sources CONFIGURE_DEPENDS tests/flow/flow_*.c)
   if(flow_sources)
     add_library(flow_harness STATIC tests/flow/harness.c tests/flow/table.c tests/flow/message.c
-      tests/flow/senders.c)
+      tests/flow/raw.c tests/flow/senders.c)
     target_link_libraries(flow_harness PUBLIC rooms ${CMOCKA})
     target_include_directories(flow_harness PUBLIC tests)
   endif()

@@ -2,12 +2,9 @@
 #define _GNU_SOURCE
 #include "flow/harness.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <nng/nng.h>
-#include <nng/protocol/reqrep0/req.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -15,13 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/must.h"
 #include "base/secret.h"
 #include "wire/wire.h"
@@ -384,92 +379,8 @@ void server_log_show(const struct server *server)
     free(log);
 }
 
-/* One question over a connection of its own; an nng error, or 0 and the answer. It does not connect again by itself:
- * nng 1.5.2 lets an ipc listener die when a client leaves in the middle of the handshake. */
-static int ask_once(nng_msg **answer, const char *url, const void *message, size_t bytes, int timeout_ms)
-{
-    nng_socket socket;
-    nng_msg *question = NULL;
-    MUST(nng_req0_open(&socket) == 0);
-    MUST(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, timeout_ms) == 0);
-    MUST(nng_socket_set_ms(socket, NNG_OPT_SENDTIMEO, timeout_ms) == 0);
-    MUST(nng_socket_set_ms(socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE) == 0);
-    MUST(nng_socket_set_ms(socket, NNG_OPT_RECONNMINT, 600000) == 0);
-    MUST(nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, 0) == 0);
-    int failed = nng_dial(socket, url, NULL, 0);
-    if (!failed) {
-        MUST(nng_msg_alloc(&question, 0) == 0 && nng_msg_append(question, message, bytes) == 0);
-        if ((failed = nng_sendmsg(socket, question, 0)) != 0)
-            nng_msg_free(question);
-        else
-            failed = nng_recvmsg(socket, answer, 0);
-    }
-    nng_close(socket);
-    return failed;
-}
-
-/* A server that has as many connections as it takes closes one more at once: then again, while there is time. */
-size_t raw_ask(const char *url, const void *message, size_t bytes, unsigned char *reply, size_t reply_bytes, int timeout_ms)
-{
-    nng_msg *answer = NULL;
-    int64_t until_ns = clock_steady_ns() + timeout_ms * 1000000LL;
-    for (int failed; (failed = ask_once(&answer, url, message, bytes, timeout_ms)) != 0; sleep_ms(20))
-        if (failed == NNG_ETIMEDOUT || clock_steady_ns() >= until_ns)
-            return 0;
-    size_t got = nng_msg_len(answer) < reply_bytes ? nng_msg_len(answer) : reply_bytes;
-    memcpy(reply, nng_msg_body(answer), got);
-    nng_msg_free(answer);
-    return got;
-}
-
-const char *raw_fault(const unsigned char *reply, size_t bytes)
-{
-    static char name[64];
-    struct wire_value map, fault;
-    const unsigned char *at = reply;
-    if (wire_check(reply, bytes, NULL) != FAULT_NONE || !wire_next(&map, &at, reply + bytes) || map.type != WIRE_MAP)
-        return "unreadable";
-    if (!wire_find(&fault, &map, "fault"))
-        return "ok";
-    text_copy(name, sizeof name, fault.text);
-    return name;
-}
-
 const char *reply_fault(const struct sluice_reply *reply)
 {
     const char *fault = reply ? sluice_reply_fault(reply) : "no reply";
     return fault ? fault : "ok";
-}
-
-int free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    MUST(fd >= 0 && bind(fd, (struct sockaddr *)&address, bytes) == 0 && getsockname(fd, (struct sockaddr *)&address, &bytes) == 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
-int http_get(int port, const char *path, char *body, size_t body_bytes)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
-    struct timeval limit = {.tv_sec = 10};
-    char request[512];
-    int status = 0, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    MUST(fd >= 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    int bytes = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path);
-    size_t used = 0;
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 && write(fd, request, (size_t)bytes) == bytes)
-        for (ssize_t got; used < body_bytes - 1 && (got = read(fd, body + used, body_bytes - 1 - used)) > 0;)
-            used += (size_t)got;
-    close(fd);
-    body[used] = '\0';
-    if (sscanf(body, "HTTP/1.%*d %d", &status) != 1)
-        return 0;
-    char *content = strstr(body, "\r\n\r\n");
-    if (content)
-        memmove(body, content + 4, strlen(content + 4) + 1);
-    return status;
 }

@@ -11,7 +11,7 @@
 #include "base/must.h"
 #include "wire/wire.h"
 
-enum { CALL_LIMIT_MS = 1500 };
+enum { CALL_LIMIT_MS = 300 };
 
 struct sender {
     pthread_t thread;
