@@ -1,5 +1,5 @@
-/* Bucket b of a window lies at b % 24. For b in (newest - 24, newest] the entry is the total up to the end of b, and
- * count_before is the total up to the end of newest - 24; entries of time to come are overwritten when time comes. */
+/* Bucket b of a window lies at b % 24. For b in (newest - 24, newest) the entry is the total up to the end of b; count_all
+ * is the total up to now, count_before that up to the end of newest - 24. An entry is written when its bucket ends. */
 #include "history/sides.h"
 
 #include "base/must.h"
@@ -60,51 +60,60 @@ void busy_give(struct history *history, struct busy *busy)
 
 /* --- time goes on --------------------------------------------------------------------------------------------------- */
 
-static void window_advance(struct busy *busy, unsigned w, uint32_t bucket, uint32_t jump)
+static uint64_t peers_between(const uint64_t *peers, uint32_t first, uint32_t end)
 {
-    uint32_t steps = jump < WINDOW_BUCKETS ? jump : WINDOW_BUCKETS;
-    for (uint32_t b = bucket - steps + 1; b <= bucket; b++) {
-        uint32_t i = b % WINDOW_BUCKETS;
-        busy->count_before[w] = busy->count[w][i];
-        busy->sum_before[w] = busy->sum[w][i];
-        busy->count[w][i] = busy->count_all[w];
-        busy->sum[w][i] = busy->sum_all[w];
-        busy->peers[w][i] = 0;
-        if (w == WINDOW_COUNT - 1)
-            busy->max[i] = 0;
-    }
-    if (jump >= WINDOW_BUCKETS) {
-        busy->count_before[w] = busy->count_all[w];
-        busy->sum_before[w] = busy->sum_all[w];
-    }
-    uint64_t peers = 0;
-    for (unsigned i = 0; i < WINDOW_BUCKETS; i++)
-        peers |= busy->peers[w][i];
-    busy->peers_all[w] = peers;
+    uint64_t all = 0;
+    for (uint32_t i = first % WINDOW_BUCKETS; first < end; first++, i = i + 1 < WINDOW_BUCKETS ? i + 1 : 0)
+        all |= peers[i];
+    return all;
 }
 
-static void max_advance(struct busy *busy)
+static uint64_t max_between(const uint64_t *max, uint32_t first, uint32_t end)
 {
-    uint64_t max = 0;
-    for (unsigned i = 0; i < WINDOW_BUCKETS; i++)
-        max = busy->max[i] > max ? busy->max[i] : max;
-    busy->max_all = max;
+    uint64_t most = 0;
+    for (uint32_t i = first % WINDOW_BUCKETS; first < end; first++, i = i + 1 < WINDOW_BUCKETS ? i + 1 : 0)
+        most = max[i] > most ? max[i] : most;
+    return most;
 }
 
-static void risk_advance(struct busy *busy, uint32_t bucket, uint32_t jump)
+static void max_advance(struct busy *busy, uint32_t from, uint32_t to)
 {
-    struct risk_total all = busy->risk[(bucket - jump) % RISK_BUCKETS];
-    uint32_t steps = jump < RISK_BUCKETS ? jump : RISK_BUCKETS;
-    for (uint32_t b = bucket - steps + 1; b <= bucket; b++) {
-        struct risk_total *total = &busy->risk[b % RISK_BUCKETS];
-        busy->known_before = total->known;
-        busy->bad_before = total->bad;
-        *total = all;
+    busy->max[from % WINDOW_BUCKETS] = busy->max_newest;
+    busy->max_newest = 0;
+    uint32_t first = to + 1 - WINDOW_BUCKETS;
+    for (uint32_t b = from + 1 > first ? from + 1 : first; b < to; b++)
+        busy->max[b % WINDOW_BUCKETS] = 0;
+    busy->max_all = max_between(busy->max, first, to);
+}
+
+/* The newest bucket was from and is to: from gets its entry, those between theirs, and what falls out of the window moves
+ * into what was before. */
+static void window_advance(struct busy *busy, unsigned w, uint32_t from, uint32_t to)
+{
+    uint32_t first = to + 1 - WINDOW_BUCKETS, oldest = to % WINDOW_BUCKETS;
+    busy->count[w][from % WINDOW_BUCKETS] = busy->count_all[w];
+    busy->sum[w][from % WINDOW_BUCKETS] = busy->sum_all[w];
+    busy->peers[w][from % WINDOW_BUCKETS] = busy->peers_newest[w];
+    busy->peers_newest[w] = 0;
+    busy->count_before[w] = from < first ? busy->count_all[w] : busy->count[w][oldest];
+    busy->sum_before[w] = from < first ? busy->sum_all[w] : busy->sum[w][oldest];
+    for (uint32_t b = from + 1 > first ? from + 1 : first; b < to; b++) {
+        busy->count[w][b % WINDOW_BUCKETS] = busy->count_all[w];
+        busy->sum[w][b % WINDOW_BUCKETS] = busy->sum_all[w];
+        busy->peers[w][b % WINDOW_BUCKETS] = 0;
     }
-    if (jump >= RISK_BUCKETS) {
-        busy->known_before = all.known;
-        busy->bad_before = all.bad;
-    }
+    busy->peers_all[w] = peers_between(busy->peers[w], first, to);
+    if (w == WINDOW_COUNT - 1)
+        max_advance(busy, from, to);
+}
+
+static void risk_advance(struct busy *busy, uint32_t from, uint32_t to)
+{
+    uint32_t first = to + 1 - RISK_BUCKETS;
+    busy->risk[from % RISK_BUCKETS] = busy->risk_all;
+    busy->risk_before = from < first ? busy->risk_all : busy->risk[to % RISK_BUCKETS];
+    for (uint32_t b = from + 1 > first ? from + 1 : first; b < to; b++)
+        busy->risk[b % RISK_BUCKETS] = busy->risk_all;
 }
 
 static void busy_advance(struct busy *busy, uint32_t hour)
@@ -112,12 +121,10 @@ static void busy_advance(struct busy *busy, uint32_t hour)
     for (unsigned w = 0; w < WINDOW_COUNT; w++) {
         uint32_t from = busy->newest / window_hours[w], to = hour / window_hours[w];
         if (to > from)
-            window_advance(busy, w, to, to - from);
+            window_advance(busy, w, from, to);
     }
-    if (hour / window_hours[WINDOW_COUNT - 1] > busy->newest / window_hours[WINDOW_COUNT - 1])
-        max_advance(busy);
     if (hour / RISK_HOURS > busy->newest / RISK_HOURS)
-        risk_advance(busy, hour / RISK_HOURS, hour / RISK_HOURS - busy->newest / RISK_HOURS);
+        risk_advance(busy, busy->newest / RISK_HOURS, hour / RISK_HOURS);
     busy->newest = hour;
 }
 
@@ -128,19 +135,30 @@ static void window_add(struct busy *busy, unsigned w, const struct event *event)
     uint32_t bucket = event->hour / window_hours[w], newest = busy->newest / window_hours[w];
     if (bucket + WINDOW_BUCKETS <= newest)
         return;
-    for (uint32_t b = bucket; b <= newest; b++) {
+    for (uint32_t b = bucket; b < newest; b++) {
         busy->count[w][b % WINDOW_BUCKETS]++;
         busy->sum[w][b % WINDOW_BUCKETS] += event->amount;
     }
     busy->count_all[w]++;
     busy->sum_all[w] += event->amount;
-    busy->peers[w][bucket % WINDOW_BUCKETS] |= 1ull << event->peer;
     busy->peers_all[w] |= 1ull << event->peer;
+    *(bucket == newest ? &busy->peers_newest[w] : &busy->peers[w][bucket % WINDOW_BUCKETS]) |= 1ull << event->peer;
     if (w < WINDOW_COUNT - 1)
         return;
-    uint64_t *max = &busy->max[bucket % WINDOW_BUCKETS];
+    uint64_t *max = bucket == newest ? &busy->max_newest : &busy->max[bucket % WINDOW_BUCKETS];
     *max = event->amount > *max ? event->amount : *max;
     busy->max_all = event->amount > busy->max_all ? event->amount : busy->max_all;
+}
+
+/* Adds to the totals at the end of the bucket and of every later one. */
+static void risk_change(struct busy *busy, uint32_t bucket, uint32_t known, uint32_t bad)
+{
+    for (uint32_t b = bucket; b < busy->newest / RISK_HOURS; b++) {
+        busy->risk[b % RISK_BUCKETS].known += known;
+        busy->risk[b % RISK_BUCKETS].bad += bad;
+    }
+    busy->risk_all.known += known;
+    busy->risk_all.bad += bad;
 }
 
 void busy_add(struct busy *busy, const struct event *event)
@@ -149,21 +167,14 @@ void busy_add(struct busy *busy, const struct event *event)
         busy_advance(busy, event->hour);
     for (unsigned w = 0; w < WINDOW_COUNT; w++)
         window_add(busy, w, event);
-    uint32_t bucket = event->hour / RISK_HOURS, newest = busy->newest / RISK_HOURS;
-    if (bucket + RISK_BUCKETS <= newest)
-        return;
-    for (uint32_t b = bucket; b <= newest; b++) {
-        busy->risk[b % RISK_BUCKETS].known++;
-        busy->risk[b % RISK_BUCKETS].bad += event->label == 2;
-    }
+    if (event->hour / RISK_HOURS + RISK_BUCKETS > busy->newest / RISK_HOURS)
+        risk_change(busy, event->hour / RISK_HOURS, 1, event->label == 2);
 }
 
-static struct risk_total risk_before(const struct busy *busy, uint32_t bucket) /* total up to the end of bucket - 1 */
+static struct risk_total risk_until(const struct busy *busy, uint32_t bucket) /* total up to the end of bucket */
 {
     uint32_t newest = busy->newest / RISK_HOURS;
-    if (bucket + RISK_BUCKETS <= newest + 1)
-        return (struct risk_total){.known = busy->known_before, .bad = busy->bad_before};
-    return busy->risk[(bucket - 1) % RISK_BUCKETS];
+    return bucket >= newest ? busy->risk_all : bucket + RISK_BUCKETS <= newest ? busy->risk_before : busy->risk[bucket % RISK_BUCKETS];
 }
 
 void busy_label(struct busy *busy, const struct event *event, uint8_t before)
@@ -171,55 +182,34 @@ void busy_label(struct busy *busy, const struct event *event, uint8_t before)
     uint32_t bucket = event->hour / RISK_HOURS, newest = busy->newest / RISK_HOURS;
     if (bucket > newest || bucket + RISK_BUCKETS <= newest)
         return;
-    struct risk_total start = risk_before(busy, bucket), end = busy->risk[bucket % RISK_BUCKETS];
-    uint32_t bad = end.bad - start.bad, known = end.known - start.known, change = 0;
+    struct risk_total start = risk_until(busy, bucket - 1), end = risk_until(busy, bucket);
+    uint32_t bad = end.bad - start.bad, known = end.known - start.known;
     if (event->label == 2 && bad < known)
-        change = 1;
+        risk_change(busy, bucket, 0, 1);
     else if (before == 2 && bad > 0)
-        change = UINT32_MAX;
-    for (uint32_t b = bucket; change && b <= newest; b++)
-        busy->risk[b % RISK_BUCKETS].bad += change;
+        risk_change(busy, bucket, 0, UINT32_MAX);
 }
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 
-/* First and last bucket that a window at bucket still has, of those up to newest; last < first: none. */
-static inline void window_bounds(uint32_t *first, uint32_t *last, uint32_t bucket, uint32_t newest)
-{
-    *first = (bucket > newest ? bucket : newest) - (WINDOW_BUCKETS - 1);
-    *last = bucket < newest ? bucket : newest;
-}
-
-static uint64_t peers_between(const uint64_t *peers, uint32_t first, uint32_t last)
-{
-    uint64_t all = 0;
-    for (uint32_t i = first % WINDOW_BUCKETS, left = last + 1 - first; left > 0; left--, i = i + 1 < WINDOW_BUCKETS ? i + 1 : 0)
-        all |= peers[i];
-    return all;
-}
-
-static uint64_t max_between(const uint64_t *max, uint32_t first, uint32_t last)
-{
-    uint64_t most = 0;
-    for (uint32_t i = first % WINDOW_BUCKETS, left = last + 1 - first; left > 0; left--, i = i + 1 < WINDOW_BUCKETS ? i + 1 : 0)
-        most = max[i] > most ? max[i] : most;
-    return most;
-}
-
+/* A window that does not end with the newest bucket: later, or of a late row; what is newer than newest is empty. */
 static void window_read_apart(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t bucket, unsigned peers_left_out)
 {
-    uint32_t newest = busy->newest / window_hours[w], first, last;
-    window_bounds(&first, &last, bucket, newest);
-    if (last < first)
+    uint32_t newest = busy->newest / window_hours[w], first = (bucket > newest ? bucket : newest) + 1 - WINDOW_BUCKETS;
+    bool has_newest = bucket > newest, from_start = first + WINDOW_BUCKETS == newest + 1;
+    uint32_t end = has_newest ? newest : bucket + 1; /* of those with an entry */
+    if (first > newest || bucket < first)
         return;
-    bool from_start = first + WINDOW_BUCKETS == newest + 1;
-    uint32_t i = (first - 1) % WINDOW_BUCKETS, j = last % WINDOW_BUCKETS;
-    out->count[w] = busy->count[w][j] - (from_start ? busy->count_before[w] : busy->count[w][i]);
-    out->sum[w] = busy->sum[w][j] - (from_start ? busy->sum_before[w] : busy->sum[w][i]);
+    uint32_t i = (first - 1) % WINDOW_BUCKETS, j = (end - 1) % WINDOW_BUCKETS;
+    out->count[w] = (has_newest ? busy->count_all[w] : busy->count[w][j]) - (from_start ? busy->count_before[w] : busy->count[w][i]);
+    out->sum[w] = (has_newest ? busy->sum_all[w] : busy->sum[w][j]) - (from_start ? busy->sum_before[w] : busy->sum[w][i]);
     if (w != peers_left_out)
-        out->peers[w] = popcount64(peers_between(busy->peers[w], first, last));
-    if (w == WINDOW_COUNT - 1)
-        out->max = max_between(busy->max, first, last);
+        out->peers[w] = popcount64(peers_between(busy->peers[w], first, end) | (has_newest ? busy->peers_newest[w] : 0));
+    if (w < WINDOW_COUNT - 1)
+        return;
+    out->max = max_between(busy->max, first, end);
+    if (has_newest && busy->max_newest > out->max)
+        out->max = busy->max_newest;
 }
 
 static void window_read(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t hour, unsigned peers_left_out)
@@ -238,29 +228,22 @@ static void window_read(struct side_answer *out, const struct busy *busy, unsign
 
 static uint32_t bad_hour_find(const struct busy *busy, uint32_t last) /* there is one, up to bucket last */
 {
-    uint32_t total = busy->risk[last % RISK_BUCKETS].bad;
-    while (risk_before(busy, last).bad == total)
-        last--;
+    uint32_t total = risk_until(busy, last).bad, newest = busy->newest / RISK_HOURS;
+    for (last = last < newest ? last : newest; risk_until(busy, last - 1).bad == total; last--)
+        ;
     return (last + 1) * RISK_HOURS;
 }
 
 static void risk_read(struct side_answer *out, const struct busy *busy, uint32_t end)
 {
-    uint32_t newest = busy->newest / RISK_HOURS, oldest = newest + 1 - RISK_BUCKETS;
-    uint32_t last = end - 1 < newest ? end - 1 : newest;
-    if (last < oldest)
-        return;
-    struct risk_total total = busy->risk[last % RISK_BUCKETS];
+    struct risk_total total = risk_until(busy, end - 1);
     for (unsigned w = 0; w < WINDOW_COUNT; w++) {
-        uint32_t first = end - risk_window_buckets[w];
-        if (first > last)
-            continue;
-        struct risk_total before = risk_before(busy, first);
-        out->known[w] = total.known - before.known;
-        out->bad[w] = total.bad - before.bad;
+        struct risk_total start = risk_until(busy, end - 1 - risk_window_buckets[w]);
+        out->known[w] = total.known - start.known;
+        out->bad[w] = total.bad - start.bad;
     }
     if (out->bad[WINDOW_COUNT - 1])
-        out->bad_hour = bad_hour_find(busy, last);
+        out->bad_hour = bad_hour_find(busy, end - 1);
 }
 
 void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question, enum side_depth depth)
@@ -274,16 +257,15 @@ void busy_read(struct side_answer *out, const struct busy *busy, const struct si
 
 /* --- ahead of use --------------------------------------------------------------------------------------------------- */
 
-void busy_fetch(const struct busy *busy)
-{
-    __builtin_prefetch(busy);
-    __builtin_prefetch((const char *)busy + 64);
-}
-
-static void span_fetch(const void *from, size_t bytes)
+static inline __attribute__((always_inline)) void span_fetch(const void *from, size_t bytes) /* see record_fetch */
 {
     for (size_t i = 0; i < bytes; i += 64)
         __builtin_prefetch((const char *)from + i);
+}
+
+void busy_fetch(const struct busy *busy)
+{
+    span_fetch(busy, offsetof(struct busy, count));
 }
 
 void busy_fetch_rest(const struct busy *busy, const struct side_question *question)

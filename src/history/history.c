@@ -154,6 +154,7 @@ void history_sweep(struct history *history, uint32_t slot_count, uint32_t idle_h
             if (account->sides[which].form != SIDE_EMPTY && head->sweep != except && hour_of(account->last[which]) + idle_hours < hour)
                 side_release(history, &account->sides[which]);
         head->sweep = head->sweep + 1 < slots ? head->sweep + 1 : 0;
+        __builtin_prefetch(account_at(history, head->sweep));
     }
 }
 

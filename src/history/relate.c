@@ -5,6 +5,7 @@
 #include "base/must.h"
 #include "history/sides.h"
 
+enum { SWEEP_PACE = 4 };
 #define PUT(figure, value) (row[(size_t)FIGURE_##figure * BLOCK_ROWS] = (value))
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
@@ -267,7 +268,8 @@ static void row_add(struct history *history, const struct batch *batch, uint32_t
     party_add(history, keys, RECEIVED, event);
     pair_add(history, keys, event.amount);
     places_add(history, keys, event.label == 2);
-    history_sweep(history, 1, IDLE_HOURS, SLOT_NONE);
+    if (history->head->added++ % SWEEP_PACE == 0)
+        history_sweep(history, 1, IDLE_HOURS, SLOT_NONE);
 }
 
 /* --- rows in order -------------------------------------------------------------------------------------------------- */
@@ -281,8 +283,13 @@ static void block_clear(struct history *history) /* nothing is known */
 
 static void block_store(struct figures *out, const struct history *history, uint32_t at, uint32_t row_count)
 {
+    if (row_count == BLOCK_ROWS) {
+        for (unsigned f = 0; f < FIGURE_COUNT; f++)
+            memcpy(out->column[f] + at, history->block[f], sizeof history->block[f]);
+        return;
+    }
     for (unsigned f = 0; f < FIGURE_COUNT; f++)
-        memcpy(out->column[f] + at, history->block[f], row_count == BLOCK_ROWS ? sizeof history->block[f] : row_count * sizeof(float));
+        memcpy(out->column[f] + at, history->block[f], row_count * sizeof(float));
 }
 
 static void clock_advance(struct history *history, uint32_t second)

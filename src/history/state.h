@@ -64,7 +64,8 @@ struct place { /* a device or an address */
     uint32_t unused;
 };
 
-/* Running totals at the end of each bucket: a window's figure is a difference, whatever lies between. */
+/* Running totals at the end of each bucket: a window's figure is a difference, whatever lies between. What belongs to the
+ * newest buckets lies in front, so that most transfers touch nothing else. */
 struct busy {
     uint32_t account; /* slot */
     uint32_t is_received;
@@ -72,15 +73,16 @@ struct busy {
     uint32_t next_free; /* index + 1 */
     uint32_t count_before[WINDOW_COUNT], count_all[WINDOW_COUNT];
     uint64_t sum_before[WINDOW_COUNT], sum_all[WINDOW_COUNT];
-    uint64_t peers_all[WINDOW_COUNT], max_all;
-    uint32_t known_before, bad_before;
-    uint32_t count[WINDOW_COUNT][WINDOW_BUCKETS];
-    uint64_t sum[WINDOW_COUNT][WINDOW_BUCKETS];
-    uint64_t peers[WINDOW_COUNT][WINDOW_BUCKETS]; /* of the bucket alone */
-    uint64_t max[WINDOW_BUCKETS];                 /* of the bucket alone, 30 days */
+    uint64_t peers_all[WINDOW_COUNT], peers_newest[WINDOW_COUNT]; /* of the window up to the newest bucket, of that bucket */
+    uint64_t max_all, max_newest;                                 /* 30 days */
     struct risk_total {
         uint32_t known, bad;
-    } risk[RISK_BUCKETS];
+    } risk_before, risk_all;
+    uint32_t count[WINDOW_COUNT][WINDOW_BUCKETS]; /* of buckets before the newest */
+    uint64_t sum[WINDOW_COUNT][WINDOW_BUCKETS];
+    uint64_t peers[WINDOW_COUNT][WINDOW_BUCKETS]; /* of the bucket alone */
+    uint64_t max[WINDOW_BUCKETS];                 /* of the bucket alone */
+    struct risk_total risk[RISK_BUCKETS];
 };
 
 /* A label of an imported transfer that is not known yet at the time history has come to. */
@@ -101,7 +103,7 @@ struct history_head {
     uint32_t busy_probe, busy_fresh, busy_free;
     uint32_t ring_fresh, ring_free[RING_CLASSES]; /* unit + 1 */
     uint32_t due_count;
-    uint32_t unused;
+    uint32_t added; /* rows, for the pace of the sweep */
     uint64_t busy_used, ring_units_used, events, dropped;
     struct table_counts accounts, links, places, waiting;
 };
