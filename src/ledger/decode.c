@@ -8,7 +8,7 @@
 #include "ledger/frame.h"
 #include "ledger/pack.h"
 
-enum { ID_BYTES_MAX = 4096, FRAME_ROWS_MAX = 1 << 27 };
+enum { FRAME_ROWS_MAX = 1 << 27 };
 
 static enum fault frame_broken(struct fault_note *note, const char *what)
 {
@@ -44,9 +44,9 @@ static void decode_meta(struct batch *batch, struct unpacker *unpacker)
     unsigned kind = (unsigned)unpack_uint(unpacker, 1);
     batch->reply_in_rows = unpack_uint(unpacker, 1) != 0;
     batch->op = op_find(text_of(decode_short(unpacker, op)));
-    batch->tenant = unpack_text(unpacker, ID_BYTES_MAX);
-    batch->id = unpack_text(unpacker, ID_BYTES_MAX);
-    batch->name = unpack_text(unpacker, ID_BYTES_MAX);
+    batch->tenant = unpack_text(unpacker);
+    batch->id = unpack_text(unpacker);
+    batch->name = unpack_text(unpacker);
     broken_if(unpacker, kind >= OBSERVE_COUNT || batch->op == OP_COUNT);
     batch->observe_kind = unpacker->broken ? OBSERVE_NONE : (enum observe_kind)kind;
     batch->op = unpacker->broken ? OP_hello : batch->op;
@@ -120,7 +120,7 @@ static void decode_columns(struct batch *batch, struct unpacker *unpacker)
     unsigned count = (unsigned)unpack_uint(unpacker, 2);
     for (unsigned i = 0; i < count && !unpacker->broken; i++) {
         bool is_other = unpack_uint(unpacker, 1) != 0;
-        struct column column = {.name = unpack_text(unpacker, ID_BYTES_MAX)};
+        struct column column = {.name = unpack_text(unpacker)};
         enum column_id id = is_other ? COLUMN_COUNT : column_find(column.name);
         decode_cells(&column, unpacker, batch->row_count);
         broken_if(unpacker, is_other ? batch->other_count == OTHER_COLUMNS_MAX : id == COLUMN_COUNT);

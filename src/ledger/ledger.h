@@ -18,7 +18,7 @@ struct ledger_options {
     const char *folder;         /* created when absent; locked: a second server on it is refused */
     uint64_t segment_bytes_max; /* a new segment is begun beyond, default 256 MiB */
     uint64_t reserve_bytes;     /* kept back, freed when the disk is full, default 16 MiB */
-    uint32_t readers;           /* read-only connections for queries, default 2 */
+    uint32_t readers;           /* read-only connections for queries, default 4, at least 2 */
 };
 
 /* One change, ready to commit: what frame_encode made of a batch, and what the index keeps. */

@@ -42,7 +42,7 @@ size_t unpack_workspace_bytes(void);
 void *unpack_context_init(void *workspace);
 uint64_t unpack_uint(struct unpacker *unpacker, unsigned width);
 const unsigned char *unpack_raw(struct unpacker *unpacker, size_t bytes); /* where they lie; NULL: broken */
-struct text unpack_text(struct unpacker *unpacker, size_t bytes_max);
+struct text unpack_text(struct unpacker *unpacker);
 void *unpack_array(struct unpacker *unpacker, size_t bytes);                  /* cleared; NULL: broken */
 void *unpack_bytes(struct unpacker *unpacker, size_t bytes);                  /* exactly so many; NULL: broken */
 void *unpack_ints(struct unpacker *unpacker, unsigned width, uint32_t count); /* NULL: broken */

@@ -22,7 +22,7 @@
 
 #define SEGMENT_BYTES_DEFAULT (UINT64_C(256) << 20)
 #define RESERVE_BYTES_DEFAULT (UINT64_C(16) << 20)
-enum { READERS_LEAST = 2, READERS_MAX = 64 };
+enum { READERS_DEFAULT = 4, READERS_LEAST = 2, READERS_MAX = 64 };
 
 static enum fault folder_fault(struct fault_note *note, const char *verb, const char *folder)
 {
@@ -157,7 +157,7 @@ static enum fault sqlite_open_parts(struct ledger *ledger, const struct ledger_o
     if (fault == FAULT_NONE)
         fault = segments_open(ledger, options->segment_bytes_max ? options->segment_bytes_max : SEGMENT_BYTES_DEFAULT, note);
     if (fault == FAULT_NONE)
-        fault = readers_open(ledger, options->readers, note);
+        fault = readers_open(ledger, options->readers ? options->readers : READERS_DEFAULT, note);
     if (fault == FAULT_NONE && file_ops->sync_folder(ledger->folder) != 0)
         fault = folder_fault(note, "keep", ledger->folder);
     return fault;

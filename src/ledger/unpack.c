@@ -60,10 +60,10 @@ void *unpack_array(struct unpacker *unpacker, size_t bytes)
     return array ? memset(array, 0, bytes) : NULL;
 }
 
-struct text unpack_text(struct unpacker *unpacker, size_t bytes_max)
+struct text unpack_text(struct unpacker *unpacker)
 {
     uint32_t bytes = (uint32_t)unpack_uint(unpacker, 4);
-    const unsigned char *at = bytes <= bytes_max ? unpack_raw(unpacker, bytes) : (unpack_fails(unpacker), NULL);
+    const unsigned char *at = unpack_raw(unpacker, bytes);
     char *copy = at ? unpack_room(unpacker, bytes) : NULL;
     if (!copy)
         return (struct text){.data = "", .bytes = 0};
