@@ -1,7 +1,8 @@
-/* Discriminative training of centres, precisions, offsets and biases: softmax cross-entropy over background and scenes
+/* Discriminative training of centres, precisions and biases: softmax cross-entropy over background and scenes
  * under the scoring formula itself, hard minimum in the forward pass, gradient through the nearest cluster of every scene.
- * Adam (Kingma and Ba 2015) on c, log l, b and β; the rate falls to 0. Precisions decay, so that columns which tell nothing
- * apart fade. Distances and exp are the twin's, sums run in double in row order: the same bits on any machine. */
+ * Adam (Kingma and Ba 2015) on c, log l and β; the rate falls to 0. Offsets are 0, so that
+ * evidence is biases and feature distances alone and a feature's share tells all that it did. Precisions decay, so that columns which tell
+ * nothing apart fade. Distances and exp are the twin's, sums run in double in row order: the same bits on any machine. */
 #include "scene/builder.h"
 
 #include <math.h>
@@ -9,11 +10,11 @@
 
 #include "base/memory.h"
 
-enum { BATCH_ROWS = 512, EPOCHS = 20, STEPS_MAX = 4000 };
+enum { BATCH_ROWS = 512, EPOCHS = 30, STEPS_MAX = 6000 };
 #define RATE            0.05
 #define KEEP_FIRST      0.9
 #define KEEP_SECOND     0.999
-#define DECAY           0.1 /* of log precisions, times the rate */
+#define DECAY           0.07 /* of log precisions, times the rate */
 #define LOG_LEAST       (-20.0)
 #define PRECISION_START 4.0 /* sharper ones grow by themselves where they help */
 #define START_WEIGHT    0.2 /* dimensions overlap: their likelihoods count less than if they were independent */
@@ -29,7 +30,7 @@ struct part { /* one dimension */
     const uint32_t *scene_first;
     uint32_t columns, clusters;
     float *rows; /* [row][column] */
-    struct moments centres, logs, offsets;
+    struct moments centres, logs;
     float *centre, *precision, *offset, *ab, *start; /* as the kernels read them */
     float *z, *delta;                                /* tiles of the batch; [scene][BATCH_ROWS] */
     uint32_t *nearest;                               /* [scene][BATCH_ROWS], from the scene's first cluster on */
@@ -61,7 +62,6 @@ static void part_fini(struct part *part)
     memory_give(part->rows);
     memory_give(part->centres.value);
     memory_give(part->logs.value);
-    memory_give(part->offsets.value);
     memory_give(part->centre);
     memory_give(part->precision);
     memory_give(part->offset);
@@ -84,9 +84,8 @@ static bool part_take(struct part *part, uint32_t rows, uint32_t scenes)
     part->z = memory_take_aligned(batch * part->columns, 64);
     part->delta = memory_take_aligned(batch * scenes, 64);
     part->nearest = memory_take_aligned(batch * scenes, 64);
-    return moments_take(&part->centres, cells) && moments_take(&part->logs, cells) && moments_take(&part->offsets, part->clusters) &&
-           part->rows && part->centre && part->precision && part->offset && part->ab && part->start && part->z && part->delta &&
-           part->nearest;
+    return moments_take(&part->centres, cells) && moments_take(&part->logs, cells) && part->rows && part->centre && part->precision &&
+           part->offset && part->ab && part->start && part->z && part->delta && part->nearest;
 }
 
 /* Where the parameters start: the clusters found, their precisions bounded, all of it times START_WEIGHT. */
@@ -96,15 +95,6 @@ static void part_start(struct part *part, const struct clusters *clusters)
         double precision = (double)clusters->precisions[i] < PRECISION_START ? (double)clusters->precisions[i] : PRECISION_START;
         part->centres.value[i] = (double)clusters->centres[i];
         part->logs.value[i] = (double)kernel_log((float)(START_WEIGHT * precision));
-    }
-    for (uint32_t k = 0; k < part->clusters; k++) {
-        double offset = (double)clusters->offsets[k];
-        for (uint32_t j = 0; j < part->columns; j++) { /* the likelihood's constant goes with the bounded precision */
-            float precision = clusters->precisions[(size_t)k * part->columns + j];
-            if ((double)precision > PRECISION_START)
-                offset -= 0.5 * (double)(kernel_log(precision) - kernel_log((float)PRECISION_START));
-        }
-        part->offsets.value[k] = START_WEIGHT * offset;
     }
 }
 
@@ -187,8 +177,6 @@ static void part_pack(struct part *part, const struct kernels *kernels)
         part->precision[i] = (float)part->logs.value[i];
     }
     kernels->exp(part->precision, part->precision, part->logs.count);
-    for (uint32_t k = 0; k < part->clusters; k++)
-        part->offset[k] = (float)part->offsets.value[k];
 }
 
 /* Distance to every scene's nearest cluster, and which that is. */
@@ -257,14 +245,12 @@ static void add_row(struct part *part, uint32_t cluster, uint32_t row, double re
         centres[j] += residual * offset;
         logs[j] -= residual * 0.5 * offset * offset;
     }
-    part->offsets.gradient[cluster] += residual;
 }
 
 static void part_backward(struct part *part, const struct training *training)
 {
     memset(part->centres.gradient, 0, part->centres.count * sizeof(double));
     memset(part->logs.gradient, 0, part->logs.count * sizeof(double));
-    memset(part->offsets.gradient, 0, part->offsets.count * sizeof(double));
     for (uint32_t s = 0; s < training->scenes; s++)
         for (uint32_t i = 0; i < training->batch_rows; i++)
             add_row(part, part->scene_first[s] + part->nearest[s * BATCH_ROWS + i], i, training->residual[s * BATCH_ROWS + i]);
@@ -299,7 +285,6 @@ static void part_step(struct part *part, const struct training *training, double
 {
     moments_step(&part->centres, training, rate);
     moments_step(&part->logs, training, rate);
-    moments_step(&part->offsets, training, rate);
     for (size_t i = 0; i < part->logs.count; i++) {
         double value = part->logs.value[i] - rate * DECAY;
         part->logs.value[i] = value > log_most ? log_most : value < LOG_LEAST ? LOG_LEAST : value;
@@ -348,7 +333,7 @@ static void keep(struct training *training)
         part_pack(part, &builder->kernels);
         memcpy(clusters->centres, part->centre, part->centres.count * sizeof(float));
         memcpy(clusters->precisions, part->precision, part->logs.count * sizeof(float));
-        memcpy(clusters->offsets, part->offset, part->offsets.count * sizeof(float));
+        memcpy(clusters->offsets, part->offset, part->clusters * sizeof(float));
     }
     for (uint32_t s = 0; s < training->scenes; s++) {
         builder->draft.scenes[s].bias = (float)training->biases.value[s];

@@ -36,7 +36,7 @@ enum fault build_pick(struct builder *builder);                       /* which r
 enum fault build_columns(struct builder *builder);                    /* columns of dimensions and anomaly sets, mean and rscale */
 enum fault build_clusters(struct builder *builder);                   /* of every scene and dimension */
 enum fault build_anomaly(struct builder *builder);                    /* points; table: build_calibrate */
-enum fault build_train(struct builder *builder);                      /* centres, precisions, offsets, biases */
+enum fault build_train(struct builder *builder);                      /* centres, precisions, biases */
 enum fault build_base(struct builder *builder);                       /* draft → base, by writing and reading it */
 enum fault build_match_error(struct builder *builder, double *error); /* largest |match − match in double| over the picked rows */
 enum fault build_calibrate(struct builder *builder);                  /* tables and thresholds */
