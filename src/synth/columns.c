@@ -121,11 +121,15 @@ static void network_names(const char *out[SYNTH_NETWORKS], struct batch *batch)
     }
 }
 
-static void writer_take(struct writer *out, struct batch *batch, uint32_t rows, const char *const *currency)
+static void writer_take(struct writer *out, struct batch *batch, uint32_t rows, const struct synth *synth)
 {
-    const char *networks[SYNTH_NETWORKS];
+    const char *networks[SYNTH_NETWORKS], *code = synth_currency(synth);
+    char *currency = take(batch, strlen(code) + 1); /* the batch may outlive the generator */
     uint8_t *has_device = take(batch, rows / 8 + 1), *has_address = take(batch, rows / 8 + 1), *has_network = take(batch, rows / 8 + 1);
     *out = (struct writer){.batch = batch};
+    if (currency)
+        strcpy(currency, code);
+    const char *const currencies[] = {currency ? currency : ""};
     network_names(networks, batch);
     texts_take(&out->transfer, batch, COLUMN_transfer_id, rows, TRANSFER_BYTES, NULL);
     texts_take(&out->payer, batch, COLUMN_payer_id, rows, ACCOUNT_BYTES, NULL);
@@ -136,7 +140,7 @@ static void writer_take(struct writer *out, struct batch *batch, uint32_t rows, 
     texts_take(&out->payee_address, batch, COLUMN_payee_address, rows, ADDRESS_BYTES, has_address);
     out->time_us = numbers_take(batch, COLUMN_time, rows);
     out->amount = numbers_take(batch, COLUMN_amount, rows);
-    codes_take(batch, COLUMN_currency, rows, currency, 1, NULL);
+    codes_take(batch, COLUMN_currency, rows, currencies, 1, NULL);
     out->type = codes_take(batch, COLUMN_transaction_type, rows, synth_types, SYNTH_TYPES, NULL);
     out->channel = codes_take(batch, COLUMN_channel, rows, synth_channels, SYNTH_CHANNELS, NULL);
     out->payer_network = codes_take(batch, COLUMN_payer_network, rows, networks, SYNTH_NETWORKS, NULL);
@@ -194,10 +198,9 @@ enum fault synth_next(struct synth *synth, struct batch *batch, uint32_t rows_ma
     struct writer writer;
     struct synth_row row;
     struct arena arena = batch->arena;
-    const char *currency = synth_currency(synth);
     arena_reset(&arena);
     *batch = (struct batch){.magic = BATCH_MAGIC, .arena = arena};
-    writer_take(&writer, batch, rows_max, &currency);
+    writer_take(&writer, batch, rows_max, synth);
     if (arena_overflowed(&batch->arena))
         return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%u rows do not fit the batch's arena", rows_max);
     while (batch->row_count < rows_max && synth_row_next(synth, &row))
