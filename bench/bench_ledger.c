@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/must.h"
 #include "ledger/frame.h"
@@ -143,6 +146,32 @@ static void bench_find(struct ledger *ledger, uint64_t first, uint64_t frames, u
         figure("find.absent.per_frame", times[FINDS / 2] / (double)frames, "ns");
 }
 
+/* One absent transfer each time, after the segments left the page cache. */
+static void bench_cold(struct ledger *ledger, const char *folder, uint64_t frames)
+{
+    enum { TIMES = 10 };
+    double times[TIMES];
+    for (unsigned i = 0; i < TIMES; i++) {
+        char path[512], id[40];
+        uint64_t sequence;
+        uint32_t row;
+        for (unsigned segment = 1;; segment++) {
+            snprintf(path, sizeof path, "%s/frames-%08u", folder, segment);
+            int fd = open(path, O_RDONLY);
+            if (fd < 0)
+                break;
+            posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+            close(fd);
+        }
+        snprintf(id, sizeof id, "no transfer %u", i);
+        int64_t start = clock_steady_ns();
+        MUST(ledger_sqlite.find_transfer(ledger, text_of("tenant a"), text_of(id), &sequence, &row, NULL) == FAULT_not_found);
+        times[i] = ns_since(start);
+    }
+    quantiles("find.absent.cold", times, TIMES, 1e-3, "us");
+    figure("find.absent.cold.per_frame", times[TIMES / 2] / (double)frames, "ns");
+}
+
 static bool row_count(void *context, const struct ledger_row *row)
 {
     (void)row;
@@ -186,6 +215,7 @@ int main(int argc, char **argv)
     bench_find(ledger, first, next - first, 10000, true);
     bench_find(ledger, first, next - first, 10000, false);
     bench_query(ledger);
+    bench_cold(ledger, options.folder, next - first);
     next = bench_commit(ledger, next, 64, 10000, 1);
     next = bench_commit(ledger, next, 400, 100, 1);
     bench_commit(ledger, next, 800, 100, GROUP);

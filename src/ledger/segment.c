@@ -152,16 +152,29 @@ void segment_reader_fini(struct segment_reader *reader)
     segment_reader_init(reader);
 }
 
+static bool reader_turn(struct segment_reader *reader, const char *folder, uint32_t segment)
+{
+    if (reader->fd >= 0 && reader->segment == segment)
+        return true;
+    segment_reader_fini(reader);
+    reader->fd = file_ops->open(path_of(folder, segment).text, O_RDONLY, 0);
+    reader->segment = segment;
+    if (reader->fd >= 0)
+        posix_fadvise(reader->fd, 0, 0, POSIX_FADV_RANDOM);
+    return reader->fd >= 0;
+}
+
+void segment_read_ahead(struct segment_reader *reader, const char *folder, uint32_t segment, uint64_t start, size_t bytes)
+{
+    if (reader_turn(reader, folder, segment))
+        posix_fadvise(reader->fd, (off_t)start, (off_t)bytes, POSIX_FADV_WILLNEED);
+}
+
 enum fault segment_read(struct segment_reader *reader, const char *folder, uint32_t segment, uint64_t start, void *out, size_t bytes,
                         struct fault_note *note)
 {
-    if (reader->fd < 0 || reader->segment != segment) {
-        segment_reader_fini(reader);
-        reader->fd = file_ops->open(path_of(folder, segment).text, O_RDONLY, 0);
-        reader->segment = segment;
-        if (reader->fd < 0)
-            return segment_fault(note, "open", segment);
-    }
+    if (!reader_turn(reader, folder, segment))
+        return segment_fault(note, "open", segment);
     if (file_ops->read_at(reader->fd, out, bytes, (int64_t)start) == (int64_t)bytes)
         return FAULT_NONE;
     return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "segment %u cannot be read at offset %llu", segment,

@@ -42,6 +42,8 @@ struct segment_reader {
 };
 void segment_reader_init(struct segment_reader *reader);
 void segment_reader_fini(struct segment_reader *reader);
+/* The system may begin to read these bytes; nothing is waited for and nothing can go wrong. */
+void segment_read_ahead(struct segment_reader *reader, const char *folder, uint32_t segment, uint64_t start, size_t bytes);
 /* Exactly so many bytes; FAULT_ledger names segment and offset. */
 enum fault segment_read(struct segment_reader *reader, const char *folder, uint32_t segment, uint64_t start, void *out, size_t bytes,
                         struct fault_note *note);

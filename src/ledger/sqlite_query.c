@@ -59,21 +59,39 @@ enum fault walk_step(struct walk *walk, struct reader *reader, uint32_t *out_cou
     return code == SQLITE_DONE || code == SQLITE_ROW ? FAULT_NONE : connection_fault(&reader->connection, code, "read the index", note);
 }
 
+/* Where the block of an id lies in its segment. */
+static uint64_t block_start(const struct index_line *line, uint64_t key)
+{
+    uint64_t filter_bytes = (uint64_t)line->filter_blocks * FILTER_BLOCK_BYTES;
+    return line->place.start + line->place.bytes - filter_bytes + (uint64_t)filter_block_of(key, line->filter_blocks) * FILTER_BLOCK_BYTES;
+}
+
 static enum fault line_may_have(const struct ledger *ledger, struct reader *reader, bool *out, const struct index_line *line,
                                 enum filter_kind kind, struct text id, struct fault_note *note)
 {
     unsigned char block[FILTER_BLOCK_BYTES];
-    uint64_t filter_bytes = (uint64_t)line->filter_blocks * FILTER_BLOCK_BYTES;
     *out = true;
-    if (!id.data || line->filter_blocks == 0 || filter_bytes > line->place.bytes)
+    if (!id.data || line->filter_blocks == 0)
         return FAULT_NONE;
     uint64_t key = filter_key(line->key_seed, kind, id);
-    uint32_t index = filter_block_of(key, line->filter_blocks);
-    uint64_t start = line->place.start + line->place.bytes - filter_bytes + (uint64_t)index * FILTER_BLOCK_BYTES;
-    enum fault fault = segment_read(&reader->segments, ledger->folder, line->place.segment, start, block, sizeof block, note);
+    enum fault fault =
+        segment_read(&reader->segments, ledger->folder, line->place.segment, block_start(line, key), block, sizeof block, note);
     if (fault == FAULT_NONE)
-        *out = filter_block_has(block, index, line->key_seed, key);
+        *out = filter_block_has(block, filter_block_of(key, line->filter_blocks), line->key_seed, key);
     return fault;
+}
+
+/* All blocks of a step are asked of the disk at once. */
+static void step_read_ahead(const struct ledger *ledger, const struct walk *walk, struct reader *reader, uint32_t count)
+{
+    enum filter_kind kind = walk->transfer.data ? FILTER_TRANSFER : FILTER_ACCOUNT;
+    struct text id = walk->transfer.data ? walk->transfer : walk->account;
+    for (uint32_t i = 0; id.data && i < count; i++) {
+        const struct index_line *line = &reader->lines[i];
+        if (line->filter_blocks)
+            segment_read_ahead(&reader->segments, ledger->folder, line->place.segment,
+                               block_start(line, filter_key(line->key_seed, kind, id)), FILTER_BLOCK_BYTES);
+    }
 }
 
 enum fault scenes_load(struct reader *reader, int64_t list, struct fault_note *note)
@@ -172,6 +190,7 @@ static enum fault walk_rows(const struct ledger *ledger, struct walk *walk, stru
     enum fault fault;
     do {
         fault = walk_step(walk, reader, &count, note);
+        step_read_ahead(ledger, walk, reader, count);
         for (uint32_t i = 0; i < count && more && fault == FAULT_NONE; i++)
             fault = line_visit(ledger, walk, reader, &reader->lines[i], each, context, &more, note);
     } while (fault == FAULT_NONE && more && count == LINES_PER_STEP);
