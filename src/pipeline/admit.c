@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/must.h"
 #include "base/secret.h"
 
 static int64_t retry_after_ms(const struct pipeline *pipeline)
@@ -45,13 +46,12 @@ static void twins_answer(struct job *twins, uint64_t sequence, const struct faul
         struct job *twin = twins;
         twins = twin->next;
         twin->next = NULL;
-        twin->stored_sequence = sequence;
-        if (note->fault == FAULT_NONE && queue_try_push(&twin->pipeline->ask_queue, twin))
-            continue;
-        twin->note = *note;
-        if (note->fault == FAULT_NONE)
-            fault_set(&twin->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "recorded; too many repeats wait for the stored reply");
-        job_fail_note(twin);
+        if (note->fault == FAULT_NONE) {
+            ask_stored(twin, sequence);
+        } else {
+            twin->note = *note;
+            job_fail_note(twin);
+        }
     }
 }
 
@@ -61,7 +61,7 @@ void job_answer(struct job *job, struct wire_buffer *reply)
     struct metrics *metrics = &pipeline->metrics;
     struct delivery delivery = job->delivery;
     struct fault_note note = job->note;
-    uint64_t sequence = job->batch.sequence;
+    uint64_t sequence = job->stored_sequence ? job->stored_sequence : job->batch.sequence;
     registry_leave(job);
     labels_leave(job);
     struct job *twins = job->twins;
@@ -101,7 +101,7 @@ void job_fail(struct job *job, enum fault fault, const char *format, ...)
 
 static bool same_request(const struct job *a, const struct job *b)
 {
-    return a->tenant_index == b->tenant_index && text_equal(a->batch.tenant, b->batch.tenant) && text_equal(a->batch.id, b->batch.id);
+    return text_equal(a->batch.tenant, b->batch.tenant) && text_equal(a->batch.id, b->batch.id);
 }
 
 enum fault registry_enter(struct job *job, bool *out_is_twin)
@@ -120,9 +120,8 @@ enum fault registry_enter(struct job *job, bool *out_is_twin)
         job->next = first->twins;
         first->twins = job;
         *out_is_twin = true;
-    } else if (pipeline->registry_count == pipeline->registry_capacity) {
-        fault = fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "too many ids in flight");
     } else {
+        MUST(pipeline->registry_count < pipeline->in_flight_max);
         pipeline->registry[pipeline->registry_count++] = job;
         job->registered = true;
     }
@@ -296,9 +295,7 @@ static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
     if (!op_carries_rows(job->request.op)) {
         if (op_right(job->request.op) == RIGHT_NONE || job->request.op == OP_stats)
             return ask_inline(job), FAULT_NONE;
-        if (queue_try_push(&pipeline->ask_queue, job))
-            return FAULT_NONE;
-        return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "too many questions wait");
+        return ask_question(job);
     }
     if (!atomic_load(&pipeline->ready))
         return job->note.retry_after_ms = 1000, fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the server is not ready");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/must.h"
 
 enum { QUERY_ROWS_DEFAULT = 100, QUERY_ROWS_MAX = 10000 };
 
@@ -352,11 +353,41 @@ static void answer_query(struct job *job)
     wire_buffer_fini(&page.rows);
 }
 
+enum fault ask_question(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    if (atomic_fetch_add(&pipeline->questions, 1) < QUESTIONS_MAX && queue_try_push(&pipeline->ask_queue, job))
+        return FAULT_NONE;
+    atomic_fetch_sub(&pipeline->questions, 1);
+    return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "too many questions wait");
+}
+
+void ask_stored(struct job *job, uint64_t sequence)
+{
+    job->stored_sequence = sequence;
+    MUST(queue_try_push(&job->pipeline->ask_queue, job)); /* it has a place for each */
+}
+
+/* A fault says of itself that nothing was recorded: here it must say more. */
+static void answer_repeat(struct job *job)
+{
+    char text[sizeof job->note.text];
+    answer_stored(job, job->stored_sequence);
+    if (job->note.fault == FAULT_NONE)
+        return;
+    snprintf(text, sizeof text, "%s", job->note.text);
+    fault_set(&job->note, job->note.fault, ROW_NONE, COLUMN_NONE, "recorded before, but its reply cannot be given: %.100s", text);
+}
+
 static void ask_answer(struct job *job)
 {
-    if (job->stored_sequence)
-        answer_stored(job, job->stored_sequence);
-    else if (job->request.op == OP_status)
+    if (job->stored_sequence) {
+        answer_repeat(job);
+        answer(job);
+        return;
+    }
+    atomic_fetch_sub(&job->pipeline->questions, 1);
+    if (job->request.op == OP_status)
         answer_status(job);
     else if (job->request.op == OP_result)
         answer_result(job);

@@ -127,8 +127,8 @@ struct pipeline {
     bool draining, stopping;
 
     pthread_mutex_t registry_lock;    /* ids in flight */
-    struct job **registry;
-    uint32_t registry_count, registry_capacity;
+    struct job **registry;            /* in_flight_max places */
+    uint32_t registry_count;
 
     pthread_mutex_t sequence_lock;    /* sequence, now, order into history */
     uint64_t sequence_next;
@@ -137,6 +137,7 @@ struct pipeline {
     struct job *labels_parked, *labels_parked_last;
 
     struct queue history_queue, slice_pool, ask_queue;
+    atomic_uint questions;            /* of the ask queue, at most QUESTIONS_MAX; repeats are as many as may be in flight */
     struct worker *workers;
     uint32_t worker_count;
     /* Work for workers, guarded by line_lock: slices first, then encoding, then the tenants' lines. */
@@ -167,6 +168,9 @@ struct pipeline {
     struct digest history_digest;     /* after open, for `stats` */
 };
 enum { PIPELINE_MAGIC = 0x919e11e0 };
+
+/* pipeline.c */
+enum fault pipeline_open_on(struct pipeline **out, const struct config *config, const struct ledger_ops *ledger_ops, struct fault_note *note);
 
 /* epoch.c */
 enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note);
@@ -226,5 +230,8 @@ void record_run(void *pipeline);
 /* asks.c */
 void ask_run(void *pipeline);
 void ask_inline(struct job *job);                     /* hello, health, stats: at once, under any load */
+enum { QUESTIONS_MAX = 256 };
+enum fault ask_question(struct job *job);             /* FAULT_NONE: handed on */
+void ask_stored(struct job *job, uint64_t sequence);  /* answers with what is recorded there; never refused */
 
 #endif

@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "base/must.h"
 
-enum { TIMER_NS = 10000000, ASKS_MAX = 256, STANDSTILL_NS_LOG2 = 35 };
+enum { TIMER_NS = 10000000, STANDSTILL_NS_LOG2 = 35 };
 
 static uint32_t worker_count_of(const struct config *config)
 {
@@ -97,12 +97,11 @@ static bool tables_take(struct pipeline *pipeline, const struct config *config)
 {
     uint32_t in_flight_max = config->in_flight_max;
     pipeline->in_flight_max = in_flight_max;
-    pipeline->registry_capacity = in_flight_max;
     pipeline->record_capacity = in_flight_max + 1;
     pipeline->registry = memory_take_zeroed(in_flight_max, sizeof *pipeline->registry);
     pipeline->record_ring = memory_take_zeroed(pipeline->record_capacity, sizeof *pipeline->record_ring);
     return pipeline->registry && pipeline->record_ring && queue_init(&pipeline->history_queue, in_flight_max + 1) &&
-           queue_init(&pipeline->ask_queue, ASKS_MAX) && slices_take(pipeline, slice_count_of(config));
+           queue_init(&pipeline->ask_queue, QUESTIONS_MAX + in_flight_max) && slices_take(pipeline, slice_count_of(config));
 }
 
 static void settings_take(struct pipeline *pipeline, const struct config *config)
@@ -156,11 +155,16 @@ static enum fault ledger_start(struct pipeline *pipeline, const struct config *c
 
 enum fault pipeline_open(struct pipeline **out, const struct config *config, struct fault_note *note)
 {
+    return pipeline_open_on(out, config, &ledger_sqlite, note);
+}
+
+enum fault pipeline_open_on(struct pipeline **out, const struct config *config, const struct ledger_ops *ledger_ops, struct fault_note *note)
+{
     struct pipeline *pipeline = memory_take_zeroed(1, sizeof *pipeline);
     if (!pipeline)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the pipeline");
     pipeline->magic = (unsigned)PIPELINE_MAGIC;
-    pipeline->ledger_ops = &ledger_sqlite;
+    pipeline->ledger_ops = ledger_ops;
     pipeline->history_ops = &history_memory;
     locks_init(pipeline);
     settings_take(pipeline, config);

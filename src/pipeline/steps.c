@@ -42,10 +42,8 @@ static enum step_next answer_repeat(struct job *job)
         return STEP_FAULT;
     if (!digest_equal(known.digest, batch->digest) || known.op != batch->op)
         return fault_set(&job->note, FAULT_conflict, ROW_NONE, COLUMN_NONE, "id was used before with other content"), STEP_FAULT;
-    job->stored_sequence = known.sequence;
-    if (queue_try_push(&pipeline->ask_queue, job))
-        return STEP_DONE;
-    return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "too many repeats wait for stored replies"), STEP_FAULT;
+    ask_stored(job, known.sequence);
+    return STEP_DONE;
 }
 
 enum step_next step_decode(struct worker *worker, struct job *job)
