@@ -21,7 +21,8 @@ enum {
     KEY_DEVICE,
     KEY_OBSERVE,
     KEY_BATCH_ROWS,
-    KEY_JSON
+    KEY_JSON,
+    KEY_SERVER_KEYS
 };
 enum { BATCH_ROWS_DEFAULT = 1024, CARD_K = 100, KIND_BYTES = 16 };
 #define UNSET INT64_MIN
@@ -43,6 +44,8 @@ static const struct argp_option options[] = {
     {0, 0, 0, 0, "How they are read, with --base:", 3},
     {"config", KEY_CONFIG, "FILE", 0, "The server's configuration: currencies, limits, history, levels, strategy", 3},
     {"tenant", KEY_TENANT, "NAME", 0, "Tenant of the configuration whose feedback delay holds (default: the first)", 3},
+    {"server-keys", KEY_SERVER_KEYS, NULL, 0,
+     "Use the keys of the configuration's ledger, whose server must be stopped: scores are then that server's own, bit for bit", 3},
     {"delay-days", KEY_DELAY, "N", 0, "Days until a label is known (default: the tenant's, or 7)", 3},
     {"observe", KEY_OBSERVE, "KIND:FILE", 0,
      "What was observed beside the transfers (attribute, contact, registration, use); may be repeated", 3},
@@ -72,6 +75,8 @@ static void check_arguments(struct eval_command *command, struct argp_state *sta
         argp_error(state, "FILE of labelled transfers is missing");
     if (!eval->base_path == !eval->scores_path)
         argp_error(state, "either --base or --scores");
+    if (eval->past.server_keys && !command->config_path)
+        argp_error(state, "--server-keys needs --config");
     if (command->write_path && !eval->base_path)
         argp_error(state, "--write-scores needs --base");
 }
@@ -110,6 +115,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         break;
     case KEY_DEVICE:
         eval->device = text;
+        break;
+    case KEY_SERVER_KEYS:
+        eval->past.server_keys = true;
         break;
     case KEY_OBSERVE:
         observe_read(&eval->past, state, text);
@@ -197,8 +205,8 @@ static int evaluation_print(const struct evaluation *evaluation, bool json)
     return COMMAND_DONE;
 }
 
-/* The feedback delay: as given, as the tenant's, or 7 days. */
-static enum fault delay_find(struct eval_command *command, struct fault_note *note)
+/* The tenant, and the feedback delay: as given, as the tenant's, or 7 days. */
+static enum fault tenant_find(struct eval_command *command, struct fault_note *note)
 {
     const struct config *config = command->options.past.config;
     uint32_t at = 0;
@@ -206,6 +214,7 @@ static enum fault delay_find(struct eval_command *command, struct fault_note *no
         at++;
     if (config && at == config->tenant_count)
         return fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "no tenant %.60s in %.60s", command->tenant, command->config_path);
+    command->options.past.tenant_index = at;
     if (command->options.past.delay_us == UNSET)
         command->options.past.delay_us = config ? config->tenants[at].feedback_delay_us : 7 * US_PER_DAY;
     return FAULT_NONE;
@@ -218,7 +227,7 @@ static enum fault eval_run(struct eval_command *command, struct evaluation *eval
     enum fault fault = command->config_path ? config_open(&config, command->config_path, note) : FAULT_NONE;
     command->options.past.config = config;
     if (fault == FAULT_NONE)
-        fault = delay_find(command, note);
+        fault = tenant_find(command, note);
     if (fault == FAULT_NONE && command->write_path && !(scores = fopen(command->write_path, "w")))
         fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "cannot write %.120s", command->write_path);
     if (scores) {

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "intake/intake.h"
+#include "ledger/ledger.h"
 #include "pipeline/currencies.h"
 #include "wire/wire.h"
 
@@ -114,6 +116,21 @@ static enum fault open_observations(struct past *past, struct fault_note *note)
     return FAULT_NONE;
 }
 
+/* Distinct counts are sketched by key: only the server's own keys give the server's own bits. */
+static enum fault take_server_keys(struct past *past, struct fault_note *note)
+{
+    const struct config *config = past->options.config;
+    const char *space = config->tenants[past->options.tenant_index].namespace_name;
+    struct ledger_options options = {.folder = config->ledger_folder};
+    struct ledger *ledger = NULL;
+    enum fault fault = ledger_sqlite.open(&ledger, &options, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    past->rules.key_seed = hash64(ledger_sqlite.secret(ledger), space, strlen(space));
+    ledger_sqlite.close(&ledger);
+    return FAULT_NONE;
+}
+
 static enum fault open_parts(struct past *past, struct fault_note *note)
 {
     enum fault fault = FAULT_NONE;
@@ -123,6 +140,8 @@ static enum fault open_parts(struct past *past, struct fault_note *note)
     }
     if (fault == FAULT_NONE)
         fault = currencies_from_config(&past->rules.currencies, past->options.config, note);
+    if (fault == FAULT_NONE && past->options.server_keys)
+        fault = take_server_keys(past, note);
     if (fault != FAULT_NONE)
         return fault;
     past->rules.limits = past->options.config->limits;

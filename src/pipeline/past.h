@@ -23,8 +23,10 @@ struct past_options {
     uint32_t observation_count;
     struct past_observations observations[PAST_OBSERVATIONS_MAX]; /* told to history when their time comes */
     const struct config *config;                                  /* currencies, limits, history; NULL: defaults, currency EUR */
-    int64_t delay_us;                                             /* feedback delay */
-    uint32_t batch_rows;                                          /* rows taken as one batch: what batch-scope features see */
+    bool server_keys; /* keys of config's ledger (no server runs on it) and tenant: figures are then that server's */
+    uint32_t tenant_index;
+    int64_t delay_us;    /* feedback delay */
+    uint32_t batch_rows; /* rows taken as one batch: what batch-scope features see */
     struct feature_set wanted;
     int64_t from_us; /* features are worked out of slices that reach this time */
     const struct kernels *kernels;
