@@ -82,7 +82,7 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     struct epoch *epoch;
     struct batch batch;
     enum batch_step step;
-    bool in_flight_counted, registered, sequenced, holds_labels;
+    bool in_flight_counted, registered, sequenced, holds_labels, labels_counted;
     uint64_t stored_sequence;         /* answer the stored reply of this sequence */
     atomic_uint slices_left;
     pthread_mutex_t arena_lock;       /* guards the arena while slices are decided, and note */
@@ -157,12 +157,13 @@ struct pipeline {
     uint32_t commit_batches_max;
 
     atomic_uint_fast64_t history_pending, sequenced_pending, progress;
+    atomic_uint labels_resolving;     /* label batches that walk the ledger, or wait for one that does: slow, but alive */
     struct thread history_thread, ledger_thread, ask_thread, timer_thread;
     bool locks_ready;
     uint64_t rows_since_snapshot, history_sequence; /* the history thread's */
     int64_t snapshot_ns, snapshot_interval_ns;
     struct history_limits history_limits;
-    uint64_t alive_progress;                        /* of pipeline_alive, which one thread calls */
+    uint64_t alive_progress;                        /* of pipeline_alive, under line_lock */
     int64_t alive_ns;
     atomic_bool ready;
     struct digest history_digest;     /* after open, for `stats` */
@@ -216,6 +217,7 @@ void worker_give_encode(struct pipeline *pipeline, struct job *job);     /* or t
 
 /* relate.c */
 enum fault sequence_take(struct job *job);            /* number, now, place in history's queue; FAULT_NONE: handed on */
+enum fault sequence_start(struct pipeline *pipeline, struct fault_note *note);
 void history_run(void *pipeline);
 enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note);
 enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note);

@@ -147,10 +147,9 @@ static enum fault ledger_start(struct pipeline *pipeline, const struct config *c
     if (fault != FAULT_NONE)
         return fault;
     pipeline->epoch->number = pipeline->epoch_count = 1;
-    if ((fault = epoch_keep(pipeline, pipeline->epoch, note)) != FAULT_NONE || (fault = history_rebuild(pipeline, note)) != FAULT_NONE)
-        return fault;
-    pipeline->sequence_next = pipeline->record_next = pipeline->ledger_ops->last_sequence(pipeline->ledger) + 1;
-    return FAULT_NONE;
+    if ((fault = epoch_keep(pipeline, pipeline->epoch, note)) == FAULT_NONE)
+        fault = history_rebuild(pipeline, note);
+    return fault == FAULT_NONE ? sequence_start(pipeline, note) : fault;
 }
 
 enum fault pipeline_open(struct pipeline **out, const struct config *config, struct fault_note *note)
@@ -274,14 +273,15 @@ bool pipeline_ready(struct pipeline *pipeline, char *why, size_t why_bytes)
 
 bool pipeline_alive(struct pipeline *pipeline)
 {
-    pthread_mutex_lock(&pipeline->line_lock);
-    bool waits = pipeline->in_flight > 0;
-    pthread_mutex_unlock(&pipeline->line_lock);
-    uint64_t progress = atomic_load(&pipeline->progress);
     int64_t now_ns = clock_steady_ns();
+    pthread_mutex_lock(&pipeline->line_lock);
+    bool waits = pipeline->in_flight > atomic_load(&pipeline->labels_resolving);
+    uint64_t progress = atomic_load(&pipeline->progress);
     if (!waits || progress != pipeline->alive_progress || pipeline->alive_ns == 0) {
         pipeline->alive_progress = progress;
         pipeline->alive_ns = now_ns;
     }
-    return now_ns - pipeline->alive_ns < 1LL << STANDSTILL_NS_LOG2;
+    bool alive = now_ns - pipeline->alive_ns < 1LL << STANDSTILL_NS_LOG2;
+    pthread_mutex_unlock(&pipeline->line_lock);
+    return alive;
 }

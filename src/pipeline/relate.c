@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/must.h"
 
-enum { SNAPSHOT_LOOK_NS = 100000000, RETRY_AFTER_RELOAD_MS = 100 };
+enum { SNAPSHOT_LOOK_NS = 100000000, RETRY_AFTER_RELOAD_MS = 100, LABEL_SHOWN_BYTES = 64 };
 
 /* --- the sequence -------------------------------------------------------------------------------------------------- */
 
@@ -51,12 +51,29 @@ enum fault sequence_take(struct job *job)
     return fault;
 }
 
+static bool now_take(void *context, const struct ledger_batch *last)
+{
+    *(int64_t *)context = last->now_us;
+    return false;
+}
+
+/* Numbers and time go on behind the last batch, also when the machine's clock stands before it. */
+enum fault sequence_start(struct pipeline *pipeline, struct fault_note *note)
+{
+    const struct ledger_query newest = {.verdict = -1, .rows_max = 1};
+    pipeline->sequence_next = pipeline->record_next = pipeline->ledger_ops->last_sequence(pipeline->ledger) + 1;
+    return pipeline->ledger_ops->batches(pipeline->ledger, &newest, now_take, &pipeline->now_last_us, note);
+}
+
 /* --- labels -------------------------------------------------------------------------------------------------------- */
 
 /* Which label a transfer had before is read from the ledger: one label batch at a time is between there and its commit. */
 bool labels_claim(struct job *job)
 {
     struct pipeline *pipeline = job->pipeline;
+    if (!job->labels_counted)
+        atomic_fetch_add(&pipeline->labels_resolving, 1);
+    job->labels_counted = true;
     pthread_mutex_lock(&pipeline->sequence_lock);
     bool claimed = job->holds_labels || !pipeline->label_uncommitted;
     if (claimed) {
@@ -95,50 +112,53 @@ static uint8_t label_value(struct text label)
     return label.bytes == 0 ? 0 : text_equal(label, text_of("good")) ? 1 : 2;
 }
 
-static enum fault label_resolve_row(struct job *job, uint32_t row)
+struct labelling {
+    struct batch *batch;
+    uint8_t *found; /* of each row */
+};
+
+/* The row gets what its label acts on: the transfer's keys, time and amount, and the label that is known already. */
+static void label_found(void *context, uint32_t row, const struct ledger_row *transfer, uint8_t before)
+{
+    struct labelling *labelling = context;
+    const struct batch_facts *of = &transfer->batch->facts;
+    struct batch_facts *facts = &labelling->batch->facts;
+    uint32_t at = transfer->row;
+    labelling->found[row] = 1;
+    facts->payer[row] = of->payer[at];
+    facts->payee[row] = of->payee[at];
+    facts->payer_device[row] = of->payer_device ? of->payer_device[at] : 0;
+    facts->payee_device[row] = of->payee_device ? of->payee_device[at] : 0;
+    facts->amount[row] = of->amount[at];
+    facts->time_us[row] = of->time_us[at];
+    facts->label[row] = (uint8_t)(label_value(column_text(&labelling->batch->columns[COLUMN_label], row)) | before << 2);
+}
+
+static enum fault labels_resolve(struct job *job)
 {
     struct pipeline *pipeline = job->pipeline;
-    struct batch *batch = &job->batch, found = {0};
-    struct text transfer = column_text(&batch->columns[COLUMN_transfer_id], row);
-    uint64_t sequence;
-    uint32_t at;
-    uint8_t before = 0;
-    enum fault fault = pipeline->ledger_ops->find_transfer(pipeline->ledger, batch->tenant, transfer, &sequence, &at, &job->note);
-    if (fault == FAULT_not_found) {
-        batch_row_fails(batch, row, COLUMN_transfer_id, RULE_MISSING, "no transfer %.*s is recorded", (int)transfer.bytes, transfer.data);
-        return job->note = (struct fault_note){0}, FAULT_NONE;
-    }
-    if (fault == FAULT_NONE)
-        fault = pipeline->ledger_ops->label_find(pipeline->ledger, batch->tenant, transfer, &before, &job->note);
-    if (fault == FAULT_NONE)
-        fault = pipeline->ledger_ops->read(pipeline->ledger, &found, sequence, &job->note);
-    if (fault != FAULT_NONE)
-        return fault;
-    struct batch_facts *facts = &batch->facts;
-    facts->payer[row] = found.facts.payer[at];
-    facts->payee[row] = found.facts.payee[at];
-    facts->payer_device[row] = found.facts.payer_device ? found.facts.payer_device[at] : 0;
-    facts->payee_device[row] = found.facts.payee_device ? found.facts.payee_device[at] : 0;
-    facts->amount[row] = found.facts.amount[at];
-    facts->time_us[row] = found.facts.time_us[at];
-    facts->label[row] = (uint8_t)(label_value(column_text(&batch->columns[COLUMN_label], row)) | before << 2);
-    batch_fini(&found);
-    return FAULT_NONE;
+    struct batch *batch = &job->batch;
+    const struct column *ids = &batch->columns[COLUMN_transfer_id];
+    struct labelling labelling = {.batch = batch, .found = arena_take_zeroed(&batch->arena, batch->row_count, 64)};
+    if (!labelling.found)
+        return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch does not fit its arena");
+    enum fault fault = pipeline->ledger_ops->find_transfers(pipeline->ledger, batch->tenant, ids, batch->row_count, batch->facts.invalid,
+                                                            label_found, &labelling, &job->note);
+    for (uint32_t row = 0; fault == FAULT_NONE && row < batch->row_count; row++)
+        if (!batch->facts.invalid[row] && !labelling.found[row]) {
+            struct text id = column_text(ids, row);
+            batch_row_fails(batch, row, COLUMN_transfer_id, RULE_MISSING, "no transfer %.*s is recorded",
+                            id.bytes < LABEL_SHOWN_BYTES ? (int)id.bytes : LABEL_SHOWN_BYTES, id.data);
+        }
+    return fault;
 }
 
 enum step_next labels_fill(struct job *job)
 {
-    struct batch *batch = &job->batch;
-    struct batch_facts *facts = &batch->facts;
-    size_t bytes = batch->row_count * sizeof *facts->payer_device;
-    facts->payer_device = arena_take_zeroed(&batch->arena, bytes, 64);
-    facts->payee_device = arena_take_zeroed(&batch->arena, bytes, 64);
-    if (arena_overflowed(&batch->arena))
-        return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch does not fit its arena"), STEP_FAULT;
-    for (uint32_t row = 0; row < batch->row_count; row++)
-        if (!facts->invalid[row] && label_resolve_row(job, row) != FAULT_NONE)
-            return STEP_FAULT;
-    return sequence_take(job) == FAULT_NONE ? STEP_DONE : STEP_FAULT;
+    enum fault fault = labels_resolve(job);
+    atomic_fetch_sub(&job->pipeline->labels_resolving, 1);
+    job->labels_counted = false;
+    return fault == FAULT_NONE && sequence_take(job) == FAULT_NONE ? STEP_DONE : STEP_FAULT;
 }
 
 static void labels_apply(struct pipeline *pipeline, const struct batch *batch)
@@ -279,7 +299,6 @@ static enum fault rebuild_batch(void *context, struct batch *batch, struct fault
     else if (batch->op == OP_label)
         labels_apply(pipeline, batch);
     pipeline->history_sequence = batch->sequence;
-    pipeline->now_last_us = batch->now_us > pipeline->now_last_us ? batch->now_us : pipeline->now_last_us;
     atomic_fetch_add_explicit(&pipeline->progress, 1, memory_order_relaxed);
     return FAULT_NONE;
 }

@@ -39,8 +39,8 @@ static inline struct config *rig_config(const char *top, const char *base)
     struct fault_note note = {0};
     if (base)
         snprintf(base_line, sizeof base_line, "base: %s/%s\n", rig_folder, base);
-    int bytes = snprintf(text, sizeof text, "ledger: %s/ledger\nlisten: {data: [\"ipc://%s/s\"]}\n%s%s%s", rig_folder, rig_folder, base_line,
-                         RIG_HISTORY, top ? top : RIG_TENANTS);
+    int bytes = snprintf(text, sizeof text, "ledger: %s/ledger\nlisten: {data: [\"ipc://%s/s\"]}\n%s%s%s", rig_folder, rig_folder,
+                         base_line, RIG_HISTORY, top ? top : RIG_TENANTS);
     assert_true(bytes > 0 && (size_t)bytes < sizeof text);
     if (config_open_text(&config, "test.yaml", text, (size_t)bytes, &note) != FAULT_NONE)
         fail_msg("%s\n%s", note.text, text);
@@ -70,7 +70,10 @@ struct gate {
     bool closed;
     unsigned waiting; /* threads that stand before it */
 };
-#define GATE_OPEN {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}
+#define GATE_OPEN \
+    { \
+        .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER \
+    }
 
 static inline void gate_pass(struct gate *gate)
 {
@@ -113,7 +116,8 @@ static enum fault rig_commit(struct ledger *ledger, struct ledger_entry *entries
     return ledger_sqlite.commit(ledger, entries, entry_count, note);
 }
 
-static enum fault rig_find_request(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id, struct fault_note *note)
+static enum fault rig_find_request(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id,
+                                   struct fault_note *note)
 {
     gate_pass(&lookup_gate);
     return ledger_sqlite.find_request(ledger, out, tenant, id, note);
@@ -125,8 +129,8 @@ static enum fault rig_read(struct ledger *ledger, struct batch *out, uint64_t se
     return ledger_sqlite.read(ledger, out, sequence, note);
 }
 
-static enum fault rig_replay(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *), void *context,
-                             struct fault_note *note)
+static enum fault rig_replay(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *),
+                             void *context, struct fault_note *note)
 {
     if (atomic_load(&replays_to_fail) > 0) {
         atomic_fetch_sub(&replays_to_fail, 1);
@@ -281,7 +285,8 @@ static inline void batch_of(struct wire_buffer *out, const char *tenant, const c
 }
 
 /* A label for each of `count` transfers "<prefix><i>". */
-static inline void labels_of(struct wire_buffer *out, const char *tenant, const char *id, const char *prefix, uint32_t count, const char *label)
+static inline void labels_of(struct wire_buffer *out, const char *tenant, const char *id, const char *prefix, uint32_t count,
+                             const char *label)
 {
     begin(out, tenant, "label", id, 1);
     wire_pack_text(out, "transfers");
@@ -300,7 +305,7 @@ struct sent { /* one message and its reply */
     pthread_mutex_t lock;
     pthread_cond_t given;
     unsigned deliveries;
-    struct gate *hold; /* the delivering thread stands here */
+    struct gate *hold;       /* the delivering thread stands here */
     uint64_t committed_then; /* last committed sequence when it was delivered */
 };
 

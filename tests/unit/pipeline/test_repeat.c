@@ -182,8 +182,12 @@ static void repeats_share_the_fault_of_the_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(repeats_in_flight_wait_for_the_first), RIG_TEST(other_content_in_flight_is_refused), RIG_TEST(repeats_of_a_stored_answer),
-        RIG_TEST(repeats_across_a_reload),              RIG_TEST(no_repeat_is_refused),               RIG_TEST(repeats_share_the_fault_of_the_first),
+        RIG_TEST(repeats_in_flight_wait_for_the_first),
+        RIG_TEST(other_content_in_flight_is_refused),
+        RIG_TEST(repeats_of_a_stored_answer),
+        RIG_TEST(repeats_across_a_reload),
+        RIG_TEST(no_repeat_is_refused),
+        RIG_TEST(repeats_share_the_fault_of_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
