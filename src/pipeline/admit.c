@@ -210,8 +210,7 @@ void line_expire(struct pipeline *pipeline)
 static enum fault line_refuses(struct pipeline *pipeline, struct job *job)
 {
     if (pipeline->draining)
-        return job->note.retry_after_ms = 1000,
-               fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the server is draining");
+        return job->note.retry_after_ms = 1000, fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the server is draining");
     if (pipeline->in_flight >= pipeline->in_flight_max)
         return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "%u requests are in flight", pipeline->in_flight);
     /* One tenant never takes the last quarter of the places while others exist. */
@@ -312,7 +311,8 @@ static void deliver_no_memory(const struct delivery *delivery)
     delivery->deliver(delivery->context, &reply);
 }
 
-void pipeline_request(struct pipeline *pipeline, const void *message, size_t message_bytes, int64_t received_ns, const struct delivery *delivery)
+void pipeline_request(struct pipeline *pipeline, const void *message, size_t message_bytes, int64_t received_ns,
+                      const struct delivery *delivery)
 {
     struct job *job = memory_take_zeroed(1, sizeof *job);
     if (!job) {

@@ -90,8 +90,10 @@ static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, st
 {
     struct history_counts counts = {0};
     pthread_mutex_lock(&pipeline->line_lock);
-    *out = (struct metrics_gauges){.in_flight = pipeline->in_flight, .waiting = pipeline->waiting,
-                                   .reserved_bytes = pipeline->reserved_bytes, .budget_bytes = pipeline->budget_bytes};
+    *out = (struct metrics_gauges){.in_flight = pipeline->in_flight,
+                                   .waiting = pipeline->waiting,
+                                   .reserved_bytes = pipeline->reserved_bytes,
+                                   .budget_bytes = pipeline->budget_bytes};
     pthread_mutex_unlock(&pipeline->line_lock);
     if (atomic_load(&pipeline->ready))
         pipeline->history_ops->count(pipeline->history, &counts);
@@ -313,10 +315,14 @@ static enum fault query_read(struct ledger_query *out, const struct job *job, ch
     const struct text texts[5] = {request->tenant, batch, request->transfer, request->account, request->scene};
     for (unsigned i = 0; i < 5; i++)
         text_copy(names[i], 256, texts[i]);
-    *out = (struct ledger_query){.tenant = names[0], .verdict = verdict_wanted(request->verdict),
-                                 .batch = names[1][0] ? names[1] : NULL, .transfer = names[2][0] ? names[2] : NULL,
-                                 .account = names[3][0] ? names[3] : NULL, .scene = names[4][0] ? names[4] : NULL,
-                                 .from_us = request->from_us > 0 ? request->from_us : 0, .to_us = request->to_us > 0 ? request->to_us : 0};
+    *out = (struct ledger_query){.tenant = names[0],
+                                 .verdict = verdict_wanted(request->verdict),
+                                 .batch = names[1][0] ? names[1] : NULL,
+                                 .transfer = names[2][0] ? names[2] : NULL,
+                                 .account = names[3][0] ? names[3] : NULL,
+                                 .scene = names[4][0] ? names[4] : NULL,
+                                 .from_us = request->from_us > 0 ? request->from_us : 0,
+                                 .to_us = request->to_us > 0 ? request->to_us : 0};
     if (request->verdict.bytes && out->verdict < 0)
         return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "verdict is pass, hold, reject or invalid");
     if (request->rows_max < 0 || request->rows_max > QUERY_ROWS_MAX)

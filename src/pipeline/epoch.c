@@ -104,13 +104,19 @@ static void epoch_names(struct epoch *epoch)
     for (uint32_t i = 0; i < FEATURE_COUNT; i++)
         epoch->feature_names[i] = feature_infos[i].name;
     *names = (struct reply_names){
-        .scenes = epoch->scene_names, .scene_count = epoch->base ? epoch->base->scene_count : 1,
-        .risk_types = epoch->risk_names, .risk_type_count = epoch->strategy.risk_type_count,
-        .countermeasures = epoch->measure_names, .countermeasure_count = epoch->strategy.countermeasure_count,
-        .base_name = epoch->base ? epoch->base->name : "", .base_version = epoch->base ? epoch->base->version : "",
-        .base_digest = epoch->base_hex, .config_digest = epoch->config_hex,
+        .scenes = epoch->scene_names,
+        .scene_count = epoch->base ? epoch->base->scene_count : 1,
+        .risk_types = epoch->risk_names,
+        .risk_type_count = epoch->strategy.risk_type_count,
+        .countermeasures = epoch->measure_names,
+        .countermeasure_count = epoch->strategy.countermeasure_count,
+        .base_name = epoch->base ? epoch->base->name : "",
+        .base_version = epoch->base ? epoch->base->version : "",
+        .base_digest = epoch->base_hex,
+        .config_digest = epoch->config_hex,
         .kernel = epoch->device_ops->describe(epoch->device),
-        .features = epoch->feature_names, .feature_count = FEATURE_COUNT,
+        .features = epoch->feature_names,
+        .feature_count = FEATURE_COUNT,
     };
     char identity[512];
     int bytes = snprintf(identity, sizeof identity, "%s %s %s", epoch->config_hex, epoch->base_hex, names->kernel);
@@ -198,7 +204,8 @@ enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, stru
 {
     const struct ledger_ops *ops = pipeline->ledger_ops;
     const struct config *config = epoch->config;
-    enum fault fault = ops->document_put(pipeline->ledger, "config", config->digest, config->source, config->text, strlen(config->text), note);
+    enum fault fault =
+        ops->document_put(pipeline->ledger, "config", config->digest, config->source, config->text, strlen(config->text), note);
     if (fault == FAULT_NONE && epoch->base) {
         struct file_map map;
         if ((fault = file_map_open(&map, config->base_path, note)) != FAULT_NONE)
@@ -210,8 +217,9 @@ enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, stru
         return fault;
     struct wire_buffer packed = {0};
     pack_epoch(&packed, &epoch->names);
-    fault = packed.failed ? fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to keep the epoch")
-                          : ops->document_put(pipeline->ledger, "epoch", epoch->digest, epoch->names.base_name, packed.data, packed.bytes, note);
+    fault = packed.failed
+                ? fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to keep the epoch")
+                : ops->document_put(pipeline->ledger, "epoch", epoch->digest, epoch->names.base_name, packed.data, packed.bytes, note);
     wire_buffer_fini(&packed);
     return fault;
 }

@@ -33,19 +33,19 @@ struct pipeline;
 struct epoch {
     atomic_uint users;
     uint64_t number;
-    struct config *config;             /* owned */
-    struct scene_base *base;           /* owned; NULL: only checks decide */
-    struct device *device;             /* owned */
+    struct config *config;   /* owned */
+    struct scene_base *base; /* owned; NULL: only checks decide */
+    struct device *device;   /* owned */
     const struct device_ops *device_ops;
     const struct kernels *kernels;
-    struct resident *resident;         /* NULL without base */
-    struct strategy strategy;          /* the configuration's, bound to the base */
-    struct intake_rules intake;        /* key_seed is per tenant, below */
+    struct resident *resident;  /* NULL without base */
+    struct strategy strategy;   /* the configuration's, bound to the base */
+    struct intake_rules intake; /* key_seed is per tenant, below */
     uint64_t key_seed[TENANTS_MAX];
     struct tenant_line *lines[TENANTS_MAX];
-    struct digest digest;              /* of configuration, base and kernel: what the ledger keeps per batch */
+    struct digest digest; /* of configuration, base and kernel: what the ledger keeps per batch */
     char base_hex[33], config_hex[33];
-    struct reply_names names;          /* tables of this epoch; pointers into the epoch */
+    struct reply_names names; /* tables of this epoch; pointers into the epoch */
     const char *scene_names[SCENES_MAX], *risk_names[RISK_TYPES_MAX], *measure_names[COUNTERMEASURES_MAX];
     char measure_texts[COUNTERMEASURES_MAX][232];
     const char *feature_names[FEATURE_COUNT];
@@ -83,9 +83,9 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     struct batch batch;
     enum batch_step step;
     bool in_flight_counted, registered, sequenced, holds_labels, labels_counted;
-    uint64_t stored_sequence;         /* answer the stored reply of this sequence */
+    uint64_t stored_sequence; /* answer the stored reply of this sequence */
     atomic_uint slices_left;
-    pthread_mutex_t arena_lock;       /* guards the arena while slices are decided, and note */
+    pthread_mutex_t arena_lock; /* guards the arena while slices are decided, and note */
     struct fault_note note;
     struct frame *frame;
     struct wire_buffer reply;
@@ -96,12 +96,12 @@ enum { JOB_MAGIC = 0x50b5a11d };
 struct worker {
     struct pipeline *pipeline;
     struct thread thread;
-    struct epoch *epoch;              /* whose scratch this is; held */
+    struct epoch *epoch; /* whose scratch this is; held */
     struct scratch *scratch;
     struct feature_block features;
     float *feature_memory;
     void *decide_scratch;
-    uint64_t *hashes;                 /* digest scratch, grown to the largest batch seen */
+    uint64_t *hashes; /* digest scratch, grown to the largest batch seen */
     uint32_t hash_capacity;
 };
 
@@ -114,11 +114,11 @@ struct pipeline {
     char ledger_folder[256];
     struct metrics metrics;
 
-    pthread_mutex_t epoch_lock;       /* guards the pointer alone */
+    pthread_mutex_t epoch_lock; /* guards the pointer alone */
     struct epoch *epoch;
     uint64_t epoch_count;
 
-    pthread_mutex_t line_lock;        /* lines, in-flight counts, memory budget, drain */
+    pthread_mutex_t line_lock; /* lines, in-flight counts, memory budget, drain */
     pthread_cond_t line_changed, idle;
     struct tenant_line lines[TENANTS_MAX];
     uint32_t line_count, line_turn, waiting, in_flight, in_flight_max;
@@ -126,18 +126,18 @@ struct pipeline {
     int64_t queue_wait_ns_max;
     bool draining, stopping;
 
-    pthread_mutex_t registry_lock;    /* ids in flight */
-    struct job **registry;            /* in_flight_max places */
+    pthread_mutex_t registry_lock; /* ids in flight */
+    struct job **registry;         /* in_flight_max places */
     uint32_t registry_count;
 
-    pthread_mutex_t sequence_lock;    /* sequence, now, order into history */
+    pthread_mutex_t sequence_lock; /* sequence, now, order into history */
     uint64_t sequence_next;
     int64_t now_last_us;
     bool recovering, label_uncommitted;
     struct job *labels_parked, *labels_parked_last;
 
     struct queue history_queue, slice_pool, ask_queue;
-    atomic_uint questions;            /* of the ask queue, at most QUESTIONS_MAX; repeats are as many as may be in flight */
+    atomic_uint questions; /* of the ask queue, at most QUESTIONS_MAX; repeats are as many as may be in flight */
     struct worker *workers;
     uint32_t worker_count;
     /* Work for workers, guarded by line_lock: slices first, then encoding, then the tenants' lines. */
@@ -147,35 +147,36 @@ struct pipeline {
     float *figure_memory;
     struct job *encode_first, *encode_last;
 
-    pthread_mutex_t record_lock;      /* finished batches on their way into the ledger, by sequence */
+    pthread_mutex_t record_lock; /* finished batches on their way into the ledger, by sequence */
     pthread_cond_t record_changed;
     struct job **record_ring;
     uint32_t record_capacity;
-    uint64_t record_next;             /* the sequence that commits next */
+    uint64_t record_next; /* the sequence that commits next */
     uint32_t record_waiting;
     bool record_stopping, record_failing;
     uint32_t commit_batches_max;
 
     atomic_uint_fast64_t history_pending, sequenced_pending, progress;
-    atomic_uint labels_resolving;     /* label batches that walk the ledger, or wait for one that does: slow, but alive */
+    atomic_uint labels_resolving; /* label batches that walk the ledger, or wait for one that does: slow, but alive */
     struct thread history_thread, ledger_thread, ask_thread, timer_thread;
     bool locks_ready;
     uint64_t rows_since_snapshot, history_sequence; /* the history thread's */
     int64_t snapshot_ns, snapshot_interval_ns;
     struct history_limits history_limits;
-    uint64_t alive_progress;                        /* of pipeline_alive, under line_lock */
+    uint64_t alive_progress; /* of pipeline_alive, under line_lock */
     int64_t alive_ns;
     atomic_bool ready;
-    struct digest history_digest;     /* after open, for `stats` */
+    struct digest history_digest; /* after open, for `stats` */
 };
 enum { PIPELINE_MAGIC = 0x919e11e0 };
 
 /* pipeline.c */
-enum fault pipeline_open_on(struct pipeline **out, const struct config *config, const struct ledger_ops *ledger_ops, struct fault_note *note);
+enum fault pipeline_open_on(struct pipeline **out, const struct config *config, const struct ledger_ops *ledger_ops,
+                            struct fault_note *note);
 
 /* epoch.c */
 enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note);
-struct epoch *epoch_hold(struct pipeline *pipeline);  /* the current one */
+struct epoch *epoch_hold(struct pipeline *pipeline); /* the current one */
 void epoch_release(struct epoch **epoch_p);
 void epoch_swap(struct pipeline *pipeline, struct epoch *epoch);
 enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, struct fault_note *note); /* documents, for later replies */
@@ -189,11 +190,11 @@ enum fault epoch_names_stored(struct stored_names **out, struct pipeline *pipeli
 void stored_names_give(struct stored_names **stored_p); /* NULL is fine */
 
 /* admit.c */
-struct job *line_pick(struct pipeline *pipeline);     /* under line_lock; NULL: nothing waits */
-void line_expire(struct pipeline *pipeline);          /* answers those whose wait or deadline ended */
+struct job *line_pick(struct pipeline *pipeline);            /* under line_lock; NULL: nothing waits */
+void line_expire(struct pipeline *pipeline);                 /* answers those whose wait or deadline ended */
 void job_answer(struct job *job, struct wire_buffer *reply); /* delivers, releases everything, frees the job */
 void job_fail(struct job *job, enum fault fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void job_fail_note(struct job *job);                  /* with job->note */
+void job_fail_note(struct job *job);                           /* with job->note */
 enum fault registry_enter(struct job *job, bool *out_is_twin); /* a twin belongs to its first from then on; conflict: fault */
 void registry_leave(struct job *job);
 
@@ -206,23 +207,23 @@ void step_relate(struct pipeline *pipeline, struct job *job, struct slice *slice
 void step_feature(struct worker *worker, struct slice *slice);
 enum fault step_scene(struct worker *worker, struct slice *slice, struct scores *scores, struct fault_note *note); /* scenes and anomaly */
 enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note);
-enum fault step_record(struct job *job);              /* encodes; the ledger thread commits */
+enum fault step_record(struct job *job); /* encodes; the ledger thread commits */
 enum fault step_reply(struct job *job);
 
 /* worker.c */
 bool workers_start(struct pipeline *pipeline, uint32_t count, bool pinned);
 void workers_stop(struct pipeline *pipeline);
-void worker_give_slice(struct pipeline *pipeline, struct slice *slice);  /* scored next */
-void worker_give_encode(struct pipeline *pipeline, struct job *job);     /* or to fill again: what its step says */
+void worker_give_slice(struct pipeline *pipeline, struct slice *slice); /* scored next */
+void worker_give_encode(struct pipeline *pipeline, struct job *job);    /* or to fill again: what its step says */
 
 /* relate.c */
-enum fault sequence_take(struct job *job);            /* number, now, place in history's queue; FAULT_NONE: handed on */
+enum fault sequence_take(struct job *job); /* number, now, place in history's queue; FAULT_NONE: handed on */
 enum fault sequence_start(struct pipeline *pipeline, struct fault_note *note);
 void history_run(void *pipeline);
 enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note);
 enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note);
-bool labels_claim(struct job *job);                   /* false: parked until the label batch before it is committed */
-enum step_next labels_fill(struct job *job);          /* where the labelled transfers stand, then the sequence */
+bool labels_claim(struct job *job);          /* false: parked until the label batch before it is committed */
+enum step_next labels_fill(struct job *job); /* where the labelled transfers stand, then the sequence */
 void labels_leave(struct job *job);
 
 /* record.c */
@@ -231,9 +232,9 @@ void record_run(void *pipeline);
 
 /* asks.c */
 void ask_run(void *pipeline);
-void ask_inline(struct job *job);                     /* hello, health, stats: at once, under any load */
+void ask_inline(struct job *job); /* hello, health, stats: at once, under any load */
 enum { QUESTIONS_MAX = 256 };
-enum fault ask_question(struct job *job);             /* FAULT_NONE: handed on */
-void ask_stored(struct job *job, uint64_t sequence);  /* answers with what is recorded there; never refused */
+enum fault ask_question(struct job *job);            /* FAULT_NONE: handed on */
+void ask_stored(struct job *job, uint64_t sequence); /* answers with what is recorded there; never refused */
 
 #endif

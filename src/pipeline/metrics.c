@@ -121,8 +121,8 @@ static void print_histogram(struct wire_buffer *out, const char *name, const cha
     seen += read_counter(&h->buckets[HISTOGRAM_BUCKETS - 1]);
     print(out, "sluice_%s_bucket{%sle=\"+Inf\"} %" PRIu64 "\n", name, selector, seen);
     snprintf(selector, sizeof selector, label ? "{%s=\"%s\"}" : "", label, value);
-    print(out, "sluice_%s_sum%s %.9f\nsluice_%s_count%s %" PRIu64 "\n", name, selector, 1e-9 * (double)read_counter(&h->sum_ns), name, selector,
-          seen);
+    print(out, "sluice_%s_sum%s %.9f\nsluice_%s_count%s %" PRIu64 "\n", name, selector, 1e-9 * (double)read_counter(&h->sum_ns), name,
+          selector, seen);
 }
 
 static void print_families(const struct metrics *m, struct wire_buffer *out)
@@ -191,7 +191,8 @@ void metrics_prometheus(const struct metrics *m, const struct metrics_gauges *g,
 #undef ONE
 }
 
-static void pack_counters(struct wire_buffer *out, const char *key, const atomic_uint_fast64_t *counters, const char *const *names, uint32_t count)
+static void pack_counters(struct wire_buffer *out, const char *key, const atomic_uint_fast64_t *counters, const char *const *names,
+                          uint32_t count)
 {
     wire_pack_text(out, key);
     wire_pack_map(out, count);

@@ -18,14 +18,16 @@ struct histogram {
 };
 
 struct metrics {
-    struct histogram steps[STEP_COUNT];            /* wall time of each step's call */
+    struct histogram steps[STEP_COUNT]; /* wall time of each step's call */
     atomic_uint_fast64_t step_cpu_ns[STEP_COUNT];
     struct histogram request[OP_COUNT], wait, commit;
     atomic_uint_fast64_t requests[OP_COUNT], rows[OP_COUNT], verdicts[VERDICT_COUNT], faults[FAULT_COUNT];
     atomic_uint_fast64_t commit_batches, commit_groups, commit_failures, snapshots, reloads, twins, bytes_in, bytes_out;
 };
 
-struct step_watch { int64_t wall_ns, cpu_ns; };
+struct step_watch {
+    int64_t wall_ns, cpu_ns;
+};
 struct step_watch watch_begin(void);
 void watch_end(struct metrics *metrics, enum batch_step step, struct step_watch watch);
 void histogram_add(struct histogram *histogram, int64_t ns);

@@ -157,7 +157,8 @@ enum fault pipeline_open(struct pipeline **out, const struct config *config, str
     return pipeline_open_on(out, config, &ledger_sqlite, note);
 }
 
-enum fault pipeline_open_on(struct pipeline **out, const struct config *config, const struct ledger_ops *ledger_ops, struct fault_note *note)
+enum fault pipeline_open_on(struct pipeline **out, const struct config *config, const struct ledger_ops *ledger_ops,
+                            struct fault_note *note)
 {
     struct pipeline *pipeline = memory_take_zeroed(1, sizeof *pipeline);
     if (!pipeline)

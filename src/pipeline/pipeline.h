@@ -20,8 +20,9 @@ struct delivery {
     void *context;
 };
 
-enum fault pipeline_open(struct pipeline **out, const struct config *config, struct fault_note *note); /* history is rebuilt: may take long */
-void pipeline_drain(struct pipeline *pipeline);     /* no new work; returns when all replies are delivered and history is saved */
+enum fault pipeline_open(struct pipeline **out, const struct config *config,
+                         struct fault_note *note); /* history is rebuilt: may take long */
+void pipeline_drain(struct pipeline *pipeline);    /* no new work; returns when all replies are delivered and history is saved */
 void pipeline_close(struct pipeline **pipeline_p);
 
 /* Admission: checks bytes, credentials, limits, in-flight and queue; answers through deliver in every case but never
@@ -35,7 +36,7 @@ enum fault pipeline_reload(struct pipeline *pipeline, const struct config *confi
 /* Counters and latency histograms, in Prometheus text; also the numbers behind `stats` and `health`. */
 enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out);
 bool pipeline_ready(struct pipeline *pipeline, char *why, size_t why_bytes);
-bool pipeline_alive(struct pipeline *pipeline); /* the watchdog's question: no stage has stood still with work waiting */
+bool pipeline_alive(struct pipeline *pipeline);              /* the watchdog's question: no stage has stood still with work waiting */
 uint64_t pipeline_memory_total(const struct config *config); /* computed upper bound, printed at start */
 
 #endif

@@ -71,8 +71,11 @@ static enum fault group_commit(struct pipeline *pipeline, struct job **group, ui
         const struct epoch *epoch = group[i]->epoch;
         if (group[i]->note.fault != FAULT_NONE)
             return *note = group[i]->note, note->fault;
-        entries[i] = (struct ledger_entry){.batch = &group[i]->batch, .frame = group[i]->frame, .config_digest = epoch->digest,
-                                           .scenes = epoch->scene_names, .scene_count = epoch->names.scene_count};
+        entries[i] = (struct ledger_entry){.batch = &group[i]->batch,
+                                           .frame = group[i]->frame,
+                                           .config_digest = epoch->digest,
+                                           .scenes = epoch->scene_names,
+                                           .scene_count = epoch->names.scene_count};
         if (epoch->base)
             entries[i].base_digest = epoch->base->digest;
     }

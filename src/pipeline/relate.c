@@ -168,10 +168,15 @@ static void labels_apply(struct pipeline *pipeline, const struct batch *batch)
         if (facts->invalid[row])
             continue;
         const struct history_label label = {
-            .payer = facts->payer[row], .payee = facts->payee[row],
-            .payer_device = facts->payer_device[row], .payee_device = facts->payee_device[row],
-            .time_us = facts->time_us[row], .amount = facts->amount[row], .delay_us = batch->feedback_delay_us,
-            .before = facts->label[row] >> 2, .after = facts->label[row] & 3,
+            .payer = facts->payer[row],
+            .payee = facts->payee[row],
+            .payer_device = facts->payer_device[row],
+            .payee_device = facts->payee_device[row],
+            .time_us = facts->time_us[row],
+            .amount = facts->amount[row],
+            .delay_us = batch->feedback_delay_us,
+            .before = facts->label[row] >> 2,
+            .after = facts->label[row] & 3,
         };
         pipeline->history_ops->label(pipeline->history, &label);
     }

@@ -122,7 +122,8 @@ void step_feature(struct worker *worker, struct slice *slice)
 {
     const struct epoch *epoch = slice->job->epoch;
     FAILPOINT(step_feature);
-    feature_compute(&worker->features, &epoch->base->features, &slice->job->batch, slice->first, slice->count, &slice->figures, epoch->kernels);
+    feature_compute(&worker->features, &epoch->base->features, &slice->job->batch, slice->first, slice->count, &slice->figures,
+                    epoch->kernels);
 }
 
 /* Scenes and anomaly are one call: the device scores both on the same tiles. */
@@ -141,8 +142,12 @@ enum fault step_decide(struct worker *worker, struct slice *slice, const struct 
     enum level cap = epoch->config->tenants[job->tenant_index].anomaly_cap;
     if (cap < levels.anomaly_cap)
         levels.anomaly_cap = cap;
-    const struct decide_input input = {.base = epoch->base, .strategy = &epoch->strategy, .levels = &levels, .scores = scores,
-                                       .features = &worker->features, .kernels = epoch->kernels};
+    const struct decide_input input = {.base = epoch->base,
+                                       .strategy = &epoch->strategy,
+                                       .levels = &levels,
+                                       .scores = scores,
+                                       .features = &worker->features,
+                                       .kernels = epoch->kernels};
     FAILPOINT(step_decide);
     return verdict_decide(&job->batch, slice->first, slice->count, &input, worker->decide_scratch, &job->arena_lock, note);
 }

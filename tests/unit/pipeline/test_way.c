@@ -27,12 +27,13 @@ static struct config *config_make(void)
     char text[2048];
     struct config *config = NULL;
     struct fault_note note = {0};
-    int bytes = snprintf(text, sizeof text,
-                         "ledger: %s/ledger\nlisten:\n  data: [ipc://%s/s]\nhistory:\n  accounts_max: 4096\n  events_max: 32768\n  busy_max: 64\n"
-                         "  links_max: 8192\n  places_max: 4096\n"
-                         "tenants:\n  - name: a\n    token_hash: " TOKEN_HASH "\n    rights: [submit, score, label, query, operate]\n"
-                         "  - name: b\n    token_hash: " TOKEN_HASH "\n    rights: [submit]\n",
-                         folder, folder);
+    int bytes =
+        snprintf(text, sizeof text,
+                 "ledger: %s/ledger\nlisten:\n  data: [ipc://%s/s]\nhistory:\n  accounts_max: 4096\n  events_max: 32768\n  busy_max: 64\n"
+                 "  links_max: 8192\n  places_max: 4096\n"
+                 "tenants:\n  - name: a\n    token_hash: " TOKEN_HASH "\n    rights: [submit, score, label, query, operate]\n"
+                 "  - name: b\n    token_hash: " TOKEN_HASH "\n    rights: [submit]\n",
+                 folder, folder);
     if (config_open_text(&config, "test.yaml", text, (size_t)bytes, &note) != FAULT_NONE)
         fail_msg("%s", note.text);
     return config;
