@@ -14,11 +14,11 @@ struct arena {
     bool overflowed;
 };
 
-bool arena_init(struct arena *arena, size_t size);                     /* false: memory ran out */
-void *arena_take(struct arena *arena, size_t bytes, size_t align);     /* align: power of two <= 4096; not cleared */
+bool arena_init(struct arena *arena, size_t size);                 /* false: memory ran out */
+void *arena_take(struct arena *arena, size_t bytes, size_t align); /* align: power of two <= 4096; not cleared */
 void *arena_take_zeroed(struct arena *arena, size_t bytes, size_t align);
 void arena_reset(struct arena *arena);
-void arena_fini(struct arena *arena);                                  /* safe on zeroed memory */
+void arena_fini(struct arena *arena); /* safe on zeroed memory */
 
 static inline bool arena_overflowed(const struct arena *arena)
 {

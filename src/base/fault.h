@@ -28,9 +28,9 @@ struct fault_note {
 enum fault fault_set(struct fault_note *note, enum fault fault, uint32_t row, uint16_t column, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-const char *fault_name(enum fault fault);      /* "none", "syntax", ... never NULL */
-const char *fault_meaning(enum fault fault);   /* one sentence */
-int fault_is_transient(enum fault fault);      /* the same request may succeed later */
-enum fault fault_from_name(const char *name);  /* FAULT_COUNT when unknown */
+const char *fault_name(enum fault fault);     /* "none", "syntax", ... never NULL */
+const char *fault_meaning(enum fault fault);  /* one sentence */
+int fault_is_transient(enum fault fault);     /* the same request may succeed later */
+enum fault fault_from_name(const char *name); /* FAULT_COUNT when unknown */
 
 #endif

@@ -15,7 +15,7 @@ struct file_ops {
     int64_t (*write_at)(int fd, const void *data, size_t bytes, int64_t offset); /* whole, or -1 */
     int64_t (*read_at)(int fd, void *out, size_t bytes, int64_t offset);         /* bytes read; -1: error */
     int (*truncate)(int fd, int64_t bytes);
-    int (*sync)(int fd);                                                         /* fdatasync */
+    int (*sync)(int fd); /* fdatasync */
     int (*sync_folder)(const char *path);
     int64_t (*size)(int fd);
 };

@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 /* XXH3, seeded. Only hash.c includes xxhash.h. */
-struct digest { uint64_t low, high; };
+struct digest {
+    uint64_t low, high;
+};
 
 uint64_t hash64(uint64_t seed, const void *data, size_t bytes);
 struct digest hash128(uint64_t seed, const void *data, size_t bytes);

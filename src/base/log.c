@@ -48,8 +48,8 @@ void log_line(enum log_level level, const char *room, const char *format, ...)
     struct tm utc;
     gmtime_r(&second, &utc);
     size_t used = strftime(line, 64, "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc);
-    used += (size_t)sprintf(line + used, ".%06dZ\",\"level\":\"%s\",\"room\":\"%s\",\"text\":\"",
-                            (int)(now % US_PER_SECOND), level_names[level], room);
+    used += (size_t)sprintf(line + used, ".%06dZ\",\"level\":\"%s\",\"room\":\"%s\",\"text\":\"", (int)(now % US_PER_SECOND),
+                            level_names[level], room);
     used += json_escape(line + used, text);
     used += (size_t)sprintf(line + used, "\"}\n");
     if (write(STDERR_FILENO, line, used) < 0)

@@ -27,14 +27,14 @@ struct queue {
 };
 
 bool queue_init(struct queue *queue, size_t capacity);
-void queue_fini(struct queue *queue);                       /* safe on zeroed memory */
-bool queue_push(struct queue *queue, void *item);           /* waits for room; false: closed */
-bool queue_try_push(struct queue *queue, void *item);       /* false: full or closed */
-void *queue_pop(struct queue *queue);                       /* waits; NULL: closed and empty */
-void *queue_try_pop(struct queue *queue);                   /* NULL: empty */
+void queue_fini(struct queue *queue);                          /* safe on zeroed memory */
+bool queue_push(struct queue *queue, void *item);              /* waits for room; false: closed */
+bool queue_try_push(struct queue *queue, void *item);          /* false: full or closed */
+void *queue_pop(struct queue *queue);                          /* waits; NULL: closed and empty */
+void *queue_try_pop(struct queue *queue);                      /* NULL: empty */
 void *queue_pop_until(struct queue *queue, int64_t steady_ns); /* NULL: time is up, or closed and empty */
-void queue_close(struct queue *queue);                      /* what is in it is still popped */
+void queue_close(struct queue *queue);                         /* what is in it is still popped */
 size_t queue_count(struct queue *queue);
-bool queue_is_closed(struct queue *queue);                     /* and empty */
+bool queue_is_closed(struct queue *queue); /* and empty */
 
 #endif
