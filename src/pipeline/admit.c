@@ -18,6 +18,11 @@ static int64_t retry_after_ms(const struct pipeline *pipeline)
     return wait < 5 ? 5 : wait > 5000 ? 5000 : wait;
 }
 
+bool job_is_late(const struct job *job)
+{
+    return job->deadline_ns && clock_steady_ns() >= job->deadline_ns;
+}
+
 static void job_free(struct job *job)
 {
     struct pipeline *pipeline = job->pipeline;
@@ -55,6 +60,29 @@ static void twins_answer(struct job *twins, uint64_t sequence, const struct faul
     }
 }
 
+/* Before the message is the caller's again: whoever looks at what is in flight reads names in it. */
+static void flying_leave(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    if (!job->in_flight_counted)
+        return;
+    pthread_mutex_lock(&pipeline->line_lock);
+    *(job->flying_before ? &job->flying_before->flying_next : &pipeline->flying) = job->flying_next;
+    if (job->flying_next)
+        job->flying_next->flying_before = job->flying_before;
+    pthread_mutex_unlock(&pipeline->line_lock);
+}
+
+static void flying_enter(struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    job->flying_next = pipeline->flying;
+    if (job->flying_next)
+        job->flying_next->flying_before = job;
+    pipeline->flying = job;
+    job->in_flight_counted = true;
+}
+
 void job_answer(struct job *job, struct wire_buffer *reply)
 {
     struct pipeline *pipeline = job->pipeline;
@@ -64,6 +92,7 @@ void job_answer(struct job *job, struct wire_buffer *reply)
     uint64_t sequence = job->stored_sequence ? job->stored_sequence : job->batch.sequence;
     registry_leave(job);
     labels_leave(job);
+    flying_leave(job);
     struct job *twins = job->twins;
     histogram_add(&metrics->request[job->request.op], clock_steady_ns() - job->received_ns);
     atomic_fetch_add_explicit(&metrics->bytes_out, reply->bytes, memory_order_relaxed);
@@ -237,7 +266,7 @@ static enum fault line_enter(struct pipeline *pipeline, struct job *job)
         pipeline->waiting++;
         pipeline->in_flight++;
         pipeline->reserved_bytes += job->reserved_bytes;
-        job->in_flight_counted = true;
+        flying_enter(job);
         pthread_cond_signal(&pipeline->line_changed);
     }
     pthread_mutex_unlock(&pipeline->line_lock);

@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "base/must.h"
 
-enum { QUERY_ROWS_DEFAULT = 100, QUERY_ROWS_MAX = 10000 };
+enum { QUERY_ROWS_DEFAULT = 100, QUERY_ROWS_MAX = 10000, QUERY_BYTES_MAX = 16 << 20 };
 
 static void pack_head(struct wire_buffer *out, struct text id, uint32_t further_pairs)
 {
@@ -142,15 +142,15 @@ void ask_inline(struct job *job)
 
 /* --- from the ledger ---------------------------------------------------------------------------------------------- */
 
+/* From admission on, wherever the batch is. */
 static bool in_flight(struct pipeline *pipeline, const struct job *asking)
 {
     bool found = false;
-    pthread_mutex_lock(&pipeline->registry_lock);
-    for (uint32_t i = 0; i < pipeline->registry_count && !found; i++) {
-        const struct batch *batch = &pipeline->registry[i]->batch;
-        found = text_equal(batch->tenant, asking->request.tenant) && text_equal(batch->name, asking->request.batch);
-    }
-    pthread_mutex_unlock(&pipeline->registry_lock);
+    pthread_mutex_lock(&pipeline->line_lock);
+    for (const struct job *job = pipeline->flying; job && !found; job = job->flying_next)
+        found = op_changes_state(job->request.op) && text_equal(job->request.tenant, asking->request.tenant) &&
+                text_equal(job->request.batch, asking->request.batch);
+    pthread_mutex_unlock(&pipeline->line_lock);
     return found;
 }
 
@@ -159,7 +159,7 @@ static void answer_status(struct job *job)
     struct pipeline *pipeline = job->pipeline;
     struct wire_buffer *out = &job->reply;
     struct ledger_batch found;
-    bool flying = in_flight(pipeline, job);
+    bool flying = in_flight(pipeline, job); /* before the ledger is asked: what commits in between is found there */
     enum fault fault = pipeline->ledger_ops->find_batch(pipeline->ledger, &found, job->request.tenant, job->request.batch, &job->note);
     if (fault == FAULT_not_found && flying) {
         job->note = (struct fault_note){0};
@@ -183,21 +183,37 @@ static void answer_status(struct job *job)
         pack_pair_i64(out, verdict_names[i], found.verdict_counts[i]);
 }
 
+static bool line_take(void *context, const struct ledger_batch *line)
+{
+    *(struct ledger_batch *)context = *line;
+    return false;
+}
+
+/* Names of the epoch that decided this very batch: its name alone may be another's as well. */
+static enum fault names_of(struct stored_names **out, struct pipeline *pipeline, const struct batch *batch, struct fault_note *note)
+{
+    char tenant[129];
+    struct ledger_batch found = {0};
+    text_copy(tenant, sizeof tenant, batch->tenant);
+    const struct ledger_query query = {.tenant = tenant, .verdict = -1, .after_sequence = batch->sequence + 1, .rows_max = 1};
+    enum fault fault = pipeline->ledger_ops->batches(pipeline->ledger, &query, line_take, &found, note);
+    if (fault == FAULT_NONE && found.sequence != batch->sequence)
+        fault = fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "batch %" PRIu64 " is not in the index", batch->sequence);
+    return fault == FAULT_NONE ? epoch_names_stored(out, pipeline, found.config_digest, note) : fault;
+}
+
 /* The reply of a recorded batch again, made from the ledger with the names of the epoch that decided it. */
 static void answer_stored(struct job *job, uint64_t sequence)
 {
     struct pipeline *pipeline = job->pipeline;
     struct batch stored = {0};
-    struct ledger_batch found;
     struct stored_names *names = NULL;
     if (pipeline->ledger_ops->read(pipeline->ledger, &stored, sequence, &job->note) != FAULT_NONE)
         return;
-    bool with_verdicts = stored.op == OP_screen;
     stored.reply_in_rows = job->request.reply_in_rows;
-    if (!with_verdicts) {
+    if (stored.op != OP_screen) {
         wire_reply_done(&job->reply, &stored, &job->note);
-    } else if (pipeline->ledger_ops->find_batch(pipeline->ledger, &found, stored.tenant, stored.name, &job->note) == FAULT_NONE &&
-               epoch_names_stored(&names, pipeline, found.config_digest, &job->note) == FAULT_NONE) {
+    } else if (names_of(&names, pipeline, &stored, &job->note) == FAULT_NONE) {
         names->names.with_margins = job->rights & RIGHT_EXPLAIN;
         wire_reply_verdicts(&job->reply, &stored, &names->names, &job->note);
     }
@@ -221,20 +237,17 @@ struct query_page {
     struct job *job;
     struct stored_names *names; /* of the epoch of the batch looked at last */
     uint64_t names_sequence, last_sequence;
-    uint32_t row_count, last_row;
-    bool failed;
+    uint32_t row_count, row_max, last_row;
+    bool failed, full;
 };
 
 static bool page_names(struct query_page *page, const struct batch *batch)
 {
-    struct pipeline *pipeline = page->job->pipeline;
-    struct ledger_batch found;
     if (page->names && page->names_sequence == batch->sequence)
         return true;
     stored_names_give(&page->names);
     page->names_sequence = batch->sequence;
-    return pipeline->ledger_ops->find_batch(pipeline->ledger, &found, batch->tenant, batch->name, &page->job->note) == FAULT_NONE &&
-           epoch_names_stored(&page->names, pipeline, found.config_digest, &page->job->note) == FAULT_NONE;
+    return names_of(&page->names, page->job->pipeline, batch, &page->job->note) == FAULT_NONE;
 }
 
 static void pack_cell(struct wire_buffer *out, const struct batch *batch, enum column_id id, uint32_t row)
@@ -297,7 +310,8 @@ static bool query_row(void *context, const struct ledger_row *found)
     page->row_count++;
     page->last_sequence = batch->sequence;
     page->last_row = found->row;
-    return !out->failed;
+    page->full = page->row_count == page->row_max || out->bytes >= QUERY_BYTES_MAX; /* a cell may be as long as its message was */
+    return !out->failed && !page->full;
 }
 
 static int verdict_wanted(struct text name)
@@ -344,9 +358,11 @@ static void answer_query(struct job *job)
     struct query_page page = {.job = job};
     struct ledger_query query;
     char names[5][256], cursor[48] = "";
-    if (query_read(&query, job, names, &job->note) == FAULT_NONE &&
-        job->pipeline->ledger_ops->query(job->pipeline->ledger, &query, query_row, &page, &job->note) == FAULT_NONE && !page.failed) {
-        if (page.row_count == query.rows_max)
+    if (query_read(&query, job, names, &job->note) != FAULT_NONE)
+        return;
+    page.row_max = query.rows_max;
+    if (job->pipeline->ledger_ops->query(job->pipeline->ledger, &query, query_row, &page, &job->note) == FAULT_NONE && !page.failed) {
+        if (page.full)
             snprintf(cursor, sizeof cursor, "%" PRIu64 ":%" PRIu32, page.last_sequence, page.last_row);
         pack_head(&job->reply, job->request.id, 2);
         pack_pair_text(&job->reply, "cursor", cursor);
@@ -393,7 +409,9 @@ static void ask_answer(struct job *job)
         return;
     }
     atomic_fetch_sub(&job->pipeline->questions, 1);
-    if (job->request.op == OP_status)
+    if (job_is_late(job))
+        fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before the ledger was asked");
+    else if (job->request.op == OP_status)
         answer_status(job);
     else if (job->request.op == OP_result)
         answer_result(job);

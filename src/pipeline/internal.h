@@ -90,6 +90,7 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     struct frame *frame;
     struct wire_buffer reply;
     struct job *next, *twins;
+    struct job *flying_before, *flying_next; /* of all that is in flight, under line_lock */
 };
 enum { JOB_MAGIC = 0x50b5a11d };
 
@@ -120,6 +121,7 @@ struct pipeline {
 
     pthread_mutex_t line_lock; /* lines, in-flight counts, memory budget, drain */
     pthread_cond_t line_changed, idle;
+    struct job *flying;
     struct tenant_line lines[TENANTS_MAX];
     uint32_t line_count, line_turn, waiting, in_flight, in_flight_max;
     uint64_t budget_bytes, reserved_bytes;
@@ -194,6 +196,7 @@ struct job *line_pick(struct pipeline *pipeline);            /* under line_lock;
 void line_expire(struct pipeline *pipeline);                 /* answers those whose wait or deadline ended */
 void job_answer(struct job *job, struct wire_buffer *reply); /* delivers, releases everything, frees the job */
 void job_fail(struct job *job, enum fault fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool job_is_late(const struct job *job);                       /* its deadline has passed; asked until the sequence is taken, never after */
 void job_fail_note(struct job *job);                           /* with job->note */
 enum fault registry_enter(struct job *job, bool *out_is_twin); /* a twin belongs to its first from then on; conflict: fault */
 void registry_leave(struct job *job);

@@ -21,7 +21,7 @@ static enum fault sequence_refuses(struct job *job)
     if (job->pipeline->recovering)
         return job->note.retry_after_ms = RETRY_AFTER_RELOAD_MS,
                fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
-    if (job->deadline_ns && clock_steady_ns() >= job->deadline_ns)
+    if (job_is_late(job))
         return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before the batch was taken");
     return FAULT_NONE;
 }

@@ -5,14 +5,8 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/memory.h"
-
-static bool deadline_passed(const struct job *job)
-{
-    return job->deadline_ns && clock_steady_ns() >= job->deadline_ns;
-}
 
 static bool hashes_grow(struct worker *worker, uint32_t row_count)
 {
@@ -52,7 +46,7 @@ enum step_next step_decode(struct worker *worker, struct job *job)
     const struct batch_limits *limits = &job->epoch->config->limits;
     struct batch *batch = &job->batch;
     FAILPOINT(step_decode);
-    if (deadline_passed(job))
+    if (job_is_late(job))
         return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before decode"), STEP_FAULT;
     if (batch_init(batch, job->reserved_bytes - 2 * job->message_bytes, &job->note) != FAULT_NONE)
         return STEP_FAULT;

@@ -328,6 +328,7 @@ static inline void post_as_of(struct sent *out, struct wire_buffer *message, int
 {
     struct gate *hold = out->hold;
     *out = (struct sent){.message = *message, .hold = hold};
+    *message = (struct wire_buffer){0};
     pthread_mutex_init(&out->lock, NULL);
     pthread_cond_init(&out->given, NULL);
     const struct delivery delivery = {.deliver = sent_deliver, .context = out};

@@ -1,111 +1,13 @@
-/* The whole way without sockets and without a base: bytes in, durable reply out, questions about it afterwards. */
-#define _GNU_SOURCE
+/* The whole way without sockets: bytes in, durable reply out, questions about it afterwards. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit/pipeline/rig.h"
 
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/memory.h"
-#include "pipeline/pipeline.h"
-
-/* SHA-256 of "abc" */
-#define TOKEN_HASH "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-static char folder[64];
-static struct pipeline *pipeline;
-
-static struct config *config_make(void)
-{
-    char text[2048];
-    struct config *config = NULL;
-    struct fault_note note = {0};
-    int bytes =
-        snprintf(text, sizeof text,
-                 "ledger: %s/ledger\nlisten:\n  data: [ipc://%s/s]\nhistory:\n  accounts_max: 4096\n  events_max: 32768\n  busy_max: 64\n"
-                 "  links_max: 8192\n  places_max: 4096\n"
-                 "tenants:\n  - name: a\n    token_hash: " TOKEN_HASH "\n    rights: [submit, score, label, query, operate]\n"
-                 "  - name: b\n    token_hash: " TOKEN_HASH "\n    rights: [submit]\n",
-                 folder, folder);
-    if (config_open_text(&config, "test.yaml", text, (size_t)bytes, &note) != FAULT_NONE)
-        fail_msg("%s", note.text);
-    return config;
-}
-
-static int open_pipeline(void **state)
-{
-    struct fault_note note = {0};
-    struct config *config = config_make();
-    (void)state;
-    log_level_set(LOG_ERROR);
-    if (pipeline_open(&pipeline, config, &note) != FAULT_NONE)
-        fail_msg("%s", note.text);
-    config_close(&config);
-    return 0;
-}
-
-static int close_pipeline(void **state)
-{
-    (void)state;
-    pipeline_close(&pipeline);
-    return 0;
-}
-
-struct waiting {
-    pthread_mutex_t lock;
-    pthread_cond_t given;
-    bool is_given;
-    struct wire_buffer reply;
-};
-
-static void take_reply(void *context, struct wire_buffer *reply)
-{
-    struct waiting *waiting = context;
-    pthread_mutex_lock(&waiting->lock);
-    waiting->reply = *reply;
-    *reply = (struct wire_buffer){0};
-    waiting->is_given = true;
-    pthread_cond_signal(&waiting->given);
-    pthread_mutex_unlock(&waiting->lock);
-}
-
-/* The reply to a message; both buffers are given back by the caller. */
-static struct wire_buffer ask(const struct wire_buffer *message)
-{
-    struct waiting waiting = {.lock = PTHREAD_MUTEX_INITIALIZER, .given = PTHREAD_COND_INITIALIZER};
-    const struct delivery delivery = {.deliver = take_reply, .context = &waiting};
-    pipeline_request(pipeline, message->data, message->bytes, clock_steady_ns(), &delivery);
-    pthread_mutex_lock(&waiting.lock);
-    while (!waiting.is_given)
-        pthread_cond_wait(&waiting.given, &waiting.lock);
-    pthread_mutex_unlock(&waiting.lock);
-    return waiting.reply;
-}
-
-static void pair(struct wire_buffer *out, const char *key, const char *value)
-{
-    wire_pack_text(out, key);
-    wire_pack_text(out, value);
-}
-
-static void begin(struct wire_buffer *out, const char *tenant, const char *op, const char *id, uint32_t further)
-{
-    wire_pack_map(out, 5 + further);
-    wire_pack_text(out, "v");
-    wire_pack_i64(out, 1);
-    pair(out, "op", op);
-    pair(out, "tenant", tenant);
-    pair(out, "token", "abc");
-    pair(out, "id", id);
-}
-
+/* Rows form: payer<i % 3> pays "shop". */
 static void transfers(struct wire_buffer *out, int count, int64_t first_amount, const char *label)
 {
     char id[32];
@@ -118,97 +20,64 @@ static void transfers(struct wire_buffer *out, int count, int64_t first_amount, 
         snprintf(id, sizeof id, "payer%d", i % 3);
         pair(out, "payer_id", id);
         pair(out, "payee_id", "shop");
-        wire_pack_text(out, "amount");
-        wire_pack_i64(out, first_amount + i);
+        pair_i64(out, "amount", first_amount + i);
         pair(out, "currency", "EUR");
         if (label)
             pair(out, "label", label);
     }
 }
 
-/* value of a key, as text for texts, printed for integers; "fault <name>" for a fault */
-static void answer_value(char out[256], struct wire_buffer *message, const char *key)
-{
-    struct wire_buffer reply = ask(message);
-    struct fault_note note = {0};
-    struct wire_value map, value;
-    const unsigned char *at = (const unsigned char *)reply.data;
-    assert_int_equal(wire_check(reply.data, reply.bytes, &note), FAULT_NONE);
-    assert_true(wire_next(&map, &at, at + reply.bytes));
-    if (wire_find(&value, &map, "fault"))
-        snprintf(out, 256, "fault %.*s", (int)value.text.bytes, value.text.data);
-    else if (!wire_find(&value, &map, key))
-        snprintf(out, 256, "no %s", key);
-    else if (value.type == WIRE_STR)
-        snprintf(out, 256, "%.*s", (int)value.text.bytes, value.text.data);
-    else if (value.type == WIRE_ARRAY || value.type == WIRE_MAP)
-        snprintf(out, 256, "%u", value.count);
-    else
-        snprintf(out, 256, "%lld", (long long)value.integer);
-    wire_buffer_fini(&reply);
-    wire_buffer_fini(message);
-}
-
-static void expect(struct wire_buffer *message, const char *key, const char *expected)
-{
-    char value[256];
-    answer_value(value, message, key);
-    assert_string_equal(value, expected);
-}
-
 static void screened_once_and_only_once(void **state)
 {
-    struct wire_buffer message = {0};
-    char first[256], again[256];
+    struct wire_buffer message;
     (void)state;
-    begin(&message, "a", "screen", "one", 1), transfers(&message, 5, 100, NULL);
-    answer_value(first, &message, "sequence");
-    begin(&message, "a", "screen", "one", 1), transfers(&message, 5, 100, NULL);
-    answer_value(again, &message, "sequence");
-    assert_string_equal(first, again);
+    rig_open(rig_config(NULL, NULL));
+    for (int again = 0; again < 2; again++) {
+        begin(&message, "a", "screen", "one", 1), transfers(&message, 5, 100, NULL);
+        expect(&message, "sequence", "1");
+    }
     begin(&message, "a", "screen", "one", 1), transfers(&message, 5, 101, NULL);
     expect(&message, "sequence", "fault conflict");
     begin(&message, "b", "screen", "one", 1), transfers(&message, 5, 101, NULL);
-    answer_value(again, &message, "rows");
-    assert_string_equal(again, "5");
-}
-
-static void asked_about_afterwards(void **state)
-{
-    struct wire_buffer message = {0};
-    (void)state;
-    begin(&message, "a", "screen", "two", 2), pair(&message, "batch", "monday"), transfers(&message, 7, 100, NULL);
-    expect(&message, "rows", "7");
-    begin(&message, "a", "status", "q1", 1), pair(&message, "batch", "monday");
-    expect(&message, "state", "recorded");
-    begin(&message, "a", "result", "q2", 1), pair(&message, "batch", "monday");
-    expect(&message, "rows", "7");
-    begin(&message, "b", "result", "q2", 1), pair(&message, "batch", "monday");
-    expect(&message, "rows", "fault not_found");
-    begin(&message, "a", "query", "q3", 2), pair(&message, "batch", "monday"), pair(&message, "transfer", "t6");
-    expect(&message, "transfers", "1");
-    begin(&message, "a", "query", "q4", 2), pair(&message, "batch", "monday"), pair(&message, "account", "payer1");
-    expect(&message, "transfers", "2");
-    begin(&message, "b", "query", "q5", 0);
-    expect(&message, "transfers", "fault denied");
+    expect(&message, "sequence", "2");
 }
 
 static void score_leaves_nothing(void **state)
 {
-    struct wire_buffer message = {0};
+    struct wire_buffer message;
     (void)state;
+    rig_open(rig_config(NULL, NULL));
+    struct digest before = rig_history();
     begin(&message, "a", "score", "three", 1), transfers(&message, 4, 100, NULL);
     expect(&message, "rows", "4");
-    begin(&message, "a", "status", "q1", 1), pair(&message, "batch", "three");
-    expect(&message, "state", "fault not_found");
+    expect_state("a", "three", "fault not_found");
+    assert_int_equal(rig_committed(), 0);
+    assert_true(digest_equal(before, rig_history()));
     begin(&message, "b", "score", "three", 1), transfers(&message, 4, 100, NULL);
     expect(&message, "rows", "fault denied");
 }
 
+static void credentials(void **state)
+{
+    struct wire_buffer message;
+    (void)state;
+    rig_open(rig_config(NULL, NULL));
+    begin(&message, "nobody", "status", "s", 1), pair(&message, "batch", "x");
+    expect(&message, "state", "fault auth");
+    wire_pack_map(&message, 5), pair_i64(&message, "v", 1), pair(&message, "op", "stats"), pair(&message, "tenant", "a");
+    pair(&message, "token", "abd"), pair(&message, "id", "x");
+    expect(&message, "stats", "fault auth");
+    begin(&message, "b", "query", "q", 0);
+    expect(&message, "transfers", "fault denied");
+    begin(&message, "a", "health", "h", 0);
+    expect(&message, "ready", "1");
+}
+
 static void imports_and_labels(void **state)
 {
-    struct wire_buffer message = {0};
+    struct wire_buffer message;
     (void)state;
+    rig_open(rig_config(NULL, NULL));
     begin(&message, "a", "import", "past", 1), transfers(&message, 10, 900, "good");
     expect(&message, "rows", "10");
     begin(&message, "a", "label", "labels", 1);
@@ -221,26 +90,215 @@ static void imports_and_labels(void **state)
 
 static void restart_keeps_all(void **state)
 {
-    struct wire_buffer message = {0};
-    close_pipeline(state);
-    open_pipeline(state);
-    begin(&message, "a", "screen", "one", 1), transfers(&message, 5, 100, NULL);
-    expect(&message, "rows", "5");
-    begin(&message, "a", "health", "h", 0);
-    expect(&message, "ready", "1");
+    struct sent first = {0}, again = {0};
+    struct wire_buffer message;
+    (void)state;
+    rig_open(rig_config(NULL, NULL));
+    batch_of(&message, "a", "screen", "one", 300);
+    ask(&first, &message);
+    pipeline_close(&pipeline);
+    rig_open(rig_config(NULL, NULL));
+    batch_of(&message, "a", "screen", "one", 300);
+    ask(&again, &message);
+    assert_int_equal(first.reply.bytes, again.reply.bytes);
+    assert_memory_equal(first.reply.data, again.reply.data, again.reply.bytes);
+    sent_fini(&first), sent_fini(&again);
+}
+
+/* --- questions ------------------------------------------------------------------------------------------------------ */
+
+static void named_batch(struct wire_buffer *out, const char *tenant, const char *op, const char *id, const char *name, uint32_t count)
+{
+    begin(out, tenant, op, id, 3), pair(out, "batch", name), columns(out, count, id, 100);
+}
+
+static void a_batch_is_asked_for_by_its_name(void **state)
+{
+    struct wire_buffer message;
+    (void)state;
+    rig_open(rig_config(NULL, NULL));
+    named_batch(&message, "a", "screen", "two", "monday", 7);
+    expect(&message, "batch", "monday");
+    named_batch(&message, "b", "screen", "two", "monday", 9); /* another tenant's */
+    expect(&message, "rows", "9");
+    expect_state("a", "monday", "recorded");
+    expect_state("a", "two", "fault not_found"); /* the id names the request */
+    begin(&message, "a", "result", "q2", 1), pair(&message, "batch", "monday");
+    expect(&message, "rows", "7");
+    begin(&message, "b", "result", "q2", 1), pair(&message, "batch", "monday");
+    expect(&message, "rows", "9");
+    begin(&message, "a", "query", "q3", 2), pair(&message, "batch", "monday"), pair(&message, "transfer", "two6");
+    expect(&message, "transfers", "1");
+    begin(&message, "a", "query", "q4", 2), pair(&message, "batch", "monday"), pair(&message, "account", "p0");
+    expect(&message, "transfers", "1");
+}
+
+static const char *base_of(const struct sent *sent)
+{
+    return reply_value(sent, "base_digest");
+}
+
+/* The same name twice, under different bases: each request gets its own reply again, and a question the newest. */
+static void a_name_twice_under_two_bases(void **state)
+{
+    struct sent first = {0}, second = {0}, again = {0}, asked = {0};
+    struct wire_buffer message;
+    struct fault_note note = {0};
+    (void)state;
+    rig_write_base("one.safetensors", 1);
+    rig_write_base("two.safetensors", 2);
+    rig_open(rig_config(NULL, "one.safetensors"));
+    named_batch(&message, "a", "screen", "first", "day", 40);
+    ask(&first, &message);
+    struct config *config = rig_config(NULL, "two.safetensors");
+    assert_int_equal(pipeline_reload(pipeline, config, &note), FAULT_NONE);
+    config_close(&config);
+    named_batch(&message, "a", "screen", "second", "day", 40);
+    ask(&second, &message);
+    char one[64], two[64];
+    snprintf(one, sizeof one, "%s", base_of(&first));
+    snprintf(two, sizeof two, "%s", base_of(&second));
+    assert_string_not_equal(one, two);
+    named_batch(&message, "a", "screen", "first", "day", 40);
+    ask(&again, &message);
+    assert_string_equal(base_of(&again), one);
+    assert_int_equal(first.reply.bytes, again.reply.bytes);
+    assert_memory_equal(first.reply.data, again.reply.data, again.reply.bytes);
+    begin(&message, "a", "result", "r", 1), pair(&message, "batch", "day");
+    ask(&asked, &message);
+    assert_string_equal(base_of(&asked), two);
+    sent_fini(&first), sent_fini(&second), sent_fini(&again), sent_fini(&asked);
+}
+
+/* From admission on, also while a batch waits for a worker. */
+static void status_knows_what_waits(void **state)
+{
+    enum { BATCHES = 4 };
+    struct sent sent[BATCHES] = {0};
+    struct wire_buffer message;
+    char id[8];
+    (void)state;
+    rig_open(rig_config("workers: 1\n" RIG_TENANTS, NULL));
+    gate_set(&lookup_gate, true);
+    for (unsigned i = 0; i < BATCHES; i++) {
+        snprintf(id, sizeof id, "w%u", i);
+        batch_of(&message, "a", "screen", id, 10);
+        post(&sent[i], &message);
+    }
+    gate_await(&lookup_gate, 1);
+    for (unsigned i = 0; i < BATCHES; i++) {
+        snprintf(id, sizeof id, "w%u", i);
+        expect_state("a", id, "in_flight");
+        expect_state("b", id, "fault not_found");
+    }
+    gate_set(&lookup_gate, false);
+    for (unsigned i = 0; i < BATCHES; i++) {
+        await(&sent[i]);
+        sent_fini(&sent[i]);
+        snprintf(id, sizeof id, "w%u", i);
+        expect_state("a", id, "recorded");
+    }
+}
+
+/* Pages of `rows` rows until the cursor is empty; the rows that came. */
+static unsigned rows_in_pages(unsigned rows)
+{
+    struct wire_buffer message;
+    char cursor[64] = "";
+    unsigned all = 0, pages = 0;
+    do {
+        struct sent sent = {0};
+        struct wire_value page;
+        begin(&message, "a", "query", "q", 2), pair_i64(&message, "rows_max", rows), pair(&message, "cursor", cursor);
+        ask(&sent, &message);
+        snprintf(cursor, sizeof cursor, "%s", reply_value(&sent, "cursor"));
+        assert_true(reply_find(&sent, "transfers", &page) && page.count <= rows);
+        all += page.count;
+        sent_fini(&sent);
+        assert_true(++pages < 1000);
+    } while (cursor[0]);
+    return all;
+}
+
+static void pages_over_several_batches(void **state)
+{
+    struct wire_buffer message;
+    unsigned rows = 0;
+    (void)state;
+    rig_write_base("base.safetensors", 3);
+    rig_open(rig_config(NULL, "base.safetensors"));
+    for (unsigned i = 0; i < 6; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "p%u", i);
+        batch_of(&message, "a", i == 3 ? "import" : "screen", id, 7 + i);
+        expect(&message, "batch", id);
+        batch_of(&message, "b", "screen", id, 5); /* never among them */
+        expect(&message, "batch", id);
+        rows += 7 + i;
+    }
+    static const unsigned page_rows[] = {1, 3, 7, 10, 57, 58, 100};
+    for (unsigned i = 0; i < sizeof page_rows / sizeof *page_rows; i++)
+        assert_int_equal(rows_in_pages(page_rows[i]), rows);
+    begin(&message, "a", "query", "q", 1), pair(&message, "cursor", "0:0");
+    expect(&message, "cursor", "fault schema");
+    begin(&message, "a", "query", "q", 1), pair_i64(&message, "rows_max", 10001);
+    expect(&message, "cursor", "fault limit");
+}
+
+/* A page ends early when it gets long: cells that no check passed are kept as they came. */
+static void long_cells_make_short_pages(void **state)
+{
+    enum { LONG = 1 << 20, ROWS = 40 };
+    struct wire_buffer message;
+    char *text = malloc(LONG + 1);
+    (void)state;
+    memset(text, 'x', LONG), text[LONG] = '\0';
+    rig_open(rig_config(NULL, NULL));
+    begin(&message, "a", "screen", "long", 1);
+    wire_pack_text(&message, "transfers"), wire_pack_array(&message, ROWS);
+    for (unsigned i = 0; i < ROWS; i++) {
+        wire_pack_map(&message, 5);
+        pair(&message, "transfer_id", text), pair(&message, "payer_id", "p"), pair(&message, "payee_id", "q");
+        pair_i64(&message, "amount", 5), pair(&message, "currency", "EUR");
+    }
+    free(text);
+    expect(&message, "rows", "40");
+    struct sent sent = {0};
+    begin(&message, "a", "query", "q", 0);
+    ask(&sent, &message);
+    assert_true(sent.reply.bytes < (16 << 20) + 2 * LONG);
+    assert_string_not_equal(reply_value(&sent, "cursor"), "");
+    sent_fini(&sent);
+    assert_int_equal(rows_in_pages(100), ROWS);
+}
+
+static void late_questions_are_told_so(void **state)
+{
+    struct sent held = {0}, late = {0};
+    struct gate hold = GATE_OPEN;
+    struct wire_buffer message;
+    (void)state;
+    rig_open(rig_config(NULL, NULL));
+    hold.closed = true, held.hold = &hold;
+    begin(&message, "a", "query", "q", 0);
+    post(&held, &message);
+    gate_await(&hold, 1);
+    begin(&message, "a", "query", "q", 1), pair_i64(&message, "deadline_ms", 20);
+    post(&late, &message);
+    rig_sleep_ms(40);
+    gate_set(&hold, false);
+    await(&held), await(&late);
+    assert_string_equal(reply_fault(&late), "deadline");
+    sent_fini(&held), sent_fini(&late);
 }
 
 int main(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/sluice-way-XXXXXX");
-    if (!mkdtemp(folder))
-        return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(screened_once_and_only_once), cmocka_unit_test(asked_about_afterwards), cmocka_unit_test(score_leaves_nothing),
-        cmocka_unit_test(imports_and_labels),          cmocka_unit_test(restart_keeps_all),
+        RIG_TEST(screened_once_and_only_once),  RIG_TEST(score_leaves_nothing),       RIG_TEST(credentials),
+        RIG_TEST(imports_and_labels),           RIG_TEST(restart_keeps_all),          RIG_TEST(a_batch_is_asked_for_by_its_name),
+        RIG_TEST(a_name_twice_under_two_bases), RIG_TEST(status_knows_what_waits),    RIG_TEST(pages_over_several_batches),
+        RIG_TEST(long_cells_make_short_pages),  RIG_TEST(late_questions_are_told_so),
     };
-    int failed = cmocka_run_group_tests(tests, open_pipeline, close_pipeline);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 ? failed : 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
