@@ -56,7 +56,7 @@ static void decode_str(struct column *column, struct unpacker *unpacker, uint32_
 {
     unsigned char *offsets = unpack_ints(unpacker, 4, rows + 1);
     uint32_t bytes = (uint32_t)unpack_uint(unpacker, 4), before = 0, bound = 0;
-    column->data = unpack_bytes(unpacker, bytes);
+    column->data = unpack_texts(unpacker, bytes, rows);
     column->offsets = offsets;
     for (uint32_t row = 0; offsets && row <= rows; row++, before = bound) {
         memcpy(&bound, offsets + 4 * (size_t)row, 4);
@@ -70,7 +70,7 @@ static struct text *decode_texts(struct unpacker *unpacker, uint32_t count)
     struct text *values = unpack_array(unpacker, count * sizeof *values);
     const unsigned char *lengths = unpack_ints(unpacker, 4, count);
     uint32_t bytes = (uint32_t)unpack_uint(unpacker, 4), left = bytes;
-    const char *at = unpack_bytes(unpacker, bytes);
+    const char *at = unpack_texts(unpacker, bytes, count);
     for (uint32_t i = 0; values && at && lengths && i < count; i++) {
         uint32_t length;
         memcpy(&length, lengths + 4 * (size_t)i, 4);

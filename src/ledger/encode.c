@@ -62,11 +62,13 @@ static void bound_column(struct bounds *bounds, const struct column *column, str
     size_t scratch = 8 * ((size_t)rows + 1);
     bounds->body += 8 * PACK_BLOCK_BYTES + name.bytes + rows / 8 + 1 + 8 * (size_t)rows;
     if (column->form == FORM_STR) {
-        bounds->body += str_bounds(column, rows) - str_bounds(column, 0);
+        size_t bytes = str_bounds(column, rows) - str_bounds(column, 0);
+        bounds->body += bytes;
+        scratch = bytes > scratch ? bytes : scratch;
     } else if (is_dict(column)) {
         size_t bytes = values_bytes(column);
         bounds->body += 4 * (size_t)column->value_count + bytes;
-        scratch = 8 * (size_t)column->value_count + bytes;
+        scratch = 8 * (size_t)column->value_count + 2 * bytes;
         bounds->count_max = column->value_count > bounds->count_max ? column->value_count : bounds->count_max;
     }
     bounds->scratch = scratch > bounds->scratch ? scratch : bounds->scratch;
@@ -108,21 +110,39 @@ static struct bounds bounds_of(const struct batch *batch)
     return bounds;
 }
 
-static void encode_texts(struct packer *packer, const struct text *values, uint32_t count, unsigned char *scratch)
+/* Bytes of every value; 0: they differ. */
+static unsigned values_width(const struct text *values, uint32_t count)
 {
-    unsigned char *at = scratch + 4 * (size_t)count;
+    for (uint32_t i = 1; i < count; i++)
+        if (values[i].bytes != values[0].bytes)
+            return 0;
+    return count ? values[0].bytes : 0;
+}
+
+static void encode_values(struct packer *packer, const struct text *values, uint32_t count, unsigned char *scratch)
+{
+    unsigned char *texts = scratch + 4 * (size_t)count, *at = texts;
     for (uint32_t i = 0; i < count; i++) {
         memcpy(scratch + 4 * (size_t)i, &values[i].bytes, 4);
         if (values[i].bytes)
             memcpy(at, values[i].data, values[i].bytes);
         at += values[i].bytes;
     }
-    size_t bytes = (size_t)(at - scratch) - 4 * (size_t)count;
+    size_t bytes = (size_t)(at - texts);
     pack_array_taken(packer, count * sizeof(struct text));
     pack_ints(packer, scratch, 4, count, true);
     pack_uint(packer, bytes, 4);
-    pack_array_taken(packer, bytes);
-    pack_block(packer, scratch + 4 * (size_t)count, bytes, true);
+    pack_texts(packer, texts, bytes, values_width(values, count), count, at);
+}
+
+/* Bytes of every cell; 0: they differ. */
+static unsigned str_width(const struct column *column, uint32_t rows)
+{
+    uint32_t first = str_bounds(column, 0), width = rows ? str_bounds(column, 1) - first : 0;
+    for (uint32_t row = 0; row <= rows; row++)
+        if (str_bounds(column, row) - first != (uint64_t)row * width)
+            return 0;
+    return width;
 }
 
 static void encode_str(struct packer *packer, const struct column *column, uint32_t rows, unsigned char *scratch)
@@ -134,8 +154,7 @@ static void encode_str(struct packer *packer, const struct column *column, uint3
     }
     pack_ints(packer, first ? scratch : column->offsets, 4, rows + 1, true);
     pack_uint(packer, bytes, 4);
-    pack_array_taken(packer, bytes);
-    pack_block(packer, column->data + first, bytes, true);
+    pack_texts(packer, column->data + first, bytes, str_width(column, rows), rows, scratch);
 }
 
 static void encode_column(struct packer *packer, const struct column *column, struct text name, uint32_t rows, unsigned char *scratch)
@@ -153,7 +172,7 @@ static void encode_column(struct packer *packer, const struct column *column, st
         encode_str(packer, column, rows, scratch);
     } else {
         pack_uint(packer, column->value_count, 4);
-        encode_texts(packer, column->values, column->value_count, scratch);
+        encode_values(packer, column->values, column->value_count, scratch);
         pack_ints(packer, column->data, code_width(column), rows, true);
     }
 }
@@ -173,18 +192,27 @@ static void encode_columns(struct packer *packer, const struct batch *batch, uns
     }
 }
 
+static uint64_t key_at(const unsigned char *keys, unsigned width, uint32_t row)
+{
+    uint64_t key;
+    uint32_t tag;
+    if (width == 8)
+        return memcpy(&key, keys + 8 * (size_t)row, sizeof key), key;
+    return memcpy(&tag, keys + 4 * (size_t)row, sizeof tag), tag;
+}
+
 /* hashes: of every row (str) or value (dict). */
 static bool column_gives_keys(const struct column *column, const uint64_t *hashes, const unsigned char *keys, unsigned width, uint32_t rows,
                               uint64_t empty)
 {
-    for (uint32_t row = 0; row < rows; row++) {
-        uint64_t hash = column->form == FORM_STR ? hashes[row] : column_is_valid(column, row) ? hashes[column_code(column, row)] : 0;
-        uint64_t key = 0;
-        memcpy(&key, keys + (size_t)width * row, width);
-        if (key != frame_key_of(hash, empty, width))
-            return false;
+    uint64_t differ = 0;
+    for (uint32_t row = 0; column->form == FORM_STR && row < rows; row++)
+        differ |= key_at(keys, width, row) ^ frame_key_of(hashes[row], empty, width);
+    for (uint32_t row = 0; column->form != FORM_STR && row < rows; row++) {
+        uint64_t hash = column_is_valid(column, row) ? hashes[column_code(column, row)] : 0;
+        differ |= key_at(keys, width, row) ^ frame_key_of(hash, empty, width);
     }
-    return true;
+    return differ == 0;
 }
 
 /* FIELD_AS_KEYS and which, or FIELD_HERE. */

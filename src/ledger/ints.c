@@ -154,3 +154,25 @@ void ints_widen(unsigned char *out, const struct ints_form *form, uint32_t count
         chunk_store(out + (size_t)form->value_width * done, chunk, form->value_width, part);
     }
 }
+
+enum { TILE = 64 };
+
+void texts_turn(unsigned char *out, const unsigned char *texts, unsigned width, uint32_t count)
+{
+    for (uint32_t done = 0; done < count; done += TILE) {
+        uint32_t part = count - done < TILE ? count - done : TILE;
+        for (unsigned at = 0; at < width; at++)
+            for (uint32_t i = done; i < done + part; i++)
+                out[(size_t)at * count + i] = texts[(size_t)i * width + at];
+    }
+}
+
+void texts_turn_back(unsigned char *out, const unsigned char *turned, unsigned width, uint32_t count)
+{
+    for (uint32_t done = 0; done < count; done += TILE) {
+        uint32_t part = count - done < TILE ? count - done : TILE;
+        for (unsigned at = 0; at < width; at++)
+            for (uint32_t i = done; i < done + part; i++)
+                out[(size_t)i * width + at] = turned[(size_t)at * count + i];
+    }
+}

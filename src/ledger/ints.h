@@ -19,4 +19,8 @@ void ints_narrow(unsigned char *out, const unsigned char *values, const struct i
 /* Narrow values lie at the end of the room of value_width × count bytes at out, with 8 readable bytes behind. In place. */
 void ints_widen(unsigned char *out, const struct ints_form *form, uint32_t count);
 
+/* Texts of one length, all first bytes first: what is alike in them then lies side by side. And back. */
+void texts_turn(unsigned char *out, const unsigned char *texts, unsigned width, uint32_t count);
+void texts_turn_back(unsigned char *out, const unsigned char *turned, unsigned width, uint32_t count);
+
 #endif

@@ -9,7 +9,7 @@
 #include "base/must.h"
 #include "ledger/ints.h"
 
-enum { ZSTD_LEVEL = 1, TRY_BYTES_MIN = 64, SAMPLE_BYTES = 4096 };
+enum { ZSTD_LEVEL = 1, TRY_BYTES_MIN = 64, SAMPLE_BYTES = 4096, TURN_WIDTH_MAX = 64, TURN_COUNT_MIN = 16 };
 
 size_t pack_workspace_bytes(void)
 {
@@ -100,4 +100,17 @@ void pack_ints(struct packer *packer, const void *values, unsigned width, uint32
     if (form.steps)
         pack_uint(packer, (uint64_t)form.first, 8);
     pack_narrow(packer, values, &form, count, gains);
+}
+
+void pack_texts(struct packer *packer, const void *data, size_t bytes, unsigned width, uint32_t count, unsigned char *scratch)
+{
+    bool turns = packer->context && width > 1 && width <= TURN_WIDTH_MAX && count >= TURN_COUNT_MIN;
+    MUST(!turns || (size_t)width * count == bytes);
+    pack_uint(packer, turns ? width : 0, 1);
+    pack_array_taken(packer, bytes);
+    if (turns) {
+        texts_turn(scratch, data, width, count);
+        pack_array_taken(packer, bytes);
+    }
+    pack_block(packer, turns ? scratch : data, bytes, true);
 }

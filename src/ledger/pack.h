@@ -11,6 +11,7 @@
 /* The body of a frame, written front to back and read the same way. Integers are brought to the fewest bytes that hold
  * (value - base), or the step from the value before; blocks that gain by it are compressed (zstd level 1).
  *     bytes: u32 raw, u32 stored (equal: as they are), stored bytes
+ *     texts: u8 width (0: as they are, else all first bytes first), bytes
  *     ints:  u8 mode (bytes per value 0..8, 0x10: steps), [i64 base unless width and no steps], [i64 first if steps], bytes */
 
 /* The writer has room for all it is asked to write: the caller computed the bound. */
@@ -28,6 +29,8 @@ void pack_raw(struct packer *packer, const void *data, size_t bytes);
 void pack_text(struct packer *packer, struct text text); /* u32 length and bytes */
 void pack_block(struct packer *packer, const void *data, size_t bytes, bool gains);
 void pack_ints(struct packer *packer, const void *values, unsigned width, uint32_t count, bool gains); /* width 1, 2, 4, 8; unaligned */
+/* The bytes of count texts; width: of each, 0 when they differ. scratch: room for all of them. */
+void pack_texts(struct packer *packer, const void *data, size_t bytes, unsigned width, uint32_t count, unsigned char *scratch);
 void pack_array_taken(struct packer *packer, size_t bytes); /* the reader takes an array of bytes */
 
 /* The reader believes nothing: after the first wrong byte everything reads as zero and broken stays set. */
@@ -45,6 +48,7 @@ const unsigned char *unpack_raw(struct unpacker *unpacker, size_t bytes); /* whe
 struct text unpack_text(struct unpacker *unpacker);
 void *unpack_array(struct unpacker *unpacker, size_t bytes);                  /* cleared; NULL: broken */
 void *unpack_bytes(struct unpacker *unpacker, size_t bytes);                  /* exactly so many; NULL: broken */
+void *unpack_texts(struct unpacker *unpacker, size_t bytes, uint32_t count);  /* NULL: broken */
 void *unpack_ints(struct unpacker *unpacker, unsigned width, uint32_t count); /* NULL: broken */
 
 #endif

@@ -91,6 +91,17 @@ void *unpack_bytes(struct unpacker *unpacker, size_t bytes)
     return out && unpack_into(unpacker, out, bytes) ? out : NULL;
 }
 
+void *unpack_texts(struct unpacker *unpacker, size_t bytes, uint32_t count)
+{
+    unsigned width = (unsigned)unpack_uint(unpacker, 1);
+    if (width && (size_t)width * count != bytes)
+        return unpack_fails(unpacker), NULL;
+    unsigned char *raw = unpack_bytes(unpacker, bytes), *out = raw && width ? unpack_room(unpacker, bytes) : raw;
+    if (out && width)
+        texts_turn_back(out, raw, width, count);
+    return out;
+}
+
 void *unpack_ints(struct unpacker *unpacker, unsigned width, uint32_t count)
 {
     unsigned mode = (unsigned)unpack_uint(unpacker, 1);
