@@ -356,6 +356,22 @@ static void columns_take_their_forms(void **state)
     assert_true(z[3 * 16 + 2 * 16] == 1.0f && z[3 * 16 + 2 * 16 + 1] == 0.0f);
 }
 
+static void calibration_counts_what_is_below(void **state)
+{
+    (void)state;
+    const float table[] = {1.0f, 2.0f, 2.0f, 2.0f, 3.0f, 5.0f, 5.0f, 8.0f};
+    const float scores[] = {0.0f, 1.0f, 1.5f, 2.0f, 2.5f, 3.0f, 5.0f, 7.0f, 8.0f, 9.0f};
+    for (uint32_t count = 1; count <= 8; count++) {
+        const struct anomaly_set set = {.table_count = count, .table = table};
+        for (size_t i = 0; i < sizeof scores / sizeof *scores; i++) {
+            uint32_t below = 0;
+            for (uint32_t k = 0; k < count; k++)
+                below += table[k] < scores[i];
+            assert_true(scene_anomaly_calibrate(&set, scores[i]) == (float)below / (float)count);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +384,7 @@ int main(void)
         cmocka_unit_test(hostile_headers_are_refused),
         cmocka_unit_test(memory_faults_leave_nothing),
         cmocka_unit_test(columns_take_their_forms),
+        cmocka_unit_test(calibration_counts_what_is_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
