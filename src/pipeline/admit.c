@@ -11,11 +11,13 @@
 #include "base/must.h"
 #include "base/secret.h"
 
-static int64_t retry_after_ms(const struct pipeline *pipeline)
+/* When a request that is refused now has a chance: behind those that wait, each taking as long as the last ones did. */
+static uint32_t retry_after_ms(struct pipeline *pipeline)
 {
-    uint64_t mean_ns = histogram_quantile_ns(&pipeline->metrics.request[OP_screen], 0.5);
-    int64_t wait = (int64_t)(mean_ns / 1000000) * (pipeline->waiting + 1) / (pipeline->worker_count ? pipeline->worker_count : 1);
-    return wait < 5 ? 5 : wait > 5000 ? 5000 : wait;
+    pthread_mutex_lock(&pipeline->line_lock);
+    int64_t wait = pipeline->request_ns / 1000000 * (pipeline->waiting + 1) / pipeline->worker_count;
+    pthread_mutex_unlock(&pipeline->line_lock);
+    return wait < 5 ? 5 : wait > 5000 ? 5000 : (uint32_t)wait;
 }
 
 bool job_is_late(const struct job *job)
@@ -23,24 +25,27 @@ bool job_is_late(const struct job *job)
     return job->deadline_ns && clock_steady_ns() >= job->deadline_ns;
 }
 
-static void job_free(struct job *job)
+/* Gives back what was held in line; the last one in flight ends a drain. */
+static void line_leave(struct job *job, int64_t took_ns)
 {
     struct pipeline *pipeline = job->pipeline;
-    batch_fini(&job->batch);
-    frame_give(&job->frame);
-    wire_buffer_fini(&job->reply);
-    epoch_release(&job->epoch);
-    if (job->in_flight_counted) {
-        pthread_mutex_lock(&pipeline->line_lock);
-        pipeline->in_flight--;
-        job->line->in_flight--;
-        pipeline->reserved_bytes -= job->reserved_bytes;
-        pthread_cond_broadcast(&pipeline->line_changed);
-        if (pipeline->in_flight == 0)
-            pthread_cond_broadcast(&pipeline->idle);
-        pthread_mutex_unlock(&pipeline->line_lock);
-    }
+    if (!job->in_flight_counted)
+        return;
+    pthread_mutex_lock(&pipeline->line_lock);
+    pipeline->in_flight--;
+    job->line->in_flight--;
+    pipeline->reserved_bytes -= job->reserved_bytes;
+    if (job->note.fault == FAULT_NONE)
+        pipeline->request_ns += (took_ns - pipeline->request_ns) / 8;
+    if (pipeline->in_flight == 0)
+        pthread_cond_broadcast(&pipeline->idle);
+    pthread_mutex_unlock(&pipeline->line_lock);
+}
+
+static void job_free(struct job *job)
+{
     pthread_mutex_destroy(&job->arena_lock);
+    epoch_release(&job->epoch);
     memory_give(job);
 }
 
@@ -94,14 +99,19 @@ void job_answer(struct job *job, struct wire_buffer *reply)
     labels_leave(job);
     flying_leave(job);
     struct job *twins = job->twins;
-    histogram_add(&metrics->request[job->request.op], clock_steady_ns() - job->received_ns);
+    int64_t took_ns = clock_steady_ns() - job->received_ns;
+    histogram_add(&metrics->request[job->request.op], took_ns);
     atomic_fetch_add_explicit(&metrics->bytes_out, reply->bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&metrics->faults[note.fault], 1, memory_order_relaxed);
     if (note.fault == FAULT_NONE)
         atomic_fetch_add_explicit(&metrics->rows[job->request.op], job->batch.row_count, memory_order_relaxed);
     struct wire_buffer out = *reply;
     *reply = (struct wire_buffer){0};
-    delivery.deliver(delivery.context, &out); /* the message is the caller's again: nothing of the job is read past here */
+    delivery.deliver(delivery.context, &out); /* the message is the caller's again: no view into it is read past here */
+    batch_fini(&job->batch);
+    frame_give(&job->frame);
+    wire_buffer_fini(&job->reply);
+    line_leave(job, took_ns);
     job_free(job);
     twins_answer(twins, sequence, &note);
 }
@@ -110,7 +120,7 @@ void job_fail_note(struct job *job)
 {
     struct wire_buffer reply = {0};
     if (job->note.fault == FAULT_busy && job->note.retry_after_ms == 0)
-        job->note.retry_after_ms = (uint32_t)retry_after_ms(job->pipeline);
+        job->note.retry_after_ms = retry_after_ms(job->pipeline);
     wire_reply_fault(&reply, job->request.id, &job->note);
     job_answer(job, &reply);
 }
@@ -175,42 +185,59 @@ void registry_leave(struct job *job)
 
 /* --- lines ------------------------------------------------------------------------------------------------------ */
 
-enum { QUANTUM_ROWS = 10000 };
+enum { BATCH_COSTS_ROWS = 100, TURN_SCALE = 1000 }; /* what a batch costs beside its rows; weights are 1 to 1000 */
 
-static struct job *line_pop(struct pipeline *pipeline, struct tenant_line *line)
+/* The job behind before (NULL: the first) leaves its line. */
+static struct job *line_take(struct pipeline *pipeline, struct tenant_line *line, struct job *before)
 {
-    struct job *job = line->first;
-    line->first = job->next;
-    if (!line->first)
-        line->last = NULL;
+    struct job **place = before ? &before->next : &line->first, *job = *place;
+    *place = job->next;
+    if (line->last == job)
+        line->last = before;
     job->next = NULL;
     line->waiting--;
     pipeline->waiting--;
     return job;
 }
 
-/* Deficit round robin: each turn a line may send rows in proportion to its weight. */
+/* Every line has a turn: what it was served so far, by rows over weight. The least is next; a line that was empty joins at
+ * the turn that is being served, so that waiting for nothing earns nothing. */
 struct job *line_pick(struct pipeline *pipeline)
 {
-    if (pipeline->waiting == 0)
-        return NULL;
-    for (;;) {
-        struct tenant_line *line = &pipeline->lines[pipeline->line_turn % pipeline->line_count];
-        if (line->first && line->deficit_rows > 0) {
-            line->deficit_rows -= (int64_t)line->first->request.row_count + 1;
-            return line_pop(pipeline, line);
-        }
-        if (line->first)
-            line->deficit_rows += (int64_t)QUANTUM_ROWS * line->weight;
-        else
-            line->deficit_rows = 0;
-        pipeline->line_turn++;
+    struct tenant_line *next = NULL;
+    for (uint32_t i = 0; pipeline->waiting > 0 && i < pipeline->line_count; i++) {
+        struct tenant_line *line = &pipeline->lines[i];
+        if (!line->first)
+            continue;
+        line->turn = line->turn < pipeline->turn ? pipeline->turn : line->turn;
+        if (!next || line->turn < next->turn)
+            next = line;
     }
+    if (!next)
+        return NULL;
+    pipeline->turn = next->turn;
+    next->turn += ((uint64_t)next->first->request.row_count + BATCH_COSTS_ROWS) * TURN_SCALE / next->weight;
+    return line_take(pipeline, next, NULL);
 }
 
 static bool wait_is_over(const struct pipeline *pipeline, const struct job *job, int64_t now_ns)
 {
     return (job->deadline_ns && now_ns >= job->deadline_ns) || now_ns - job->received_ns >= pipeline->queue_wait_ns_max;
+}
+
+/* Those of one line whose wait is over, in front of the others. */
+static struct job *line_sweep(struct pipeline *pipeline, struct tenant_line *line, int64_t now_ns, struct job *over)
+{
+    for (struct job *before = NULL, *job = line->first; job; job = before ? before->next : line->first) {
+        if (!wait_is_over(pipeline, job, now_ns)) {
+            before = job;
+            continue;
+        }
+        line_take(pipeline, line, before);
+        job->next = over;
+        over = job;
+    }
+    return over;
 }
 
 void line_expire(struct pipeline *pipeline)
@@ -219,11 +246,7 @@ void line_expire(struct pipeline *pipeline)
     struct job *over = NULL;
     pthread_mutex_lock(&pipeline->line_lock);
     for (uint32_t i = 0; i < pipeline->line_count; i++)
-        for (struct tenant_line *line = &pipeline->lines[i]; line->first && wait_is_over(pipeline, line->first, now_ns);) {
-            struct job *job = line_pop(pipeline, line);
-            job->next = over;
-            over = job;
-        }
+        over = line_sweep(pipeline, &pipeline->lines[i], now_ns, over);
     pthread_mutex_unlock(&pipeline->line_lock);
     while (over) {
         struct job *job = over;
@@ -248,7 +271,7 @@ static enum fault line_refuses(struct pipeline *pipeline, struct job *job)
     if (job->reserved_bytes > pipeline->budget_bytes)
         return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch needs %zu bytes, memory for batches is %llu",
                          job->reserved_bytes, (unsigned long long)pipeline->budget_bytes);
-    if (job->reserved_bytes > pipeline->budget_bytes - pipeline->reserved_bytes)
+    if (pipeline->reserved_bytes + job->reserved_bytes > pipeline->budget_bytes)
         return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "memory for batches in flight is taken");
     return FAULT_NONE;
 }
@@ -325,6 +348,8 @@ static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
             return ask_inline(job), FAULT_NONE;
         return ask_question(job);
     }
+    if (job_is_late(job))
+        return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before the request was taken");
     if (!atomic_load(&pipeline->ready))
         return job->note.retry_after_ms = 1000, fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the server is not ready");
     job->reserved_bytes = job->request.arena_bytes + feature_in_batch_bytes(job->request.row_count) + 2 * job->message_bytes;

@@ -57,7 +57,7 @@ struct tenant_line {
     uint32_t weight;
     struct job *first, *last;
     uint32_t waiting, in_flight;
-    int64_t deficit_rows;
+    uint64_t turn; /* rows served, over weight */
 };
 
 struct slice {
@@ -123,7 +123,9 @@ struct pipeline {
     pthread_cond_t line_changed, idle;
     struct job *flying;
     struct tenant_line lines[TENANTS_MAX];
-    uint32_t line_count, line_turn, waiting, in_flight, in_flight_max;
+    uint32_t line_count, waiting, in_flight, in_flight_max;
+    uint64_t turn;      /* of the line served last */
+    int64_t request_ns; /* what a batch takes from receipt to reply, of late */
     uint64_t budget_bytes, reserved_bytes;
     int64_t queue_wait_ns_max;
     bool draining, stopping;
@@ -214,7 +216,7 @@ enum fault step_record(struct job *job); /* encodes; the ledger thread commits *
 enum fault step_reply(struct job *job);
 
 /* worker.c */
-bool workers_start(struct pipeline *pipeline, uint32_t count, bool pinned);
+bool workers_start(struct pipeline *pipeline, bool pinned);
 void workers_stop(struct pipeline *pipeline);
 void worker_give_slice(struct pipeline *pipeline, struct slice *slice); /* scored next */
 void worker_give_encode(struct pipeline *pipeline, struct job *job);    /* or to fill again: what its step says */

@@ -106,6 +106,7 @@ static bool tables_take(struct pipeline *pipeline, const struct config *config)
 
 static void settings_take(struct pipeline *pipeline, const struct config *config)
 {
+    pipeline->worker_count = worker_count_of(config);
     pipeline->budget_bytes = budget_bytes(config);
     pipeline->queue_wait_ns_max = config->queue_wait_ms_max * 1000000;
     pipeline->snapshot_interval_ns = config->snapshot_interval_s * 1000000000;
@@ -130,7 +131,7 @@ static void timer_run(void *argument)
 
 static enum fault threads_start(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
-    bool started = workers_start(pipeline, worker_count_of(config), config->pin_workers) &&
+    bool started = workers_start(pipeline, config->pin_workers) &&
                    thread_start(&pipeline->history_thread, "history", CPU_ANY, history_run, pipeline) &&
                    thread_start(&pipeline->ledger_thread, "ledger", CPU_ANY, record_run, pipeline) &&
                    thread_start(&pipeline->ask_thread, "ask", CPU_ANY, ask_run, pipeline) &&

@@ -213,13 +213,12 @@ static bool worker_prepare(struct worker *worker)
     return true;
 }
 
-bool workers_start(struct pipeline *pipeline, uint32_t count, bool pinned)
+bool workers_start(struct pipeline *pipeline, bool pinned)
 {
-    pipeline->workers = memory_take_zeroed(count, sizeof *pipeline->workers);
+    pipeline->workers = memory_take_zeroed(pipeline->worker_count, sizeof *pipeline->workers);
     if (!pipeline->workers)
         return false;
-    pipeline->worker_count = count;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
         struct worker *worker = &pipeline->workers[i];
         char name[20];
         worker->pipeline = pipeline;
@@ -236,7 +235,7 @@ void workers_stop(struct pipeline *pipeline)
     pipeline->stopping = true;
     pthread_cond_broadcast(&pipeline->line_changed);
     pthread_mutex_unlock(&pipeline->line_lock);
-    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
+    for (uint32_t i = 0; pipeline->workers && i < pipeline->worker_count; i++) {
         struct worker *worker = &pipeline->workers[i];
         thread_join(&worker->thread);
         if (worker->scratch)
@@ -248,5 +247,4 @@ void workers_stop(struct pipeline *pipeline)
     }
     memory_give(pipeline->workers);
     pipeline->workers = NULL;
-    pipeline->worker_count = 0;
 }

@@ -205,6 +205,16 @@ static inline struct digest rig_history(void)
     return pipeline->history_ops->state_digest(pipeline->history);
 }
 
+/* A reply comes a moment before what its batch held is given back. */
+static inline void rig_await_quiet(void)
+{
+    for (bool quiet = false; !quiet; rig_sleep_ms(1)) {
+        pthread_mutex_lock(&pipeline->line_lock);
+        quiet = pipeline->in_flight == 0;
+        pthread_mutex_unlock(&pipeline->line_lock);
+    }
+}
+
 static inline uint64_t rig_committed(void)
 {
     return pipeline->ledger_ops->last_sequence(pipeline->ledger);
