@@ -72,7 +72,7 @@ class Tree:
             names = {name for name in listed.stdout.split("\0") if name}
         else:
             names = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()}
-        self.names = sorted(name for name in names if (self.root / name).is_file())
+        self.names = sorted(name for name in names if not name.startswith(("build/", ".git/")) and (self.root / name).is_file())
 
     def text(self, name):
         if name not in self.texts:
