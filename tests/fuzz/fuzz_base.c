@@ -1,0 +1,80 @@
+/* Scene bases: bytes as they come. What is taken must be
+ * whole: every number finite, panels inside their memory, scored without a NaN. */
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/must.h"
+#include "scene/golden.h"
+#include "scene/scene_base.h"
+
+enum { ROWS = TILE_ROWS };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static _Alignas(64) float features[FEATURE_COUNT][SLICE_ROWS], z[DIMENSION_COLUMNS_MAX * TILE_ROWS], scratch[SLICE_ROWS];
+static _Alignas(64) float minima[ANOMALY_SEGMENTS][TILE_ROWS];
+
+static void score(const struct panel *panel, const struct scene_column *columns, uint32_t column_count)
+{
+    struct feature_block block = {.row_count = ROWS};
+    if (panel->cluster_count == 0)
+        return;
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++) {
+        block.column[f] = features[f];
+        for (uint32_t i = 0; i < ROWS; i++)
+            features[f][i] = (float)i * (i % 2 ? 1e6f : -0.25f);
+    }
+    scene_columns_tile(z, columns, column_count, &block, &kernels_ref, scratch);
+    kernels_ref.panel_min(minima[0], TILE_ROWS, z, 1, panel);
+    for (uint32_t s = 0; s < panel->segment_count; s++)
+        for (uint32_t i = 0; i < ROWS; i++)
+            MUST(!isnan(minima[s][i]) && (isfinite(minima[s][i]) || panel->segment_first[s] == panel->segment_first[s + 1]));
+}
+
+static void use(const struct scene_base *base)
+{
+    MUST(base->scene_count >= 1 && base->scene_count <= SCENES_MAX && base->metadata);
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        score(&base->dimensions[g].panel, base->dimensions[g].columns, base->dimensions[g].column_count);
+    for (int i = 0; i < ANOMALY_COUNT; i++) {
+        score(&base->anomaly[i].panel, base->anomaly[i].columns, base->anomaly[i].column_count);
+        if (base->anomaly[i].panel.cluster_count)
+            MUST(scene_anomaly_calibrate(&base->anomaly[i], 1.0f) <= 1.0f);
+    }
+}
+
+/* What was read is written and read again, the same. */
+static void write_again(const struct scene_base *base)
+{
+    char *bytes = NULL;
+    size_t byte_count;
+    struct scene_base *again = NULL;
+    if (scene_base_write(&bytes, &byte_count, base, NULL, NULL, NULL) != FAULT_NONE)
+        return;
+    MUST(scene_base_read(&again, (const unsigned char *)bytes, byte_count, NULL) == FAULT_NONE);
+    MUST(again->scene_count == base->scene_count && memcmp(&again->features, &base->features, sizeof base->features) == 0);
+    scene_base_close(&again);
+    memory_give(bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct scene_base *base = NULL;
+    struct fault_note note = {0};
+    struct golden_errors errors;
+    uint64_t live = memory_live_count();
+    enum fault fault = scene_base_read(&base, data, size, &note);
+    MUST(fault == FAULT_NONE || ((fault == FAULT_model || fault == FAULT_memory) && note.text[0] && !base));
+    if (base) {
+        use(base);
+        write_again(base);
+        golden_verify(&errors, base, data, size, &kernels_ref, NULL);
+    }
+    scene_base_close(&base);
+    MUST(memory_live_count() == live);
+    return 0;
+}
