@@ -1,6 +1,7 @@
 /* Options are set before the start: what came in between would be without bounds. */
 #include "server/listener.h"
 
+#include <errno.h>
 #include <nng/transport/ipc/ipc.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { IPC_PERMISSIONS = 0660, GREETING_BYTES = 8 };
+enum { IPC_PERMISSIONS = 0660, GREETING_BYTES = 8, HANG_UP_MS_MAX = 200 };
 
 static int options_set(const struct server_listener *listener)
 {
@@ -43,26 +44,39 @@ void server_listener_close(struct server_listener *listener)
     listener->is_open = false;
 }
 
-/* The knock greets as a replier, whom a replier has no use for: the listener greets back, and the socket behind it hangs up.
- * A listener that is ill still greets, but nothing comes behind. The whole greeting goes out before anything is read, so
- * that the server is never left in the middle of it. */
-bool server_listener_answers(const struct server_listener *listener)
+static void patience_set(int fd, int option, long ms)
+{
+    const struct timeval patience = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    setsockopt(fd, SOL_SOCKET, option, &patience, sizeof patience);
+}
+
+/* Greets as a replier, whom a replier has no use for: the listener greets back, and the socket behind it hangs up. A deaf
+ * listener greets, too, but nothing comes behind. Who does not even greet in time is busy, which tells nothing. The whole
+ * greeting goes out before anything is read, so that the server is never left in the middle of it. */
+static bool greeted_is_deaf(int fd)
 {
     static const unsigned char greeting[GREETING_BYTES] = {0, 'S', 'P', 0, 0, 0x31 /* REP */, 0, 0};
-    const struct timeval patience = {.tv_sec = LISTENER_KNOCK_MS_MAX / 1000, .tv_usec = LISTENER_KNOCK_MS_MAX % 1000 * 1000};
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     unsigned char theirs[GREETING_BYTES];
-    if (!listener->is_open || strlen(listener->url) - 6 >= sizeof address.sun_path)
+    patience_set(fd, SO_RCVTIMEO, LISTENER_KNOCK_MS_MAX);
+    if (send(fd, greeting, sizeof greeting, MSG_NOSIGNAL) != (ssize_t)sizeof greeting ||
+        recv(fd, theirs, sizeof theirs, MSG_WAITALL) != (ssize_t)sizeof theirs)
         return false;
+    patience_set(fd, SO_RCVTIMEO, HANG_UP_MS_MAX);
+    return recv(fd, theirs, 1, 0) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+bool server_listener_is_deaf(const struct server_listener *listener)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!listener->is_open || strlen(listener->url) - 6 >= sizeof address.sun_path)
+        return true;
     memcpy(address.sun_path, listener->url + 6, strlen(listener->url) - 5);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0)
-        return true;                                                     /* this process has no more files: no sign of the listener */
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience); /* of connect as well */
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    bool answers = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
-                   send(fd, greeting, sizeof greeting, MSG_NOSIGNAL) == (ssize_t)sizeof greeting &&
-                   recv(fd, theirs, sizeof theirs, MSG_WAITALL) == (ssize_t)sizeof theirs && recv(fd, theirs, 1, 0) == 0;
+        return false;                                     /* this process has no more files: no sign of the listener */
+    patience_set(fd, SO_SNDTIMEO, LISTENER_KNOCK_MS_MAX); /* of connect as well */
+    bool connects = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+    bool is_deaf = connects ? greeted_is_deaf(fd) : errno == ECONNREFUSED || errno == ENOENT;
     close(fd);
-    return answers;
+    return is_deaf;
 }

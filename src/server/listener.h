@@ -25,7 +25,7 @@ struct server_listener {
 enum fault server_listener_open(struct server_listener *listener, struct fault_note *note);
 /* Its pipes are closed with it: clients connect again and send the same ids again. */
 void server_listener_close(struct server_listener *listener);
-/* An ipc listener greets a client. Blocks up to LISTENER_KNOCK_MS_MAX. */
-bool server_listener_answers(const struct server_listener *listener);
+/* Knocks at an ipc listener: nobody takes connections there. Blocks, 2 × LISTENER_KNOCK_MS_MAX at the most. */
+bool server_listener_is_deaf(const struct server_listener *listener);
 
 #endif

@@ -22,7 +22,7 @@
 #include "server/listener.h"
 #include "wire/wire.h"
 
-enum { FRONT_MAGIC = 0x5e4f4001, DISPATCHERS_MAX = 2, WATCH_MS = 500, PEEK_BYTES_MAX = 64 << 10, PEM_BYTES_MAX = 256 << 10 };
+enum { FRONT_MAGIC = 0x5e4f4001, DISPATCHERS_MAX = 2, WATCH_MS = 100, PEEK_BYTES_MAX = 64 << 10, PEM_BYTES_MAX = 256 << 10 };
 
 enum lane_state { LANE_NEW, LANE_LISTENING, LANE_WORKING, LANE_SENDING, LANE_CLOSED };
 
@@ -264,10 +264,11 @@ static void pipe_comes(nng_pipe pipe, nng_pipe_ev event, void *argument) /* nng'
     struct group *group = argument;
     (void)event;
     unsigned connections = atomic_fetch_add(&group->connections, 1) + 1;
-    if (connections <= group->connections_max && !atomic_load(&group->front->draining))
+    bool knocks = atomic_load(&group->front->knocks); /* the watch's own connection is one of them, most likely */
+    if (connections <= group->connections_max + knocks && !atomic_load(&group->front->draining))
         return;
     nng_pipe_close(pipe);
-    if (!atomic_load(&group->front->knocks)) /* then it is the watch, most likely */
+    if (!knocks)
         atomic_fetch_add(&group->front->connections_refused, 1);
 }
 
@@ -385,14 +386,14 @@ static void pause_ms(long ms)
     nanosleep(&pause, NULL);
 }
 
-/* Two knocks without an answer: a busy machine may miss one. */
+/* Deaf twice: a busy machine may miss one knock. */
 static void listener_watch(struct server_front *front, struct server_listener *listener)
 {
     struct fault_note note = {0};
     atomic_store(&front->knocks, true);
-    bool answers = !listener->is_ipc || server_listener_answers(listener) || server_listener_answers(listener);
+    bool is_deaf = listener->is_ipc && server_listener_is_deaf(listener) && server_listener_is_deaf(listener);
     atomic_store(&front->knocks, false);
-    if (answers)
+    if (!is_deaf)
         return;
     server_listener_close(listener);
     if (server_listener_open(listener, &note) == FAULT_NONE)
