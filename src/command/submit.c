@@ -29,7 +29,8 @@ static int choice_of(struct argp_state *state, const char *option, const char *t
     for (int i = 0; choices[i]; i++)
         if (strcmp(text, choices[i]) == 0)
             return i;
-    argp_error(state, "--%s takes %s, %s or %s, not '%s'", option, choices[0], choices[1], choices[2] ? choices[2] : choices[0], text);
+    argp_error(state, "--%s takes %s%s%s or %s, not '%s'", option, choices[0], choices[2] ? ", " : "", choices[2] ? choices[1] : "",
+               choices[2] ? choices[2] : choices[1], text);
     return 0;
 }
 

@@ -1,0 +1,76 @@
+#!/bin/sh
+# Wrong usage ends with 2 and a text that names what is wrong; help ends with 0.
+# usage: usage.sh SLUICE
+set -eu
+sluice=$1
+folder=$(mktemp -d "${TMPDIR:-/tmp}/sluice-usage-XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+failed=0
+
+refused() { # what the text must hold, arguments
+    wanted=$1
+    shift
+    status=0
+    "$sluice" "$@" >"$folder/out" 2>"$folder/err" </dev/null || status=$?
+    if [ $status != 2 ] || ! grep -q -e "$wanted" "$folder/err"; then
+        echo "sluice $*: status $status, wanted 2 and '$wanted':"
+        cat "$folder/err"
+        failed=1
+    fi
+}
+
+"$sluice" --help | grep -q '^  submit' || failed=1
+"$sluice" help >"$folder/out"
+"$sluice" --version | grep -q '^sluice [0-9]' || failed=1
+for command in $("$sluice" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+    "$sluice" help "$command" | grep -q '^Usage: sluice' || { echo "no help for $command"; failed=1; }
+done
+
+refused 'Usage'
+refused "did you mean 'submit'" sumbit
+refused "did you mean 'query'" qeury
+refused 'no command' something-else
+refused 'no command' help something-else
+refused 'no FILE' submit
+refused 'one FILE' submit a b
+refused 'whole number' submit --batch-rows many a
+refused '1 to 1000000' submit --batch-rows 0 a
+refused '1 to 1000000' submit --batch-rows 1e7 a
+refused 'table, csv or jsonl' submit --format xml a
+refused 'screen or score' submit --op judge a
+refused 'all, held or passed' submit --only some a
+refused 'cannot open' submit "$folder/not-there.csv"
+refused 'unrecognized option' submit --colour a
+refused 'KIND is' observe colour a
+refused 'no FILE' observe use
+refused 'no FILE' label
+refused 'a moment in UTC' query --from yesterday
+refused 'table or jsonl' query --format csv
+refused 'no scene' synth --rates theft=0.1
+refused 'shares of 0 to 0.5' synth --rates fan_out=2
+refused 'SCENE=SHARE' synth --rates fan_out
+refused '1000 to' synth --accounts 5
+refused 'three letters' synth --currency EURO
+refused 'cannot write' synth --rows 10 --out "$folder/no/such/folder.csv"
+refused 'poisson or burst' bench --arrivals never
+refused 'whole number' bench --batch-rows 10:x
+refused 'no FILE' inspect
+refused 'neither a scene base nor a message' inspect "$sluice"
+refused 'holds no ledger' inspect "$folder"
+refused 'cannot open' submit --token-file "$folder/none" "$folder/not-there.csv"
+
+printf 'transfer_id,amount\nt1,12\n' >"$folder/a.csv"
+refused 'cannot open .*none' submit --token-file "$folder/none" "$folder/a.csv"
+status=0
+"$sluice" submit --connect "ipc://$folder/nobody.ipc" --timeout 100 "$folder/a.csv" 2>"$folder/err" || status=$?
+[ $status = 3 ] && grep -q 'nobody answered' "$folder/err" || { echo "unreachable: status $status"; cat "$folder/err"; failed=1; }
+
+# One batch as .columns and back, without a server.
+"$sluice" submit --save "$folder/a.columns" "$folder/a.csv" 2>/dev/null
+"$sluice" inspect --json "$folder/a.columns" | grep -q '"op":"screen".*"rows":1' || { echo "--save"; failed=1; }
+"$sluice" synth --rows 50 --seed 3 --from 2026-01-01 --out "$folder/b.jsonl" --observations "$folder/news" 2>/dev/null
+[ "$(wc -l <"$folder/b.jsonl")" = 50 ] && [ -s "$folder/news/contact.csv" ] || { echo "synth"; failed=1; }
+"$sluice" synth --rows 50 --seed 3 --from 2026-01-01 --out "$folder/c.csv" --later "$folder/d.csv" 2>/dev/null
+[ "$(wc -l <"$folder/c.csv") $(wc -l <"$folder/d.csv")" = "36 16" ] || { echo "--later"; failed=1; }
+refused 'more than one batch' submit --batch-rows 20 --save "$folder/b.columns" "$folder/b.jsonl"
+exit $failed
