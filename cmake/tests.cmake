@@ -14,7 +14,7 @@ foreach(source ${unit_sources})
   target_link_libraries(unit_${room}_${short} PRIVATE rooms ${CMOCKA})
   target_include_directories(unit_${room}_${short} PRIVATE tests)
   add_test(NAME unit.${room}.${short} COMMAND unit_${room}_${short} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(unit.${room}.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120)
+  set_tests_properties(unit.${room}.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
 endforeach()
 
 # Kernel checks: tests/kernel/check_<name>.c is kernel.<name>.
@@ -26,7 +26,7 @@ foreach(source ${check_sources})
   target_link_libraries(${name} PRIVATE rooms)
   target_include_directories(${name} PRIVATE tests)
   add_test(NAME kernel.${short} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(kernel.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 240)
+  set_tests_properties(kernel.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
 endforeach()
 
 # Fuzz targets: tests/fuzz/fuzz_<name>.c with its corpus in tests/fuzz/corpus/<name>; rerun by ctest with a plain driver.
