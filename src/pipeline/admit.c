@@ -351,7 +351,8 @@ static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
     if (job_is_late(job))
         return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before the request was taken");
     if (!atomic_load(&pipeline->ready))
-        return job->note.retry_after_ms = 1000, fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the server is not ready");
+        return job->note.retry_after_ms = RELOAD_RETRY_MS,
+               fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
     job->reserved_bytes = job->request.arena_bytes + feature_in_batch_bytes(job->request.row_count) + 2 * job->message_bytes;
     return line_enter(pipeline, job);
 }

@@ -169,7 +169,8 @@ struct pipeline {
     struct history_limits history_limits;
     uint64_t alive_progress; /* of pipeline_alive, under line_lock */
     int64_t alive_ns;
-    atomic_bool ready;
+    bool opened;                  /* whatever comes is answered: close drains first */
+    atomic_bool ready;            /* history is what the ledger says */
     struct digest history_digest; /* after open, for `stats` */
 };
 enum { PIPELINE_MAGIC = 0x919e11e0 };
@@ -232,6 +233,7 @@ enum step_next labels_fill(struct job *job); /* where the labelled transfers sta
 void labels_leave(struct job *job);
 
 /* record.c */
+enum { RELOAD_RETRY_MS = 200 };
 void record_give(struct pipeline *pipeline, struct job *job);
 void record_run(void *pipeline);
 

@@ -178,6 +178,7 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
         pipeline_close(&pipeline);
         return fault;
     }
+    pipeline->opened = true;
     atomic_store(&pipeline->ready, true);
     *out = pipeline;
     return FAULT_NONE;
@@ -197,8 +198,10 @@ void pipeline_drain(struct pipeline *pipeline)
 static void threads_stop(struct pipeline *pipeline)
 {
     workers_stop(pipeline);
-    queue_close(&pipeline->history_queue);
-    queue_close(&pipeline->ask_queue);
+    if (pipeline->history_queue.items)
+        queue_close(&pipeline->history_queue);
+    if (pipeline->ask_queue.items)
+        queue_close(&pipeline->ask_queue);
     thread_join(&pipeline->history_thread);
     pthread_mutex_lock(&pipeline->record_lock);
     pipeline->record_stopping = true;
@@ -216,11 +219,10 @@ void pipeline_close(struct pipeline **pipeline_p)
     *pipeline_p = NULL;
     if (!pipeline)
         return;
-    bool was_ready = atomic_load(&pipeline->ready);
-    if (was_ready)
+    if (pipeline->opened)
         pipeline_drain(pipeline);
     threads_stop(pipeline);
-    if (was_ready && history_snapshot(pipeline, &note) != FAULT_NONE)
+    if (atomic_load(&pipeline->ready) && history_snapshot(pipeline, &note) != FAULT_NONE)
         log_line(LOG_WARN, "pipeline", "history snapshot failed: %s", note.text);
     if (pipeline->history)
         pipeline->history_ops->close(&pipeline->history);

@@ -22,8 +22,9 @@ struct delivery {
 
 enum fault pipeline_open(struct pipeline **out, const struct config *config,
                          struct fault_note *note); /* history is rebuilt: may take long */
-void pipeline_drain(struct pipeline *pipeline);    /* no new work; returns when all replies are delivered and history is saved */
-void pipeline_close(struct pipeline **pipeline_p);
+/* No new batches; returns when every batch that was taken is answered. Questions are answered still. */
+void pipeline_drain(struct pipeline *pipeline);
+void pipeline_close(struct pipeline **pipeline_p); /* drains, and saves history */
 
 /* Admission: checks bytes, credentials, limits, in-flight and queue; answers through deliver in every case but never
  * blocks and never computes. message stays the caller's and must live until deliver has run. received_ns: steady clock. */

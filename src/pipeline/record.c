@@ -10,7 +10,9 @@
 #include "base/log.h"
 #include "base/must.h"
 
-enum { GROUP_MAX = 256, RELOAD_PAUSE_NS = 200000000 };
+enum { GROUP_MAX = 256, SCORES_PAUSE_NS = 1000000 };
+#define RELOAD_PAUSE_NS_MIN 200000000LL
+#define RELOAD_PAUSE_NS_MAX 10000000000LL
 
 void record_give(struct pipeline *pipeline, struct job *job)
 {
@@ -35,6 +37,13 @@ static struct job *ring_take(struct pipeline *pipeline)
     return job;
 }
 
+/* A batch that failed stands alone, so that those before it are committed. */
+static bool group_goes_on(const struct pipeline *pipeline, struct job *const *group, uint32_t count)
+{
+    const struct job *next = pipeline->record_ring[pipeline->record_next % pipeline->record_capacity];
+    return next && next->note.fault == FAULT_NONE && group[count - 1]->note.fault == FAULT_NONE;
+}
+
 /* The next batches in sequence, at least one; 0: stopping. */
 static uint32_t group_take(struct pipeline *pipeline, struct job **group)
 {
@@ -49,8 +58,8 @@ static uint32_t group_take(struct pipeline *pipeline, struct job **group)
         pthread_cond_wait(&pipeline->record_changed, &pipeline->record_lock);
     }
     if (group[0])
-        for (count = 1; count < most && (group[count] = ring_take(pipeline)); count++) {
-        }
+        for (count = 1; count < most && group_goes_on(pipeline, group, count); count++)
+            group[count] = ring_take(pipeline);
     pipeline->record_next -= count; /* moves on when they are committed */
     pthread_mutex_unlock(&pipeline->record_lock);
     return count;
@@ -67,10 +76,10 @@ static void group_committed(struct pipeline *pipeline, uint32_t count)
 static enum fault group_commit(struct pipeline *pipeline, struct job **group, uint32_t count, struct fault_note *note)
 {
     struct ledger_entry entries[GROUP_MAX];
+    if (group[0]->note.fault != FAULT_NONE)
+        return *note = group[0]->note, note->fault;
     for (uint32_t i = 0; i < count; i++) {
         const struct epoch *epoch = group[i]->epoch;
-        if (group[i]->note.fault != FAULT_NONE)
-            return *note = group[i]->note, note->fault;
         entries[i] = (struct ledger_entry){.batch = &group[i]->batch,
                                            .frame = group[i]->frame,
                                            .config_digest = epoch->digest,
@@ -87,12 +96,11 @@ static enum fault group_commit(struct pipeline *pipeline, struct job **group, ui
     return fault;
 }
 
+/* What failed by itself keeps its own fault. */
 static void job_unrecorded(struct job *job, const struct fault_note *note)
 {
     if (job->note.fault == FAULT_NONE)
         job->note = *note;
-    if (job->note.fault != FAULT_device && job->note.fault != FAULT_memory)
-        job->note.fault = FAULT_ledger;
     job->batch.sequence = 0;
     atomic_fetch_sub(&job->pipeline->sequenced_pending, 1);
     job_fail_note(job);
@@ -116,10 +124,17 @@ static void ring_fail(struct pipeline *pipeline, const struct fault_note *note)
     }
 }
 
-static void pause_ns(int64_t ns)
+/* false: the pipeline is closing. */
+static bool record_pause(struct pipeline *pipeline, int64_t ns)
 {
-    struct timespec wait = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-    nanosleep(&wait, NULL);
+    int64_t until_ns = clock_steady_ns() + ns;
+    const struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    pthread_mutex_lock(&pipeline->record_lock);
+    while (!pipeline->record_stopping && clock_steady_ns() < until_ns)
+        pthread_cond_timedwait(&pipeline->record_changed, &pipeline->record_lock, &until);
+    bool stopping = pipeline->record_stopping;
+    pthread_mutex_unlock(&pipeline->record_lock);
+    return !stopping;
 }
 
 static void record_set_failing(struct pipeline *pipeline, bool failing)
@@ -137,24 +152,36 @@ static void record_set_failing(struct pipeline *pipeline, bool failing)
     pthread_mutex_unlock(&pipeline->record_lock);
 }
 
-static void recover(struct pipeline *pipeline, struct job **group, uint32_t count, const struct fault_note *failure)
+/* Until it succeeds; false: the pipeline is closing, and history is not what the ledger says. */
+static bool history_reload(struct pipeline *pipeline)
 {
     struct fault_note note = {0};
+    for (int64_t pause_ns = RELOAD_PAUSE_NS_MIN; history_rebuild(pipeline, &note) != FAULT_NONE;) {
+        log_line(LOG_ERROR, "ledger", "history cannot be reloaded: %s", note.text);
+        if (!record_pause(pipeline, pause_ns))
+            return false;
+        pause_ns = 2 * pause_ns < RELOAD_PAUSE_NS_MAX ? 2 * pause_ns : RELOAD_PAUSE_NS_MAX;
+    }
+    return true;
+}
+
+static void recover(struct pipeline *pipeline, struct job **group, uint32_t count, const struct fault_note *failure)
+{
+    struct fault_note behind = {0};
+    fault_set(&behind, FAULT_ledger, ROW_NONE, COLUMN_NONE, "a batch before it could not be recorded: %.100s", failure->text);
     log_line(LOG_ERROR, "ledger", "commit failed, history will be reloaded: %s", failure->text);
     atomic_fetch_add(&pipeline->metrics.commit_failures, 1);
+    atomic_store(&pipeline->ready, false);
     record_set_failing(pipeline, true);
     for (uint32_t i = 0; i < count; i++)
         job_unrecorded(group[i], failure);
-    ring_fail(pipeline, failure);
+    ring_fail(pipeline, &behind);
     while (atomic_load(&pipeline->history_pending) > 0) /* scores on their way; none is added any more */
-        pause_ns(1000000);
-    while (history_rebuild(pipeline, &note) != FAULT_NONE) {
-        atomic_store(&pipeline->ready, false);
-        log_line(LOG_ERROR, "ledger", "history cannot be reloaded: %s", note.text);
-        pause_ns(RELOAD_PAUSE_NS);
-    }
-    atomic_store(&pipeline->ready, true);
+        record_pause(pipeline, SCORES_PAUSE_NS);
+    if (!history_reload(pipeline))
+        return;
     record_set_failing(pipeline, false);
+    atomic_store(&pipeline->ready, true);
 }
 
 static void group_deliver(struct pipeline *pipeline, struct job **group, uint32_t count)

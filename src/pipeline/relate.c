@@ -12,14 +12,14 @@
 #include "base/log.h"
 #include "base/must.h"
 
-enum { SNAPSHOT_LOOK_NS = 100000000, RETRY_AFTER_RELOAD_MS = 100, LABEL_SHOWN_BYTES = 64 };
+enum { SNAPSHOT_LOOK_NS = 100000000, LABEL_SHOWN_BYTES = 64 };
 
 /* --- the sequence -------------------------------------------------------------------------------------------------- */
 
 static enum fault sequence_refuses(struct job *job)
 {
     if (job->pipeline->recovering)
-        return job->note.retry_after_ms = RETRY_AFTER_RELOAD_MS,
+        return job->note.retry_after_ms = RELOAD_RETRY_MS,
                fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
     if (job_is_late(job))
         return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before the batch was taken");

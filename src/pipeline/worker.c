@@ -110,7 +110,8 @@ static void slice_run(struct worker *worker, struct slice *slice)
     struct fault_note note = {0};
     if (slice_score(worker, slice, &note) != FAULT_NONE) {
         pthread_mutex_lock(&job->arena_lock);
-        job->note = note;
+        if (job->note.fault == FAULT_NONE)
+            job->note = note;
         pthread_mutex_unlock(&job->arena_lock);
     }
     MUST(queue_try_push(&worker->pipeline->slice_pool, slice));
