@@ -1,8 +1,14 @@
 /* A scene base for people: what it is called, which scenes it tells apart, what it looks at. */
 #include <stdio.h>
+#include <string.h>
 
+#include "base/file.h"
+#include "base/memory.h"
 #include "command/command.h"
+#include "scene/golden.h"
 #include "scene/scene_base.h"
+
+enum { GOLDEN_BYTES_MAX = 8 << 20 };
 
 static const char *const form_names[] = {[FORM_VALUE] = "", [FORM_OVERSHOOT] = " overshoot", [FORM_ABOVE] = " above"};
 
@@ -51,18 +57,49 @@ static void base_show(const struct scene_base *base)
     }
 }
 
+/* STEM.golden.safetensors beside STEM.safetensors; false: there is none. */
+static bool golden_read(char **out, size_t *out_bytes, const char *path)
+{
+    static const char ending[] = ".safetensors";
+    char golden[512];
+    size_t bytes = strlen(path), ending_bytes = sizeof ending - 1;
+    if (bytes < ending_bytes || strcmp(path + bytes - ending_bytes, ending) != 0)
+        return false;
+    if ((size_t)snprintf(golden, sizeof golden, "%.*s.golden%s", (int)(bytes - ending_bytes), path, ending) >= sizeof golden)
+        return false;
+    return file_read_all(out, out_bytes, golden, GOLDEN_BYTES_MAX, NULL) == FAULT_NONE;
+}
+
+/* Whether this machine's kernels give the golden distances that came with the base. */
+static enum fault golden_check(const struct scene_base *base, const char *path, bool tell, struct fault_note *note)
+{
+    struct golden_errors errors;
+    struct kernels kernels;
+    char *bytes;
+    size_t byte_count;
+    if (!golden_read(&bytes, &byte_count, path))
+        return FAULT_NONE;
+    kernels_select(&kernels, CPU_MASK_ALL);
+    enum fault fault = golden_verify(&errors, base, bytes, byte_count, &kernels, note);
+    if (fault == FAULT_NONE && tell)
+        printf("\ngolden distances hold with %s: a distance errs by %.1e, a match by %.1e, an anomaly by %.1e at most\n", kernels.name,
+               errors.distance, errors.match, errors.anomaly);
+    memory_give(bytes);
+    return fault;
+}
+
 int command_inspect_base(const char *path, int json)
 {
     struct scene_base *base = NULL;
     struct fault_note note = {0};
-    if (scene_base_open(&base, path, &note) != FAULT_NONE) {
-        fprintf(stderr, "sluice inspect: %s: %s\n", path, note.text);
-        return 2;
+    enum fault fault = scene_base_open(&base, path, &note);
+    if (fault == FAULT_NONE) {
+        if (json)
+            printf("%s\n", base->metadata);
+        else
+            base_show(base);
+        fault = golden_check(base, path, !json, &note);
     }
-    if (json)
-        printf("%s\n", base->metadata);
-    else
-        base_show(base);
     scene_base_close(&base);
-    return 0;
+    return fault == FAULT_NONE ? COMMAND_DONE : command_fail(COMMAND_REFUSED, "inspect", "%s: %s", path, note.text);
 }
