@@ -37,7 +37,8 @@ endif()
 
 # tests/package: programs build against the installed library; the manual names every option.
 if(SLUICE_TESTS)
-  add_test(NAME package.install COMMAND ${CMAKE_SOURCE_DIR}/tests/package/install.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER})
+  add_test(NAME package.install COMMAND ${CMAKE_SOURCE_DIR}/tests/package/install.sh ${CMAKE_BINARY_DIR} ${CMAKE_C_COMPILER}
+    ${CMAKE_SOURCE_DIR}/tests/package/program.c)
   set_tests_properties(package.install PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120)
   if(TARGET sluice)
     add_test(NAME package.manual COMMAND ${CMAKE_SOURCE_DIR}/tests/package/manual.sh $<TARGET_FILE:sluice> ${CMAKE_SOURCE_DIR}/man)

@@ -1,9 +1,8 @@
 #!/bin/sh
 # Installs the library into a fresh folder; programs are built against it by pkg-config and by find_package, and run.
-# usage: install.sh BUILD_FOLDER CC
+# usage: install.sh BUILD_FOLDER CC PROGRAM
 set -eu
-build=$1 cc=$2
-source=$(cd "$(dirname "$0")" && pwd)
+build=$1 cc=$2 program=$3
 if grep -q '^SLUICE_SANITIZE:[A-Z]*=..*' "$build/CMakeCache.txt"; then
     echo "skipped: a sanitized library is not for installing"
     exit 77
@@ -17,12 +16,12 @@ PKG_CONFIG_PATH=$(dirname "$file")
 PKG_CONFIG_SYSROOT_DIR=$tree
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 # shellcheck disable=SC2046
-"$cc" -std=c17 -Wall -Wextra -Werror "$source/program.c" -o "$tree/program" $(pkg-config --cflags --libs sluice)
+"$cc" -std=c17 -Wall -Wextra -Werror "$program" -o "$tree/program" $(pkg-config --cflags --libs sluice)
 LD_LIBRARY_PATH=$(dirname "$(find "$tree" -name 'libsluice.so')")
 export LD_LIBRARY_PATH
 "$tree/program"
 
-cmake -S "$source" -B "$tree/cmake" -DCMAKE_C_COMPILER="$cc" -Dsluice_DIR="$(dirname "$(find "$tree" -name sluiceConfig.cmake)")" >"$tree/log" ||
+cmake -S "$(dirname "$program")" -B "$tree/cmake" -DCMAKE_C_COMPILER="$cc" -Dsluice_DIR="$(dirname "$(find "$tree" -name sluiceConfig.cmake)")" >"$tree/log" ||
     { cat "$tree/log"; exit 1; }
 cmake --build "$tree/cmake" >"$tree/log" || { cat "$tree/log"; exit 1; }
 "$tree/cmake/program"
