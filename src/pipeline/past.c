@@ -205,12 +205,16 @@ static void refuse_timeless_rows(struct batch *batch)
             batch_row_fails(batch, row, COLUMN_time, RULE_MISSING, "a past transfer needs its time");
 }
 
+/* Keeps the check of the first row that failed one; they are noted column by column. */
 static void note_checks(struct past *past)
 {
     const struct batch *batch = &past->batch;
+    const struct check_note *first = batch->notes;
+    for (uint32_t i = 1; i < batch->note_count; i++)
+        first = batch->notes[i].row < first->row ? &batch->notes[i] : first;
     if (batch->note_count > 0 && past->first_check[0] == '\0')
-        snprintf(past->first_check, sizeof past->first_check, "row %llu, %s: %s",
-                 (unsigned long long)(past->rows + batch->notes[0].row + 1), column_name(batch->notes[0].column), batch->notes[0].text);
+        snprintf(past->first_check, sizeof past->first_check, "row %llu, %s: %s", (unsigned long long)(past->rows + first->row + 1),
+                 column_name(first->column), first->text);
     for (uint32_t row = 0; row < batch->row_count; row++)
         past->rows_invalid += batch->facts.invalid[row];
     past->rows += batch->row_count;
