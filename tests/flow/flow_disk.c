@@ -17,7 +17,7 @@
 #include "base/must.h"
 #include "flow/harness.h"
 
-enum { DISK_MIB = 48, FILLER_MIB = 16, BATCH_ROWS = 2000, BATCHES_MAX = 4000 };
+enum { DISK_MIB = 38, FILLER_MIB = 16, BATCH_ROWS = 2000, BATCHES_MAX = 4000 };
 
 static struct table *fresh;
 static struct server server;

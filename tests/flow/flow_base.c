@@ -1,0 +1,191 @@
+/* From labelled transfers to a base and its figures: the same seed gives the same file, a running server gives the scores that
+ * `sluice eval` gives offline, bit for bit, and wrong usage is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/harness.h"
+
+static char output[1 << 16];
+
+static void expect_same_files(const char *a, const char *b, bool same)
+{
+    size_t a_bytes, b_bytes;
+    char *first = flow_read(a, &a_bytes), *second = flow_read(b, &b_bytes);
+    assert_int_equal(a_bytes == b_bytes && memcmp(first, second, a_bytes) == 0, same);
+    free(first);
+    free(second);
+}
+
+static void test_same_seed_same_file(void **state)
+{
+    (void)state;
+    char folder[512], base[512], again[512], other[512], golden[512], again_golden[512];
+    flow_path(folder, sizeof folder, "one");
+    flow_path(base, sizeof base, "one/base.safetensors");
+    flow_path(golden, sizeof golden, "one/base.golden.safetensors");
+    flow_path(again, sizeof again, "one/again.safetensors");
+    flow_path(again_golden, sizeof again_golden, "one/again.golden.safetensors");
+    flow_path(other, sizeof other, "one/other.safetensors");
+    assert_int_equal(FLOW_RUN(output, "build", "--quiet", "--name", "a", "--seed", "3", "--out", folder, flow_past()), 0);
+    assert_string_equal(output, "");
+    assert_int_equal(FLOW_RUN(output, "build", "--name", "a", "--seed", "3", "--out", again, flow_past()), 0);
+    assert_non_null(strstr(output, "rows to learn from"));
+    assert_int_equal(FLOW_RUN(output, "build", "--quiet", "--name", "a", "--seed", "4", "--out", other, flow_past()), 0);
+    expect_same_files(base, again, true);
+    expect_same_files(golden, again_golden, true);
+    expect_same_files(base, other, false);
+    assert_int_equal(FLOW_RUN(output, "inspect", base), 0);
+    assert_non_null(strstr(output, "golden distances hold"));
+    assert_int_equal(FLOW_RUN(output, "inspect", again), 0);
+    flow_path(golden, sizeof golden, "one/other.golden.safetensors");
+    size_t bytes;
+    char *content = flow_read(golden, &bytes);
+    flow_write(again_golden, content, bytes);
+    free(content);
+    assert_int_equal(FLOW_RUN(output, "inspect", again), 2);
+    assert_non_null(strstr(output, "of another base"));
+}
+
+static void test_figures_are_good(void **state)
+{
+    (void)state;
+    char all[512], scores[512], *text, *at;
+    size_t past_bytes, fresh_bytes;
+    char *past = flow_read(flow_past(), &past_bytes), *fresh = flow_read(flow_fresh(), &fresh_bytes);
+    struct table *table = table_read(flow_fresh());
+    flow_path(all, sizeof all, "all.csv");
+    flow_path(scores, sizeof scores, "offline.csv");
+    text = malloc(past_bytes + fresh_bytes);
+    memcpy(text, past, past_bytes);
+    at = strchr(fresh, '\n') + 1;
+    memcpy(text + past_bytes, at, strlen(at));
+    flow_write(all, text, past_bytes + strlen(at));
+    assert_int_equal(FLOW_RUN(output, "eval", "--json", "--base", flow_row_base(), "--from", table_cell(table, 0, "time"), "--write-scores",
+                              scores, all),
+                     0);
+    assert_true(strtod(strchr(strstr(output, "\"auc_roc\""), ':') + 1, NULL) > 0.9);
+    char figures[sizeof output];
+    snprintf(figures, sizeof figures, "%s", strstr(output, "\"auc_roc\""));
+    *strstr(figures, "\"scenes\"") = '\0';
+    assert_int_equal(FLOW_RUN(output, "eval", "--json", "--scores", scores, flow_fresh()), 0);
+    assert_non_null(strstr(output, figures)); /* from the file of scores the same */
+    assert_int_equal(FLOW_RUN(output, "eval", "--scores", scores, all), 2);
+    assert_non_null(strstr(output, "has no score"));
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), "--from", table_cell(table, 0, "time"), all), 0);
+    assert_non_null(strstr(output, "average_precision"));
+    table_free(table);
+    free(past);
+    free(fresh);
+    free(text);
+}
+
+/* The newer rows without their labels; in the older rows' file they stand behind them, with as many commas. */
+static void write_unlabelled(const char *path, const char *behind, const struct table *table)
+{
+    size_t bytes = 0;
+    char *past = behind ? flow_read(behind, &bytes) : NULL;
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    if (past)
+        fwrite(past, 1, bytes, file);
+    for (uint32_t i = 0; !past && i < table->column_count; i++)
+        fprintf(file, "%s%c", table->names[i], i + 1 < table->column_count ? ',' : '\n');
+    for (uint32_t row = 0; row < table->row_count; row++)
+        for (uint32_t i = 0; i < table->column_count; i++)
+            fprintf(file, "%s%c", strcmp(table->names[i], "label") == 0 ? "" : table_cell(table, row, table->names[i]),
+                    i + 1 < table->column_count ? ',' : '\n');
+    assert_int_equal(fclose(file), 0);
+    free(past);
+}
+
+static void test_offline_is_the_server(void **state)
+{
+    (void)state;
+    struct server server;
+    struct server_options options = {.name = "scores", .base = flow_row_base()};
+    char all[512], token[512], scores[512], offline[512], fresh[512];
+    struct table *table = table_read(flow_fresh());
+    flow_path(all, sizeof all, "past_and_fresh.csv");
+    flow_path(token, sizeof token, "token");
+    flow_path(scores, sizeof scores, "server.csv");
+    flow_path(offline, sizeof offline, "keyed.csv");
+    flow_path(fresh, sizeof fresh, "fresh.csv");
+    flow_write(token, FLOW_TOKEN, strlen(FLOW_TOKEN));
+    write_unlabelled(fresh, NULL, table);
+    write_unlabelled(all, flow_past(), table);
+    server_begin(&server, &options);
+    assert_int_equal(FLOW_RUN(output, "import", "--quiet", "--in-flight", "1", "--connect", server.data_url, "--tenant", "flow",
+                              "--token-file", token, flow_past()),
+                     0);
+    assert_int_equal(FLOW_RUN(output, "submit", "--quiet", "--in-flight", "1", "--batch-rows", "1777", "--connect", server.data_url,
+                              "--tenant", "flow", "--token-file", token, "--scores", scores, fresh),
+                     1);
+    server_stop(&server);
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), "--config", server.config, "--tenant", "flow", "--server-keys",
+                              "--from", table_cell(table, 0, "time"), "--write-scores", offline, all),
+                     0);
+    expect_same_files(scores, offline, true);
+    table_free(table);
+}
+
+static void expect_told(const char *word)
+{
+    if (!strstr(output, word))
+        fail_msg("expected \"%s\", is: %.600s", word, output);
+}
+
+static void test_wrong_usage_is_told(void **state)
+{
+    (void)state;
+    char out[512], file[512];
+    flow_path(out, sizeof out, "never.safetensors");
+    flow_path(file, sizeof file, "wrong.csv");
+    assert_int_equal(FLOW_RUN(output, "build", "--out", out), 2);
+    expect_told("FILE of labelled transfers is missing");
+    assert_int_equal(FLOW_RUN(output, "build", flow_past()), 2);
+    expect_told("--out is missing");
+    assert_int_equal(FLOW_RUN(output, "build", "--train-form", "2026-01-01", "--out", out, flow_past()), 2);
+    expect_told("train-form");
+    assert_int_equal(FLOW_RUN(output, "build", "--alert-rate", "2", "--out", out, flow_past()), 2);
+    expect_told("--alert-rate takes a share");
+    assert_int_equal(FLOW_RUN(output, "build", "--observe", "rumour:x.csv", "--out", out, flow_past()), 2);
+    expect_told("attribute, contact, registration or use");
+    assert_int_equal(FLOW_RUN(output, "build", "--out", out, "/nowhere.csv"), 2);
+    expect_told("/nowhere.csv");
+    assert_int_equal(FLOW_RUN(output, "build", "--out", out, "--config", "/nowhere.yaml", flow_past()), 2);
+    expect_told("/nowhere.yaml");
+    flow_write(file, "transfer_id,time\n", 17);
+    assert_int_equal(FLOW_RUN(output, "build", "--out", out, file), 2);
+    expect_told("no row with a time");
+    flow_write(file, "transfer_id,payer_id,payee_id,amount,currency,time,label\na,b,c,1,EUR,1700000000000000,good\n", 91);
+    assert_int_equal(FLOW_RUN(output, "build", "--out", out, file), 2);
+    expect_told("in the training window, need 1000");
+    assert_int_equal(FLOW_RUN(output, "build", "--out", out, "-"), 2);
+    expect_told("--train-to");
+    assert_int_equal(FLOW_RUN(output, "eval", flow_past()), 2);
+    expect_told("either --base or --scores");
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_past(), flow_past()), 2);
+    expect_told("header");
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_base(), "--device", "abacus", flow_past()), 2);
+    expect_told("no device abacus");
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_base(), "--server-keys", flow_past()), 2);
+    expect_told("--server-keys needs --config");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_seed_same_file),
+        cmocka_unit_test(test_figures_are_good),
+        cmocka_unit_test(test_offline_is_the_server),
+        cmocka_unit_test(test_wrong_usage_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
