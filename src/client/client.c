@@ -10,35 +10,13 @@
 
 enum { TIMEOUT_MS_DEFAULT = 60000, IN_FLIGHT_DEFAULT = 16, SERVERS_MAX = 256 };
 
-static int tls_open(nng_tls_config **out, const struct sluice_options *options, char *error, size_t error_bytes)
-{
-    nng_tls_config *tls = NULL;
-    int failed = nng_tls_config_alloc(&tls, NNG_TLS_MODE_CLIENT);
-    if (failed == 0)
-        failed = nng_tls_config_auth_mode(tls, NNG_TLS_AUTH_MODE_REQUIRED);
-    if (failed == 0 && options->tls_server_name)
-        failed = nng_tls_config_server_name(tls, options->tls_server_name);
-    if (failed == 0)
-        failed = nng_tls_config_ca_file(tls, options->tls_ca_file);
-    if (failed == 0) {
-        *out = tls;
-        return SLUICE_OK;
-    }
-    snprintf(error, error_bytes, "TLS with %s: %s", options->tls_ca_file, nng_strerror(failed));
-    if (tls)
-        nng_tls_config_free(tls);
-    return failed == NNG_ENOMEM ? SLUICE_MEMORY : SLUICE_ARGUMENT;
-}
-
 static int servers_open(struct sluice_client *client, const struct sluice_options *options, char *error, size_t error_bytes)
 {
     int result = SLUICE_OK;
-    if (options->tls_ca_file)
-        result = tls_open(&client->tls, options, error, error_bytes);
-    if (result == SLUICE_OK && !(client->servers = memory_take_zeroed(options->url_count, sizeof *client->servers)))
+    if (!(client->servers = memory_take_zeroed(options->url_count, sizeof *client->servers)))
         result = SLUICE_MEMORY;
     for (size_t i = 0; i < options->url_count && result == SLUICE_OK; i++) {
-        result = server_open(&client->servers[i], options->urls[i], client->tls, error, error_bytes);
+        result = server_open(&client->servers[i], options->urls[i], options, error, error_bytes);
         client->server_count = i + 1;
     }
     return result;
@@ -97,8 +75,6 @@ void sluice_close(struct sluice_client **client_p)
     thread_join(&client->thread);
     for (size_t i = 0; i < client->server_count; i++)
         server_close(&client->servers[i]);
-    if (client->tls)
-        nng_tls_config_free(client->tls);
     memory_give(client->servers);
     memory_give(client->tenant);
     memory_give(client->token);

@@ -2,7 +2,6 @@
 #define SLUICE_CLIENT_CLIENT_H
 
 #include <nng/nng.h>
-#include <nng/supplemental/tls/tls.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -38,7 +37,6 @@ struct sluice_client {
     char *tenant, *token;
     int64_t timeout_ms;
     size_t in_flight_max;
-    nng_tls_config *tls;
     pthread_mutex_t lock, greet_lock;      /* lock: all below */
     pthread_cond_t changed;                /* a call is ready, gone, or the client closes */
     struct call *ready_first, *ready_last; /* asynchronous calls whose network step is over */
@@ -51,7 +49,7 @@ struct sluice_client {
 enum { CLIENT_MAGIC = 0x5111ce01 };
 
 /* server.c: sockets. */
-int server_open(struct server *server, const char *url, nng_tls_config *tls, char *error, size_t error_bytes);
+int server_open(struct server *server, const char *url, const struct sluice_options *options, char *error, size_t error_bytes);
 void server_close(struct server *server); /* safe on zeroed memory */
 /* hello once; 0 or an enum sluice_error with its reason in error (may be NULL). Blocks up to wait_ms. */
 int server_greet(struct sluice_client *client, struct server *server, int64_t wait_ms, char *error, size_t error_bytes);

@@ -3,6 +3,7 @@
 #include "client/client.h"
 
 #include <nng/protocol/reqrep0/req.h>
+#include <nng/supplemental/tls/tls.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +22,34 @@ static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *argument)
         atomic_fetch_sub(&server->connections, 1);
 }
 
-static int socket_set_up(struct server *server, nng_tls_config *tls)
+/* The host of "tls+tcp://HOST:PORT", without brackets. */
+static void host_of(char *out, size_t out_bytes, const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    const char *end = *host == '[' ? strchr(host, ']') : strrchr(host, ':');
+    host += *host == '[';
+    snprintf(out, out_bytes, "%.*s", (int)(end && end > host ? (size_t)(end - host) : strlen(host)), host);
+}
+
+/* nng checks no name unless it is told one. */
+static int tls_set_up(nng_dialer dialer, const char *url, const struct sluice_options *options)
+{
+    char host[256];
+    nng_tls_config *tls = NULL;
+    host_of(host, sizeof host, url);
+    int failed = nng_tls_config_alloc(&tls, NNG_TLS_MODE_CLIENT);
+    if (failed != 0)
+        return failed;
+    if ((failed = nng_tls_config_auth_mode(tls, NNG_TLS_AUTH_MODE_REQUIRED)) == 0 &&
+        (failed = nng_tls_config_server_name(tls, options->tls_server_name ? options->tls_server_name : host)) == 0 &&
+        (!options->tls_ca_file || (failed = nng_tls_config_ca_file(tls, options->tls_ca_file)) == 0))
+        failed = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, tls);
+    nng_tls_config_free(tls); /* the dialer holds its own */
+    return failed;
+}
+
+static int socket_set_up(struct server *server, const struct sluice_options *options)
 {
     nng_dialer dialer;
     int failed;
@@ -33,18 +61,18 @@ static int socket_set_up(struct server *server, nng_tls_config *tls)
         (failed = nng_pipe_notify(server->socket, NNG_PIPE_EV_REM_POST, pipe_changed, server)) != 0 ||
         (failed = nng_dialer_create(&dialer, server->socket, server->url)) != 0)
         return failed;
-    if (tls && strncmp(server->url, "tls", 3) == 0 && (failed = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, tls)) != 0)
+    if (strncmp(server->url, "tls", 3) == 0 && (failed = tls_set_up(dialer, server->url, options)) != 0)
         return failed;
     return nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
 }
 
-int server_open(struct server *server, const char *url, nng_tls_config *tls, char *error, size_t error_bytes)
+int server_open(struct server *server, const char *url, const struct sluice_options *options, char *error, size_t error_bytes)
 {
     if (!(server->url = memory_copy_text(url)))
         return SLUICE_MEMORY;
     int failed = nng_req0_open(&server->socket);
     if (failed == 0)
-        failed = socket_set_up(server, tls);
+        failed = socket_set_up(server, options);
     if (failed == 0)
         return SLUICE_OK;
     snprintf(error, error_bytes, "cannot dial %s: %s", url, nng_strerror(failed));
@@ -109,7 +137,8 @@ static int hello_ask(struct sluice_client *client, struct server *server, int64_
     else if (reply)
         snprintf(error, error_bytes, "%s refuses: %s: %s", server->url, sluice_reply_fault(reply), sluice_reply_text(reply));
     else
-        snprintf(error, error_bytes, "%s: %s", server->url, sluice_error_name(result));
+        snprintf(error, error_bytes, "%s: %s%s", server->url, sluice_error_name(result),
+                 strncmp(server->url, "tls", 3) == 0 ? " (or its certificate is not trusted)" : "");
     sluice_reply_free(&reply);
     return result;
 }

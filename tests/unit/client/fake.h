@@ -3,6 +3,7 @@
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
+#include <nng/supplemental/tls/tls.h>
 #include <nng/supplemental/util/platform.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -64,7 +65,7 @@ static void fake_ok(struct wire_buffer *out, uint32_t further)
     fake_text(out, "status", "ok");
 }
 
-static void fake_fault(struct wire_buffer *out, enum fault fault, uint32_t retry_after_ms, const char *text)
+static inline void fake_fault(struct wire_buffer *out, enum fault fault, uint32_t retry_after_ms, const char *text)
 {
     struct fault_note note = {0};
     fault_set(&note, fault, ROW_NONE, COLUMN_NONE, "%s", text);
@@ -159,18 +160,45 @@ static void *fake_run(void *argument)
     return NULL;
 }
 
-static void fake_open(struct fake *fake, const char *name, fake_fn *answer)
+static void fake_fill(struct fake *fake, fake_fn *answer)
 {
     memset(fake, 0, sizeof *fake);
-    snprintf(fake->url, sizeof fake->url, "ipc:///tmp/sluice-test-%s-%ld.ipc", name, (long)getpid());
     fake->answer = answer;
     fake->protocol = 1;
     fake->message_bytes = 1 << 20;
     fake->rows = 100000;
     pthread_mutex_init(&fake->lock, NULL);
-    MUST(nng_rep0_open(&fake->socket) == 0 && nng_listen(fake->socket, fake->url, NULL, 0) == 0);
+    MUST(nng_rep0_open(&fake->socket) == 0);
+}
+
+static void fake_start(struct fake *fake)
+{
     for (int i = 0; i < FAKE_THREADS; i++)
         MUST(pthread_create(&fake->threads[i], NULL, fake_run, fake) == 0);
+}
+
+static inline void fake_open(struct fake *fake, const char *name, fake_fn *answer)
+{
+    fake_fill(fake, answer);
+    snprintf(fake->url, sizeof fake->url, "ipc:///tmp/sluice-test-%s-%ld.ipc", name, (long)getpid());
+    MUST(nng_listen(fake->socket, fake->url, NULL, 0) == 0);
+    fake_start(fake);
+}
+
+/* On a free port of loopback; the file has certificate and key. */
+static inline void fake_open_tls(struct fake *fake, fake_fn *answer, const char *certificate_and_key)
+{
+    nng_listener listener;
+    nng_tls_config *tls;
+    int port = 0;
+    fake_fill(fake, answer);
+    MUST(nng_tls_config_alloc(&tls, NNG_TLS_MODE_SERVER) == 0 && nng_tls_config_cert_key_file(tls, certificate_and_key, NULL) == 0);
+    MUST(nng_listener_create(&listener, fake->socket, "tls+tcp://127.0.0.1:0") == 0);
+    MUST(nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, tls) == 0 && nng_listener_start(listener, 0) == 0);
+    MUST(nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port) == 0);
+    nng_tls_config_free(tls);
+    snprintf(fake->url, sizeof fake->url, "tls+tcp://127.0.0.1:%d", port);
+    fake_start(fake);
 }
 
 static void fake_close(struct fake *fake)
@@ -180,7 +208,8 @@ static void fake_close(struct fake *fake)
         pthread_join(fake->threads[i], NULL);
     nng_close(fake->socket); /* after its contexts: nng 1.5 does not bear both at once */
     pthread_mutex_destroy(&fake->lock);
-    unlink(fake->url + strlen("ipc://"));
+    if (strncmp(fake->url, "ipc://", 6) == 0)
+        unlink(fake->url + strlen("ipc://"));
 }
 
 #endif
