@@ -11,7 +11,7 @@
 #include "base/thread.h"
 #include "unit/ledger/rig.h"
 
-enum { BATCHES = 40, ROWS = 120, ROWS_MAX = BATCHES * ROWS };
+enum { BATCHES = 24, ROWS = 80, ROWS_MAX = BATCHES * ROWS };
 
 static struct rig rig;
 static struct batch batches[BATCHES + 1]; /* by sequence */
@@ -115,7 +115,7 @@ static void queries_find_what_a_plain_walk_finds(void **state)
     (void)state;
     uint64_t random = 11;
     static const char *const tenants[] = {NULL, "tenant a", "tenant b", "tenant unknown"};
-    for (unsigned round = 0; round < 150; round++) {
+    for (unsigned round = 0; round < 100; round++) {
         char account[24], transfer[40], batch[24];
         uint64_t sequence = 1 + sample_random(&random) % (BATCHES + 1);
         snprintf(account, sizeof account, "A%06u", (unsigned)(sample_random(&random) % SAMPLE_ACCOUNTS));
@@ -128,8 +128,8 @@ static void queries_find_what_a_plain_walk_finds(void **state)
                                      .transfer = (draw >> 8 & 3) == 0 ? transfer : NULL,
                                      .batch = (draw >> 10 & 3) == 0 ? batch : NULL,
                                      .scene = (draw >> 12 & 3) == 0 ? rig_scenes[(draw >> 14) % SAMPLE_SCENES] : NULL,
-                                     .from_us = (draw >> 20 & 3) == 0 ? (int64_t)(draw >> 22) % 41000 : 0,
-                                     .to_us = (draw >> 30 & 3) == 0 ? (int64_t)(draw >> 32) % 41000 : 0};
+                                     .from_us = (draw >> 20 & 3) == 0 ? (int64_t)(draw >> 22) % 25000 : 0,
+                                     .to_us = (draw >> 30 & 3) == 0 ? (int64_t)(draw >> 32) % 25000 : 0};
         query_check(query, (uint32_t)(sample_random(&random) % 3 * 17));
     }
 }
@@ -143,7 +143,7 @@ static void single_narrowings_are_exact(void **state)
     for (unsigned scene = 0; scene < SAMPLE_SCENES; scene++)
         query_check((struct ledger_query){.verdict = -1, .scene = rig_scenes[scene]}, 1);
     query_check((struct ledger_query){.verdict = -1, .scene = "no such scene"}, 1);
-    for (unsigned i = 0; i < 60; i++) {
+    for (unsigned i = 0; i < 40; i++) {
         snprintf(account, sizeof account, "A%06u", i);
         query_check((struct ledger_query){.verdict = -1, .account = account}, 7);
     }
@@ -319,7 +319,7 @@ static void readers_beside_the_writer(void **state)
     for (uintptr_t i = 0; i < 3; i++)
         assert_true(thread_start(&threads[i], "reader", CPU_ANY, read_for_ever, (void *)(i + 1)));
     uint64_t sequence = BATCHES + 1;
-    for (unsigned i = 0; i < 300 || (atomic_load(&reads) < 100 && i < 3000); i++, sequence += 2) {
+    for (unsigned i = 0; i < 100 || (atomic_load(&reads) < 100 && i < 3000); i++, sequence += 2) {
         assert_int_equal(rig_commit(&rig, sequence, 2, 40, OP_screen, NULL), FAULT_NONE);
         if (i % 20 == 0)
             ledger_sqlite.idle(rig.ledger);
