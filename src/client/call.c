@@ -17,6 +17,7 @@ struct call {
     struct server *server; /* where this attempt went; NULL before the first */
     nng_ctx context;
     nng_aio *aio;
+    nng_aio *pause; /* of its own: a sleep leaves an aio that ends its next time-out with success and no message */
     struct wire_buffer request;
     struct call_wish wish;
     int64_t deadline_ns;
@@ -53,11 +54,17 @@ static void call_is_ready(struct call *call)
     pthread_mutex_unlock(&client->lock);
 }
 
+static void call_abort(struct call *call)
+{
+    nng_aio_abort(call->aio, NNG_ECLOSED);
+    nng_aio_abort(call->pause, NNG_ECLOSED);
+}
+
 /* After every beginning of a network step: one that began beside calls_abort sees that the client closes. */
 static void call_abort_if_closing(struct call *call)
 {
     if (atomic_load(&call->client->closing))
-        nng_aio_abort(call->aio, NNG_ECLOSED);
+        call_abort(call);
 }
 
 static void network_step_over(void *argument) /* nng's thread */
@@ -151,7 +158,7 @@ static int call_answered(struct call *call)
     if (!reply_says_come_again(call->reply) || pause_ms >= call_left_ms(call))
         return SLUICE_FAULT;
     call->state = CALL_PAUSE;
-    nng_sleep_aio((nng_duration)pause_ms, call->aio);
+    nng_sleep_aio((nng_duration)pause_ms, call->pause);
     call_abort_if_closing(call);
     return SLUICE_OK;
 }
@@ -159,8 +166,9 @@ static int call_answered(struct call *call)
 /* After a network step. false: another one is under way; true: the call is over, error and reply are set. */
 static bool call_step(struct call *call)
 {
-    nng_aio_wait(call->aio); /* network_step_over has returned */
-    int result = nng_aio_result(call->aio);
+    nng_aio *over = call->state == CALL_PAUSE ? call->pause : call->aio;
+    nng_aio_wait(over); /* network_step_over has returned */
+    int result = nng_aio_result(over);
     enum call_state state = call->state;
     if (state == CALL_SEND) { /* only failures come here */
         nng_msg_free(nng_aio_get_msg(call->aio));
@@ -186,6 +194,7 @@ static void call_give(struct call *call)
     if (!call)
         return;
     nng_aio_free(call->aio);
+    nng_aio_free(call->pause);
     call_leave_server(call);
     wire_buffer_fini(&call->request);
     memory_give(call);
@@ -206,7 +215,9 @@ static void call_wait(struct call *call)
 static int call_new(struct call **out, struct sluice_client *client, struct wire_buffer *request, const struct call_wish *wish)
 {
     struct call *call = memory_take_zeroed(1, sizeof *call);
-    if (!call || nng_aio_alloc(&call->aio, network_step_over, call) != 0) {
+    if (!call || nng_aio_alloc(&call->aio, network_step_over, call) != 0 || nng_aio_alloc(&call->pause, network_step_over, call) != 0) {
+        if (call)
+            nng_aio_free(call->aio);
         memory_give(call);
         return SLUICE_MEMORY;
     }
@@ -342,7 +353,7 @@ void calls_abort(struct sluice_client *client)
     pthread_mutex_lock(&client->lock);
     atomic_store(&client->closing, true);
     for (struct call *call = client->live_first; call; call = call->live_next)
-        nng_aio_abort(call->aio, NNG_ECLOSED);
+        call_abort(call);
     pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->lock);
 }
