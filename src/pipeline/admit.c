@@ -266,7 +266,7 @@ static enum fault line_refuses(struct pipeline *pipeline, struct job *job)
     if (pipeline->in_flight >= pipeline->in_flight_max)
         return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "%u requests are in flight", pipeline->in_flight);
     /* One tenant never takes the last quarter of the places while others exist. */
-    if (pipeline->line_count > 1 && job->line->in_flight >= pipeline->in_flight_max - pipeline->in_flight_max / 4)
+    if (job->epoch->config->tenant_count > 1 && job->line->in_flight >= pipeline->in_flight_max - pipeline->in_flight_max / 4)
         return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "%u requests of this tenant are in flight", job->line->in_flight);
     if (job->reserved_bytes > pipeline->budget_bytes)
         return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch needs %zu bytes, memory for batches is %llu",

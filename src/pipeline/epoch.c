@@ -4,11 +4,15 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/memory.h"
+#include "base/must.h"
 #include "pipeline/currencies.h"
+
+enum { AWAIT_PAUSE_NS = 1000000, AWAIT_MS_MAX = 5000 };
 
 static enum fault config_copy(struct config **out, const struct config *config, struct fault_note *note)
 {
@@ -23,46 +27,94 @@ static enum fault config_copy(struct config **out, const struct config *config, 
                                       : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the configuration");
 }
 
+/* --- lines of tenants: one for each name that an epoch knows, so that waiting jobs survive a change of configuration --- */
+
+/* The line of that name, or one that is free. */
+static struct tenant_line *line_find(struct pipeline *pipeline, const char *name)
+{
+    struct tenant_line *free_line = NULL;
+    for (uint32_t i = 0; i < pipeline->line_count; i++) {
+        struct tenant_line *line = &pipeline->lines[i];
+        if (line->epochs && strcmp(line->name, name) == 0)
+            return line;
+        free_line = line->epochs ? free_line : line;
+    }
+    if (free_line)
+        return free_line;
+    MUST(pipeline->line_count < LINES_MAX); /* as wide as the tenants of all epochs together */
+    return &pipeline->lines[pipeline->line_count++];
+}
+
+static struct tenant_line *line_hold(struct pipeline *pipeline, const struct config_tenant *tenant)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    struct tenant_line *line = line_find(pipeline, tenant->name);
+    if (line->epochs++ == 0) {
+        *line = (struct tenant_line){.weight = tenant->weight, .epochs = 1};
+        snprintf(line->name, sizeof line->name, "%s", tenant->name);
+    }
+    pthread_mutex_unlock(&pipeline->line_lock);
+    return line;
+}
+
+static void lines_release(struct epoch *epoch)
+{
+    pthread_mutex_lock(&epoch->pipeline->line_lock);
+    for (uint32_t i = 0; i < TENANTS_MAX && epoch->lines[i]; i++)
+        epoch->lines[i]->epochs--;
+    pthread_mutex_unlock(&epoch->pipeline->line_lock);
+}
+
+/* Only now: a configuration that is refused changes nothing. */
+static void lines_weigh(const struct epoch *epoch)
+{
+    pthread_mutex_lock(&epoch->pipeline->line_lock);
+    for (uint32_t i = 0; i < epoch->config->tenant_count; i++)
+        epoch->lines[i]->weight = epoch->config->tenants[i].weight;
+    pthread_mutex_unlock(&epoch->pipeline->line_lock);
+}
+
+static void epoch_tenants(struct epoch *epoch)
+{
+    struct pipeline *pipeline = epoch->pipeline;
+    uint64_t secret = pipeline->ledger_ops->secret(pipeline->ledger);
+    for (uint32_t i = 0; i < epoch->config->tenant_count; i++) {
+        const struct config_tenant *tenant = &epoch->config->tenants[i];
+        epoch->key_seed[i] = hash64(secret, tenant->namespace_name, strlen(tenant->namespace_name));
+        epoch->lines[i] = line_hold(pipeline, tenant);
+    }
+}
+
+/* --- making ---------------------------------------------------------------------------------------------------------- */
+
 static void epoch_free(struct epoch *epoch)
 {
+    for (uint32_t i = 0; epoch->scratches && i < epoch->pipeline->worker_count; i++)
+        if (epoch->scratches[i])
+            epoch->device_ops->scratch_give(&epoch->scratches[i]);
+    memory_give(epoch->scratches);
     if (epoch->resident)
         epoch->device_ops->release(&epoch->resident);
     if (epoch->device)
         epoch->device_ops->close(&epoch->device);
     scene_base_close(&epoch->base);
     config_close(&epoch->config);
+    wire_buffer_fini(&epoch->document);
+    lines_release(epoch);
+    atomic_fetch_sub(&epoch->pipeline->epochs, 1);
     memory_give(epoch);
 }
 
-/* Every tenant name ever seen keeps its line, so that waiting jobs survive a change of configuration. */
-static struct tenant_line *line_of(struct pipeline *pipeline, const char *name, uint32_t weight)
+static enum fault epoch_scratches(struct epoch *epoch, struct fault_note *note)
 {
-    struct tenant_line *line = NULL;
-    pthread_mutex_lock(&pipeline->line_lock);
-    for (uint32_t i = 0; i < pipeline->line_count && !line; i++)
-        if (strcmp(pipeline->lines[i].name, name) == 0)
-            line = &pipeline->lines[i];
-    if (!line && pipeline->line_count < TENANTS_MAX) {
-        line = &pipeline->lines[pipeline->line_count++];
-        snprintf(line->name, sizeof line->name, "%s", name);
-    }
-    if (line)
-        line->weight = weight ? weight : 1;
-    pthread_mutex_unlock(&pipeline->line_lock);
-    return line;
-}
-
-static enum fault epoch_tenants(struct epoch *epoch, struct pipeline *pipeline, struct fault_note *note)
-{
-    uint64_t secret = pipeline->ledger_ops->secret(pipeline->ledger);
-    for (uint32_t i = 0; i < epoch->config->tenant_count; i++) {
-        const struct config_tenant *tenant = &epoch->config->tenants[i];
-        epoch->key_seed[i] = hash64(secret, tenant->namespace_name, strlen(tenant->namespace_name));
-        epoch->lines[i] = line_of(pipeline, tenant->name, tenant->weight);
-        if (!epoch->lines[i])
-            return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "more than %d tenants since the start", TENANTS_MAX);
-    }
-    return FAULT_NONE;
+    uint32_t count = epoch->pipeline->worker_count;
+    epoch->scratches = memory_take_zeroed(count, sizeof *epoch->scratches);
+    if (!epoch->scratches)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the workers");
+    enum fault fault = FAULT_NONE;
+    for (uint32_t i = 0; i < count && fault == FAULT_NONE; i++)
+        fault = epoch->device_ops->scratch_take(&epoch->scratches[i], epoch->resident, note);
+    return fault;
 }
 
 static enum fault epoch_device(struct epoch *epoch, struct fault_note *note)
@@ -81,7 +133,8 @@ static enum fault epoch_device(struct epoch *epoch, struct fault_note *note)
     if ((fault = scene_base_open(&epoch->base, config->base_path, note)) != FAULT_NONE ||
         (fault = strategy_bind(&epoch->strategy, epoch->base, note)) != FAULT_NONE)
         return fault;
-    return epoch->device_ops->prepare(&epoch->resident, epoch->device, epoch->base, note);
+    fault = epoch->device_ops->prepare(&epoch->resident, epoch->device, epoch->base, note);
+    return fault == FAULT_NONE ? epoch_scratches(epoch, note) : fault;
 }
 
 static void epoch_names(struct epoch *epoch)
@@ -118,61 +171,6 @@ static void epoch_names(struct epoch *epoch)
         .features = epoch->feature_names,
         .feature_count = FEATURE_COUNT,
     };
-    char identity[512];
-    int bytes = snprintf(identity, sizeof identity, "%s %s %s", epoch->config_hex, epoch->base_hex, names->kernel);
-    epoch->digest = hash128(0, identity, (size_t)bytes);
-}
-
-enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note)
-{
-    struct epoch *epoch = memory_take_zeroed(1, sizeof *epoch);
-    if (!epoch)
-        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for an epoch");
-    atomic_init(&epoch->users, 1);
-    enum fault fault = config_copy(&epoch->config, config, note);
-    if (fault == FAULT_NONE) {
-        epoch->strategy = config->strategy;
-        epoch->intake.limits = config->limits;
-        fault = currencies_from_config(&epoch->intake.currencies, config, note);
-        if (fault == FAULT_NONE)
-            fault = epoch_tenants(epoch, pipeline, note);
-        if (fault == FAULT_NONE)
-            fault = epoch_device(epoch, note);
-    }
-    if (fault != FAULT_NONE) {
-        epoch_free(epoch);
-        return fault;
-    }
-    epoch_names(epoch);
-    *out = epoch;
-    return FAULT_NONE;
-}
-
-struct epoch *epoch_hold(struct pipeline *pipeline)
-{
-    pthread_mutex_lock(&pipeline->epoch_lock);
-    struct epoch *epoch = pipeline->epoch;
-    atomic_fetch_add(&epoch->users, 1);
-    pthread_mutex_unlock(&pipeline->epoch_lock);
-    return epoch;
-}
-
-void epoch_release(struct epoch **epoch_p)
-{
-    struct epoch *epoch = *epoch_p;
-    *epoch_p = NULL;
-    if (epoch && atomic_fetch_sub(&epoch->users, 1) == 1)
-        epoch_free(epoch);
-}
-
-void epoch_swap(struct pipeline *pipeline, struct epoch *epoch)
-{
-    pthread_mutex_lock(&pipeline->epoch_lock);
-    struct epoch *before = pipeline->epoch;
-    epoch->number = ++pipeline->epoch_count;
-    pipeline->epoch = epoch;
-    pthread_mutex_unlock(&pipeline->epoch_lock);
-    epoch_release(&before);
 }
 
 static void pack_names(struct wire_buffer *out, const char *key, const char *const *names, uint32_t count)
@@ -200,27 +198,113 @@ static void pack_epoch(struct wire_buffer *out, const struct reply_names *names)
     pack_names(out, "features", names->features, names->feature_count);
 }
 
+static enum fault epoch_document(struct epoch *epoch, struct fault_note *note)
+{
+    pack_epoch(&epoch->document, &epoch->names);
+    if (epoch->document.failed)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to keep the epoch");
+    epoch->digest = hash128(0, epoch->document.data, epoch->document.bytes);
+    return FAULT_NONE;
+}
+
+enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    struct epoch *epoch = memory_take_zeroed(1, sizeof *epoch);
+    if (!epoch)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for an epoch");
+    epoch->pipeline = pipeline;
+    atomic_init(&epoch->users, 1);
+    atomic_fetch_add(&pipeline->epochs, 1);
+    enum fault fault = config_copy(&epoch->config, config, note);
+    if (fault == FAULT_NONE) {
+        epoch->strategy = config->strategy;
+        epoch->intake.limits = config->limits;
+        epoch_tenants(epoch);
+        fault = currencies_from_config(&epoch->intake.currencies, config, note);
+        if (fault == FAULT_NONE)
+            fault = epoch_device(epoch, note);
+    }
+    if (fault == FAULT_NONE) {
+        epoch_names(epoch);
+        fault = epoch_document(epoch, note);
+    }
+    if (fault != FAULT_NONE)
+        epoch_free(epoch);
+    else
+        *out = epoch;
+    return fault;
+}
+
+/* --- using ----------------------------------------------------------------------------------------------------------- */
+
+struct epoch *epoch_hold(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->epoch_lock);
+    struct epoch *epoch = pipeline->epoch;
+    atomic_fetch_add(&epoch->users, 1);
+    pthread_mutex_unlock(&pipeline->epoch_lock);
+    return epoch;
+}
+
+void epoch_release(struct epoch **epoch_p)
+{
+    struct epoch *epoch = *epoch_p;
+    *epoch_p = NULL;
+    if (epoch && atomic_fetch_sub(&epoch->users, 1) == 1)
+        epoch_free(epoch);
+}
+
+void epoch_swap(struct pipeline *pipeline, struct epoch *epoch)
+{
+    lines_weigh(epoch);
+    pthread_mutex_lock(&pipeline->epoch_lock);
+    struct epoch *before = pipeline->epoch;
+    epoch->number = ++pipeline->epoch_count;
+    pipeline->epoch = epoch;
+    pthread_mutex_unlock(&pipeline->epoch_lock);
+    epoch_release(&before);
+}
+
+enum fault epoch_await_room(struct pipeline *pipeline, struct fault_note *note)
+{
+    const struct timespec pause = {.tv_nsec = AWAIT_PAUSE_NS};
+    for (int64_t until_ns = clock_steady_ns() + AWAIT_MS_MAX * 1000000LL; atomic_load(&pipeline->epochs) >= EPOCHS_MAX;
+         nanosleep(&pause, NULL))
+        if (clock_steady_ns() >= until_ns)
+            return note->retry_after_ms = AWAIT_MS_MAX, fault_set(note, FAULT_busy, ROW_NONE, COLUMN_NONE,
+                                                                  "batches are still on their way under the configuration before this one");
+    return FAULT_NONE;
+}
+
+/* --- keeping --------------------------------------------------------------------------------------------------------- */
+
+/* The file as it was opened, not as it may be by now. */
+static enum fault base_keep(struct pipeline *pipeline, const struct epoch *epoch, struct fault_note *note)
+{
+    struct file_map map;
+    enum fault fault = file_map_open(&map, epoch->config->base_path, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (!digest_equal(hash128(0, map.data, map.bytes), epoch->base->digest))
+        fault = fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "%.100s changed while it was read", epoch->config->base_path);
+    else
+        fault =
+            pipeline->ledger_ops->document_put(pipeline->ledger, "base", epoch->base->digest, epoch->base->name, map.data, map.bytes, note);
+    file_map_close(&map);
+    return fault;
+}
+
 enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, struct fault_note *note)
 {
     const struct ledger_ops *ops = pipeline->ledger_ops;
     const struct config *config = epoch->config;
     enum fault fault =
         ops->document_put(pipeline->ledger, "config", config->digest, config->source, config->text, strlen(config->text), note);
-    if (fault == FAULT_NONE && epoch->base) {
-        struct file_map map;
-        if ((fault = file_map_open(&map, config->base_path, note)) != FAULT_NONE)
-            return fault;
-        fault = ops->document_put(pipeline->ledger, "base", epoch->base->digest, epoch->base->name, map.data, map.bytes, note);
-        file_map_close(&map);
-    }
-    if (fault != FAULT_NONE)
-        return fault;
-    struct wire_buffer packed = {0};
-    pack_epoch(&packed, &epoch->names);
-    fault = packed.failed
-                ? fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to keep the epoch")
-                : ops->document_put(pipeline->ledger, "epoch", epoch->digest, epoch->names.base_name, packed.data, packed.bytes, note);
-    wire_buffer_fini(&packed);
+    if (fault == FAULT_NONE && epoch->base)
+        fault = base_keep(pipeline, epoch, note);
+    if (fault == FAULT_NONE)
+        fault = ops->document_put(pipeline->ledger, "epoch", epoch->digest, epoch->names.base_name, epoch->document.data,
+                                  epoch->document.bytes, note);
     return fault;
 }
 

@@ -29,8 +29,9 @@
 struct pipeline;
 
 /* One configuration with its base, made ready. A batch is checked, scored and decided wholly under one epoch; the last
- * batch that leaves frees it. */
+ * batch that leaves frees it. There are two at the most: the running one, and the one before or the next. */
 struct epoch {
+    struct pipeline *pipeline;
     atomic_uint users;
     uint64_t number;
     struct config *config;   /* owned */
@@ -39,11 +40,13 @@ struct epoch {
     const struct device_ops *device_ops;
     const struct kernels *kernels;
     struct resident *resident;  /* NULL without base */
+    struct scratch **scratches; /* one for each worker; NULL without base */
     struct strategy strategy;   /* the configuration's, bound to the base */
     struct intake_rules intake; /* key_seed is per tenant, below */
     uint64_t key_seed[TENANTS_MAX];
     struct tenant_line *lines[TENANTS_MAX];
-    struct digest digest; /* of configuration, base and kernel: what the ledger keeps per batch */
+    struct wire_buffer document; /* the names below, as the ledger keeps them for later replies */
+    struct digest digest;        /* of the document: what the ledger keeps per batch */
     char base_hex[33], config_hex[33];
     struct reply_names names; /* tables of this epoch; pointers into the epoch */
     const char *scene_names[SCENES_MAX], *risk_names[RISK_TYPES_MAX], *measure_names[COUNTERMEASURES_MAX];
@@ -51,10 +54,12 @@ struct epoch {
     const char *feature_names[FEATURE_COUNT];
 };
 
+enum { EPOCHS_MAX = 2, LINES_MAX = EPOCHS_MAX * TENANTS_MAX };
+
 /* The waiting line of one tenant; lines are served in turn, by rows and weight. Guarded by the pipeline's line_lock. */
 struct tenant_line {
     char name[129];
-    uint32_t weight;
+    uint32_t weight, epochs; /* epochs that name it; 0: free */
     struct job *first, *last;
     uint32_t waiting, in_flight;
     uint64_t turn; /* rows served, over weight */
@@ -97,8 +102,7 @@ enum { JOB_MAGIC = 0x50b5a11d };
 struct worker {
     struct pipeline *pipeline;
     struct thread thread;
-    struct epoch *epoch; /* whose scratch this is; held */
-    struct scratch *scratch;
+    uint32_t index;
     struct feature_block features;
     float *feature_memory;
     void *decide_scratch;
@@ -118,11 +122,12 @@ struct pipeline {
     pthread_mutex_t epoch_lock; /* guards the pointer alone */
     struct epoch *epoch;
     uint64_t epoch_count;
+    atomic_uint epochs; /* that are there */
 
     pthread_mutex_t line_lock; /* lines, in-flight counts, memory budget, drain */
     pthread_cond_t line_changed, idle;
     struct job *flying;
-    struct tenant_line lines[TENANTS_MAX];
+    struct tenant_line lines[LINES_MAX];
     uint32_t line_count, waiting, in_flight, in_flight_max;
     uint64_t turn;      /* of the line served last */
     int64_t request_ns; /* what a batch takes from receipt to reply, of late */
@@ -184,6 +189,8 @@ enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struc
 struct epoch *epoch_hold(struct pipeline *pipeline); /* the current one */
 void epoch_release(struct epoch **epoch_p);
 void epoch_swap(struct pipeline *pipeline, struct epoch *epoch);
+/* Waits a while until the running one is alone; FAULT_busy: the one before it is still in use. */
+enum fault epoch_await_room(struct pipeline *pipeline, struct fault_note *note);
 enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, struct fault_note *note); /* documents, for later replies */
 enum { STORED_FEATURES_MAX = 1024 };
 struct stored_names { /* of an epoch that may be long gone */

@@ -2,6 +2,7 @@
  * ends; a drain answers all that was accepted, then saves history. */
 #include "pipeline/internal.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -250,13 +251,47 @@ void pipeline_close(struct pipeline **pipeline_p)
 
 /* --- while it runs --------------------------------------------------------------------------------------------------- */
 
+/* What threads, tables and limits were made for at start. */
+#define FIXED(member, key) \
+    { \
+        key, offsetof(struct config, member), sizeof((struct config *)NULL)->member \
+    }
+static const struct {
+    const char *key;
+    size_t offset, bytes;
+} fixed_keys[] = {
+    FIXED(ledger_folder, "ledger"),
+    FIXED(limits, "limits"),
+    FIXED(history, "history"),
+    FIXED(workers, "workers"),
+    FIXED(pin_workers, "pin_workers"),
+    FIXED(in_flight_max, "in_flight_max"),
+    FIXED(connections_max, "connections_max"),
+    FIXED(queue_wait_ms_max, "queue_wait_max"),
+    FIXED(memory_max, "memory_max"),
+    FIXED(snapshot_interval_s, "snapshot_interval"),
+    FIXED(commit_batches_max, "commit_batches_max"),
+};
+
+static enum fault config_fits(const struct config *running, const struct config *next, struct fault_note *note)
+{
+    for (size_t i = 0; i < sizeof fixed_keys / sizeof *fixed_keys; i++)
+        if (memcmp((const char *)running + fixed_keys[i].offset, (const char *)next + fixed_keys[i].offset, fixed_keys[i].bytes) != 0)
+            return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%s cannot change while the server runs", fixed_keys[i].key);
+    return FAULT_NONE;
+}
+
 enum fault pipeline_reload(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
     struct epoch *epoch = NULL;
-    enum fault fault = epoch_make(&epoch, pipeline, config, note);
-    if (fault != FAULT_NONE)
-        return fault;
-    if ((fault = epoch_keep(pipeline, epoch, note)) != FAULT_NONE) {
+    enum fault fault = config_fits(pipeline->epoch->config, config, note);
+    if (fault == FAULT_NONE)
+        fault = epoch_await_room(pipeline, note);
+    if (fault == FAULT_NONE)
+        fault = epoch_make(&epoch, pipeline, config, note);
+    if (fault == FAULT_NONE)
+        fault = epoch_keep(pipeline, epoch, note);
+    if (fault != FAULT_NONE) {
         epoch_release(&epoch);
         return fault;
     }

@@ -31,7 +31,9 @@ void pipeline_close(struct pipeline **pipeline_p); /* drains, and saves history 
 void pipeline_request(struct pipeline *pipeline, const void *message, size_t message_bytes, int64_t received_ns,
                       const struct delivery *delivery);
 
-/* A new configuration and base for batches from now on (SIGHUP); a broken one is refused and nothing changes. */
+/* A new configuration and base for batches from now on (SIGHUP); a broken one is refused and nothing changes. FAULT_limit:
+ * a key is another that only a start reads; FAULT_busy: batches under the configuration before the running one have not
+ * ended for seconds. One thread calls it, and may wait. */
 enum fault pipeline_reload(struct pipeline *pipeline, const struct config *config, struct fault_note *note);
 
 /* Counters and latency histograms, in Prometheus text; also the numbers behind `stats` and `health`. */

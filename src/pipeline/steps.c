@@ -50,13 +50,7 @@ enum step_next step_decode(struct worker *worker, struct job *job)
         return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before decode"), STEP_FAULT;
     if (batch_init(batch, job->reserved_bytes - 2 * job->message_bytes, &job->note) != FAULT_NONE)
         return STEP_FAULT;
-    batch->op = request->op;
-    batch->observe_kind = request->observe_kind;
-    batch->tenant = request->tenant;
-    batch->id = request->id;
-    batch->name = request->batch;
     batch->tenant_index = job->tenant_index;
-    batch->reply_in_rows = request->reply_in_rows;
     batch->feedback_delay_us = job->epoch->config->tenants[job->tenant_index].feedback_delay_us;
     batch->key_seed = job->epoch->key_seed[job->tenant_index];
     if (wire_batch_read(batch, request, limits, &job->note) != FAULT_NONE)
@@ -125,7 +119,7 @@ enum fault step_scene(struct worker *worker, struct slice *slice, struct scores 
 {
     const struct epoch *epoch = slice->job->epoch;
     FAILPOINT(step_scene);
-    return epoch->device_ops->score(scores, worker->scratch, epoch->resident, &worker->features, note);
+    return epoch->device_ops->score(scores, epoch->scratches[worker->index], epoch->resident, &worker->features, note);
 }
 
 enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note)

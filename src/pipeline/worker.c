@@ -63,29 +63,12 @@ static bool work_take(struct pipeline *pipeline, struct work *out)
 
 /* --- a slice: feature, scene, anomaly, decide ------------------------------------------------------------------ */
 
-static enum fault scratch_for(struct worker *worker, struct epoch *epoch, struct fault_note *note)
-{
-    if (worker->epoch == epoch)
-        return FAULT_NONE;
-    if (worker->scratch)
-        worker->epoch->device_ops->scratch_give(&worker->scratch);
-    epoch_release(&worker->epoch);
-    enum fault fault = epoch->resident ? epoch->device_ops->scratch_take(&worker->scratch, epoch->resident, note) : FAULT_NONE;
-    if (fault == FAULT_NONE) {
-        atomic_fetch_add(&epoch->users, 1);
-        worker->epoch = epoch;
-    }
-    return fault;
-}
-
 static enum fault slice_score(struct worker *worker, struct slice *slice, struct fault_note *note)
 {
     struct metrics *metrics = &worker->pipeline->metrics;
     struct job *job = slice->job;
     struct scores scores = {0};
-    enum fault fault = scratch_for(worker, job->epoch, note);
-    if (fault != FAULT_NONE)
-        return fault;
+    enum fault fault = FAULT_NONE;
     if (job->epoch->base) {
         struct step_watch watch = watch_begin();
         step_feature(worker, slice);
@@ -223,6 +206,7 @@ bool workers_start(struct pipeline *pipeline, bool pinned)
         struct worker *worker = &pipeline->workers[i];
         char name[20];
         worker->pipeline = pipeline;
+        worker->index = i;
         snprintf(name, sizeof name, "worker-%u", i);
         if (!worker_prepare(worker) || !thread_start(&worker->thread, name, pinned ? (int)i : CPU_ANY, worker_run, worker))
             return false;
@@ -239,9 +223,6 @@ void workers_stop(struct pipeline *pipeline)
     for (uint32_t i = 0; pipeline->workers && i < pipeline->worker_count; i++) {
         struct worker *worker = &pipeline->workers[i];
         thread_join(&worker->thread);
-        if (worker->scratch)
-            worker->epoch->device_ops->scratch_give(&worker->scratch);
-        epoch_release(&worker->epoch);
         memory_give(worker->feature_memory);
         memory_give(worker->decide_scratch);
         memory_give(worker->hashes);

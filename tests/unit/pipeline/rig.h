@@ -28,6 +28,7 @@
 
 static char rig_folder[64];
 static struct pipeline *pipeline;
+static int64_t rig_time_us; /* of every row that is sent; 0: no such column */
 
 /* --- configuration ------------------------------------------------------------------------------------------------- */
 
@@ -185,6 +186,7 @@ static inline int rig_teardown(void **state)
     gate_set(&stored_gate, false);
     atomic_store(&commits_to_fail, 0);
     atomic_store(&replays_to_fail, 0);
+    rig_time_us = 0;
     pipeline_close(&pipeline);
     snprintf(command, sizeof command, "rm -rf %s", rig_folder);
     return system(command);
@@ -261,7 +263,7 @@ static inline void columns(struct wire_buffer *out, uint32_t count, const char *
     }
     pair_i64(out, "rows", count);
     wire_pack_text(out, "columns");
-    wire_pack_map(out, 5);
+    wire_pack_map(out, rig_time_us ? 6 : 5);
     wire_pack_text(out, "transfer_id");
     wire_pack_map(out, 3), pair(out, "type", "str");
     wire_pack_text(out, "offsets"), wire_pack_bin(out, offsets, ((size_t)count + 1) * sizeof *offsets);
@@ -269,6 +271,13 @@ static inline void columns(struct wire_buffer *out, uint32_t count, const char *
     wire_pack_text(out, "amount");
     wire_pack_map(out, 2), pair(out, "type", "i64");
     wire_pack_text(out, "data"), wire_pack_bin(out, amounts, (size_t)count * sizeof *amounts);
+    if (rig_time_us) {
+        for (uint32_t i = 0; i < count; i++)
+            amounts[i] = rig_time_us;
+        wire_pack_text(out, "time");
+        wire_pack_map(out, 2), pair(out, "type", "i64");
+        wire_pack_text(out, "data"), wire_pack_bin(out, amounts, (size_t)count * sizeof *amounts);
+    }
     const struct {
         const char *name, *values[7];
         uint32_t value_count;
