@@ -238,7 +238,6 @@ static int setup(void **state)
     flow_path(source, sizeof source, "alloc.yaml");
     int bytes = snprintf(text, sizeof text,
                          "ledger: %s/ledger\nbase: %s\nworkers: 1\nlisten:\n  data: [\"ipc:///tmp/unused\"]\nlimits:\n  message_max: 1MiB\n"
-                         "currencies:\n  rates:\n    - currency: EUR\n      per_reference: 1\n"
                          "history:\n  accounts_max: 1024\n  events_max: 1024\n  busy_max: 16\n  links_max: 1024\n  places_max: 1024\n"
                          "tenants:\n  - name: flow\n    token_hash: %s\n    rights: [submit, score]\n",
                          flow_folder(), flow_base(), hex);
