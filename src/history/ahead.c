@@ -3,7 +3,7 @@
  * it is used, because rows in between may have changed them. */
 #include "history/sides.h"
 
-enum { AT_SETS = AHEAD_ROWS, AT_RECORDS = 34, AT_SIDES = 20, AT_REST = 8 };
+enum { AT_SETS = AHEAD_ROWS, AT_RECORDS = 16, AT_SIDES = 10, AT_REST = 4 };
 
 static const enum place_kind place_kinds[ROW_PLACES] = {PLACE_DEVICE, PLACE_ADDRESS, PLACE_DEVICE, PLACE_ADDRESS};
 static const enum link_kind use_kinds[PAYER_PLACES] = {LINK_DEVICE, LINK_ADDRESS};

@@ -121,7 +121,7 @@ struct row_keys {                     /* of one row, computed ahead */
     struct lookup uses[PAYER_PLACES]; /* links of the payer to them */
 };
 
-enum { AHEAD_ROWS = 48, AHEAD = 64, BLOCK_ROWS = 16 }; /* a row's keys stay in their place until it has been related */
+enum { AHEAD_ROWS = 24, AHEAD = 32, BLOCK_ROWS = 16 }; /* a row's keys stay in their place until it has been related */
 
 struct history {
     unsigned magic;
