@@ -202,19 +202,20 @@ void server_configure(struct server *server, const struct server_options *option
     server->http_port = options->http ? free_port() : 0;
     if (options->http)
         snprintf(http, sizeof http, "127.0.0.1:%d", server->http_port);
-    int used = snprintf(text, sizeof text,
-                        "ledger: %s/ledger\n%s%s%sdevice: %s\nworkers: %u\n%s%s%s%slisten:\n  data: [\"%s\"%s]\n  admin: [\"%s\"]\n  http: "
-                        "\"%s\"\n%s"
-                        "history:\n  accounts_max: 50000\n  events_max: 400000\n  busy_max: 2000\n  links_max: 400000\n  places_max: "
-                        "100000\n"
-                        "tenants:\n"
-                        "  - name: flow\n    token_hash: %s\n    rights: [submit, score, label, query, operate, explain]\n"
-                        "  - name: other\n    token_hash: %s\n    rights: [submit]\n%s",
-                        server->folder, base[0] ? "base: " : "", base, base[0] ? "\n" : "", options->device ? options->device : "cpu",
-                        options->workers ? options->workers : 2, options->cpu_mask ? "cpu_mask: " : "",
-                        options->cpu_mask ? options->cpu_mask : "", options->cpu_mask ? "\n" : "", options->top ? options->top : "connections_max: 512\n",
-                        server->data_url, options->more_data ? options->more_data : "", server->admin_url, http,
-                        options->listen ? options->listen : "", hex[0], hex[1], options->tenants ? options->tenants : "");
+    int used =
+        snprintf(text, sizeof text,
+                 "ledger: %s/ledger\n%s%s%sdevice: %s\nworkers: %u\n%s%s%s%slisten:\n  data: [\"%s\"%s]\n  admin: [\"%s\"]\n  http: "
+                 "\"%s\"\n%s"
+                 "history:\n  accounts_max: 50000\n  events_max: 400000\n  busy_max: 2000\n  links_max: 400000\n  places_max: "
+                 "100000\n"
+                 "tenants:\n"
+                 "  - name: flow\n    token_hash: %s\n    rights: [submit, score, label, query, operate, explain]\n"
+                 "  - name: other\n    token_hash: %s\n    rights: [submit]\n%s",
+                 server->folder, base[0] ? "base: " : "", base, base[0] ? "\n" : "", options->device ? options->device : "cpu",
+                 options->workers ? options->workers : 2, options->cpu_mask ? "cpu_mask: " : "", options->cpu_mask ? options->cpu_mask : "",
+                 options->cpu_mask ? "\n" : "", options->top ? options->top : "connections_max: 512\n", server->data_url,
+                 options->more_data ? options->more_data : "", server->admin_url, http, options->listen ? options->listen : "", hex[0],
+                 hex[1], options->tenants ? options->tenants : "");
     MUST(used > 0 && (size_t)used < sizeof text);
     flow_write(server->config, text, (size_t)used);
 }
