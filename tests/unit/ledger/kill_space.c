@@ -1,6 +1,6 @@
 /* A full disk: what cannot be recorded is refused by name, what was recorded stays readable, and the ledger goes on when
  * there is room again. By a counted disk under file_ops, and by a small file system of its own where one may be mounted. */
-#define _GNU_SOURCE /* mount */
+#define _GNU_SOURCE /* mount, unshare */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 
 #include "base/memory.h"
@@ -94,9 +95,11 @@ static void opens_without_room_for_its_reserve(void **state)
     rig_fini(&rig);
 }
 
+/* In a mount namespace of its own, so that nothing stays mounted whatever becomes of the test. */
 static bool disk_mount(const char *folder)
 {
-    if (mount("tmpfs", folder, "tmpfs", 0, "size=6m") == 0)
+    bool own = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    if (own && mount("tmpfs", folder, "tmpfs", 0, "size=6m") == 0)
         return true;
     print_message("skipped: no file system may be mounted here (%s)\n", strerror(errno));
     return false;
