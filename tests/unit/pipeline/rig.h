@@ -1,8 +1,13 @@
 #ifndef SLUICE_TESTS_PIPELINE_RIG_H
 #define SLUICE_TESTS_PIPELINE_RIG_H
 
-/* A pipeline in this process, without sockets: messages in, replies out, and gates that hold it where a test wants it held.
- * The file that includes this has included cmocka before. */
+/* A pipeline in this process, without sockets: messages in, replies out, and gates that hold it where a test wants it held. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
