@@ -113,6 +113,19 @@ static void slot_done(void *context, int error, struct sluice_reply *reply)
     pthread_mutex_unlock(&slot->feed->lock);
 }
 
+static void note_tell(const struct feed *feed, const struct feed_answer *answer, uint32_t row, const char *column, const char *text)
+{
+    const struct column *ids = &answer->batch->columns[COLUMN_transfer_id];
+    fprintf(stderr, "sluice %s: ", feed->options->name);
+    if (row < answer->batch->row_count) {
+        fprintf(stderr, "row %llu", (unsigned long long)(answer->first_row + row));
+        if (column_is_valid(ids, row) && ids->form != FORM_I64 && ids->form != FORM_F64)
+            fprintf(stderr, " (%.*s)", (int)column_text(ids, row).bytes, column_text(ids, row).data);
+        fprintf(stderr, "%s%s: ", *column ? ", " : "", column);
+    }
+    fprintf(stderr, "%s\n", text);
+}
+
 static void notes_tell(struct feed *feed, const struct feed_answer *answer)
 {
     uint32_t row;
@@ -122,11 +135,7 @@ static void notes_tell(struct feed *feed, const struct feed_answer *answer)
             continue;
         if (feed->totals.notes == 1)
             progress_show(&feed->progress, feed->rows_done, true);
-        if (row == ROW_NONE)
-            fprintf(stderr, "sluice %s: %s\n", feed->options->name, text);
-        else
-            fprintf(stderr, "sluice %s: row %llu%s%s: %s\n", feed->options->name, (unsigned long long)(answer->first_row + row + 1),
-                    *column ? ", " : "", column, text);
+        note_tell(feed, answer, row, column, text);
     }
 }
 
