@@ -162,7 +162,7 @@ static int address_find(struct addrinfo **out, const char *listen)
 
 static struct MHD_Daemon *daemon_start(struct server_http *http, const struct addrinfo *address)
 {
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG | (address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+    unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG | (address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
     const struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, NULL}, {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES_MAX, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S_MAX, NULL},    {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)leave_encoded, NULL},

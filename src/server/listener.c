@@ -5,6 +5,7 @@
 #include <nng/transport/ipc/ipc.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -23,9 +24,19 @@ static int options_set(const struct server_listener *listener)
     return result;
 }
 
+/* nng replaces whatever lies at the path of an ipc url. */
+static bool path_is_taken(const char *url)
+{
+    struct stat status;
+    return lstat(url + sizeof "ipc://" - 1, &status) == 0 && !S_ISSOCK(status.st_mode);
+}
+
 enum fault server_listener_open(struct server_listener *listener, struct fault_note *note)
 {
     listener->is_ipc = strncmp(listener->url, "ipc://", 6) == 0;
+    if (listener->is_ipc && path_is_taken(listener->url))
+        return fault_set(note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "cannot listen at %s: a file that is no socket lies there",
+                         listener->url);
     int result = nng_listener_create(&listener->listener, listener->socket, listener->url);
     listener->is_open = result == 0;
     if (result == 0 && (result = options_set(listener)) == 0)

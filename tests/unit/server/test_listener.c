@@ -54,6 +54,29 @@ static void a_deaf_listener_is_found_out(void **state)
     bench_close(bench);
 }
 
+static void a_file_that_is_no_socket_stays(void **state)
+{
+    (void)state;
+    struct bench *bench = bench_make(2, 2);
+    struct fault_note note = {0};
+    nng_socket socket;
+    char url[64], kept[8] = "";
+    snprintf(url, sizeof url, "ipc://%s/precious", bench->folder);
+    FILE *file = fopen(url + 6, "w");
+    assert_true(file && fputs("kept", file) >= 0 && fclose(file) == 0);
+    assert_int_equal(nng_rep0_open(&socket), 0);
+    struct server_listener listener = {.url = url, .socket = socket, .received_bytes_max = 1000};
+    assert_int_equal(server_listener_open(&listener, &note), FAULT_unavailable);
+    assert_non_null(strstr(note.text, "no socket"));
+    nng_close(socket);
+    file = fopen(url + 6, "r");
+    assert_true(file && fgets(kept, sizeof kept, file) && fclose(file) == 0);
+    assert_string_equal(kept, "kept");
+    unlink(url + 6);
+    bench_open(bench);
+    bench_close(bench);
+}
+
 /* nng 1.5 stops listening when a client leaves within the handshake; the watch opens the place again. */
 static void a_client_that_leaves_while_it_connects_closes_nothing(void **state)
 {
@@ -80,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_deaf_listener_is_found_out),
+        cmocka_unit_test(a_file_that_is_no_socket_stays),
         cmocka_unit_test(a_client_that_leaves_while_it_connects_closes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
