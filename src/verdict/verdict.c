@@ -2,12 +2,13 @@
  * knows a clock or keeps state, so the same numbers in give the same numbers out, on any thread. */
 #include "verdict/verdict.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/must.h"
 #include "verdict/explain.h"
 
-#define EVIDENCE_MAX 80.0 /* nats; exp of it stays finite in float */
+#define EVIDENCE_MAX 80.0f /* nats; exp of it stays finite in float */
 
 struct cuts { /* least score of each level */
     float low, medium, high, critical;
@@ -17,7 +18,9 @@ struct decide_scratch {
     double evidence[SCENES_MAX][TILE_ROWS];
     float ratio[SCENES_MAX][TILE_ROWS]; /* exp(e_s − e_0), scene 0 left out */
     uint32_t best[TILE_ROWS], runner_up[TILE_ROWS];
+    float risk[TILE_ROWS];
     float calibrated[ANOMALY_COUNT][TILE_ROWS];
+    uint32_t scenes_in[DIMENSION_COUNT]; /* bit per scene that has clusters there, background left out */
     struct cuts scene_cuts[SCENES_MAX], anomaly_cuts[ANOMALY_COUNT];
     struct strategy_row scene_answers[SCENES_MAX][LEVEL_COUNT], anomaly_answers[LEVEL_COUNT];
     uint8_t anomaly_set[SLICE_ROWS];       /* the set that raised the row's level */
@@ -62,7 +65,10 @@ static enum level level_of(float score, const struct cuts *cuts)
 static void prepare(struct decide_scratch *scratch, const struct decide_input *in)
 {
     const struct scene_base *base = in->base;
+    memset(scratch->scenes_in, 0, sizeof scratch->scenes_in);
     for (uint32_t s = 1; s < base->scene_count; s++) {
+        for (int g = 0; g < DIMENSION_COUNT; g++)
+            scratch->scenes_in[g] |= scene_has_clusters(base, g, s) ? 1u << s : 0;
         scratch->scene_cuts[s] = scene_cuts(base->scenes[s].threshold, in->levels);
         for (int level = 0; level < LEVEL_COUNT; level++)
             scratch->scene_answers[s][level] = strategy_find(in->strategy, in->strategy->scene_risk_type[s], (enum level)level);
@@ -73,42 +79,45 @@ static void prepare(struct decide_scratch *scratch, const struct decide_input *i
         scratch->anomaly_answers[level] = strategy_find(in->strategy, in->strategy->risk_type_anomaly, (enum level)level);
 }
 
+/* The two scenes of most evidence, ties to the lower index; 0: there is none. */
 static void rank_scenes(struct decide_scratch *scratch, uint32_t scene_count)
 {
-    for (uint32_t lane = 0; lane < TILE_ROWS; lane++) {
-        uint32_t best = 0, runner_up = 0;
-        for (uint32_t s = 1; s < scene_count; s++) {
+    double best[TILE_ROWS], second[TILE_ROWS];
+    uint64_t best_scene[TILE_ROWS] = {0}, second_scene[TILE_ROWS] = {0};
+    for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
+        best[lane] = second[lane] = -HUGE_VAL;
+    for (uint64_t s = 1; s < scene_count; s++)
+        for (uint32_t lane = 0; lane < TILE_ROWS; lane++) {
             double evidence = scratch->evidence[s][lane];
-            if (best == 0 || evidence > scratch->evidence[best][lane]) {
-                runner_up = best;
-                best = s;
-            } else if (runner_up == 0 || evidence > scratch->evidence[runner_up][lane]) {
-                runner_up = s;
-            }
+            bool leads = evidence > best[lane], follows = evidence > second[lane];
+            second[lane] = leads ? best[lane] : follows ? evidence : second[lane];
+            second_scene[lane] = leads ? best_scene[lane] : follows ? s : second_scene[lane];
+            best[lane] = leads ? evidence : best[lane];
+            best_scene[lane] = leads ? s : best_scene[lane];
         }
-        scratch->best[lane] = best;
-        scratch->runner_up[lane] = runner_up;
+    for (uint32_t lane = 0; lane < TILE_ROWS; lane++) {
+        scratch->best[lane] = (uint32_t)best_scene[lane];
+        scratch->runner_up[lane] = (uint32_t)second_scene[lane];
     }
 }
 
+/* exp(e_s − e_0) of every scene, and risk from their sum. */
 static void take_ratios(struct decide_scratch *scratch, uint32_t scene_count, const struct kernels *kernels)
 {
     for (uint32_t s = 1; s < scene_count; s++)
         for (uint32_t lane = 0; lane < TILE_ROWS; lane++) {
-            double difference = scratch->evidence[s][lane] - scratch->evidence[0][lane];
+            float difference = (float)(scratch->evidence[s][lane] - scratch->evidence[0][lane]);
             difference = difference < EVIDENCE_MAX ? difference : EVIDENCE_MAX;
-            scratch->ratio[s][lane] = (float)(difference > -EVIDENCE_MAX ? difference : -EVIDENCE_MAX);
+            scratch->ratio[s][lane] = difference > -EVIDENCE_MAX ? difference : -EVIDENCE_MAX;
         }
     if (scene_count > 1)
         kernels->exp(scratch->ratio[1], scratch->ratio[1], (size_t)(scene_count - 1) * TILE_ROWS);
-}
-
-static float risk_of(const struct decide_scratch *scratch, uint32_t scene_count, uint32_t lane)
-{
-    float sum = 0.0f;
+    float sum[TILE_ROWS] = {0};
     for (uint32_t s = 1; s < scene_count; s++)
-        sum += scratch->ratio[s][lane];
-    return sum / (1.0f + sum);
+        for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
+            sum[lane] += scratch->ratio[s][lane];
+    for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
+        scratch->risk[lane] = sum[lane] / (1.0f + sum[lane]);
 }
 
 static float match_of(const struct decide_scratch *scratch, uint32_t scene, uint32_t lane)
@@ -164,20 +173,28 @@ static void invalid_row(struct results *results, uint32_t row, const struct stra
     results->countermeasure[row] = strategy_find(strategy, strategy->risk_type_invalid, LEVEL_NONE).countermeasure;
 }
 
-static void record_scores(struct results *results, uint32_t row, const struct decide_input *in, const struct decide_scratch *scratch,
-                          uint32_t at, uint32_t lane)
+/* Distances to the best scene; before the rows' own results, which clear those of invalid rows. */
+static void record_distances(struct results *results, uint32_t row, const struct decide_input *in, const struct decide_scratch *scratch,
+                             uint32_t at, uint32_t lanes)
+{
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        for (uint32_t lane = 0; lane < lanes; lane++) {
+            uint32_t best = scratch->best[lane];
+            bool told = scratch->scenes_in[g] >> best & 1;
+            results->distance[g][row + lane] = told ? in->scores->distance[g][(size_t)best * SLICE_ROWS + at + lane] : 0.0f;
+        }
+}
+
+static void record_scores(struct results *results, uint32_t row, const struct decide_scratch *scratch, uint32_t lane)
 {
     uint32_t best = scratch->best[lane];
     results->scene[row] = (uint8_t)best;
     results->runner_up[row] = (uint8_t)scratch->runner_up[lane];
     results->match[row] = match_of(scratch, best, lane);
     results->runner_match[row] = match_of(scratch, scratch->runner_up[lane], lane);
-    results->risk[row] = risk_of(scratch, in->base->scene_count, lane);
+    results->risk[row] = scratch->risk[lane];
     results->anomaly_own[row] = scratch->calibrated[ANOMALY_OWN][lane];
     results->anomaly_linked[row] = scratch->calibrated[ANOMALY_LINKED][lane];
-    for (int g = 0; g < DIMENSION_COUNT; g++)
-        results->distance[g][row] =
-            best && scene_has_clusters(in->base, g, best) ? in->scores->distance[g][(size_t)best * SLICE_ROWS + at + lane] : 0.0f;
 }
 
 /* The highest of scene and anomaly makes the level; the strategy turns it into verdict and countermeasure. */
@@ -210,13 +227,14 @@ static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32
     rank_scenes(scratch, in->base->scene_count);
     take_ratios(scratch, in->base->scene_count, kernels);
     calibrate_tile(scratch, in, at, lanes);
+    record_distances(&batch->results, first + at, in, scratch, at, lanes);
     for (uint32_t lane = 0; lane < lanes; lane++) {
         uint32_t row = first + at + lane;
         if (batch->facts.invalid[row]) {
             invalid_row(&batch->results, row, in->strategy);
             continue;
         }
-        record_scores(&batch->results, row, in, scratch, at, lane);
+        record_scores(&batch->results, row, scratch, lane);
         decide_row(&batch->results, row, in, scratch, at, lane);
     }
 }
