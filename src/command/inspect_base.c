@@ -80,7 +80,10 @@ static enum fault golden_check(const struct scene_base *base, const char *path, 
     if (!golden_read(&bytes, &byte_count, path))
         return FAULT_NONE;
     kernels_select(&kernels, CPU_MASK_ALL);
-    enum fault fault = golden_verify(&errors, base, bytes, byte_count, &kernels, note);
+    struct fault_note why = {0};
+    enum fault fault = golden_verify(&errors, base, bytes, byte_count, &kernels, &why);
+    if (fault != FAULT_NONE)
+        fault_set(note, fault, ROW_NONE, COLUMN_NONE, "%.60s: %s", path, why.text);
     if (fault == FAULT_NONE && tell)
         printf("\ngolden distances hold with %s: a distance errs by %.1e, a match by %.1e, an anomaly by %.1e at most\n", kernels.name,
                errors.distance, errors.match, errors.anomaly);
@@ -101,5 +104,5 @@ int command_inspect_base(const char *path, int json)
         fault = golden_check(base, path, !json, &note);
     }
     scene_base_close(&base);
-    return fault == FAULT_NONE ? COMMAND_DONE : command_fail(COMMAND_REFUSED, "inspect", "%s: %s", path, note.text);
+    return fault == FAULT_NONE ? COMMAND_DONE : command_fail(COMMAND_REFUSED, "inspect", "%s", note.text);
 }

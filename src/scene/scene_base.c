@@ -347,15 +347,18 @@ enum fault scene_base_read(struct scene_base **out, const unsigned char *bytes, 
     return fault;
 }
 
+/* Faults name the file, as those of opening it do. */
 enum fault scene_base_open(struct scene_base **out, const char *path, struct fault_note *note)
 {
     struct file_map map;
+    struct fault_note why = {0};
     *out = NULL;
     enum fault fault = file_map_open(&map, path, note);
-    if (fault == FAULT_NONE)
-        fault = scene_base_read(out, map.data, map.bytes, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    fault = scene_base_read(out, map.data, map.bytes, &why);
     file_map_close(&map);
-    return fault;
+    return fault == FAULT_NONE ? fault : fault_set(note, fault, ROW_NONE, COLUMN_NONE, "%.80s: %s", path, why.text);
 }
 
 void scene_base_close(struct scene_base **base_p)
