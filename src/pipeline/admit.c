@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/memory.h"
 #include "base/must.h"
 #include "base/secret.h"
@@ -40,13 +41,6 @@ static void line_leave(struct job *job, int64_t took_ns)
     if (pipeline->in_flight == 0)
         pthread_cond_broadcast(&pipeline->idle);
     pthread_mutex_unlock(&pipeline->line_lock);
-}
-
-static void job_free(struct job *job)
-{
-    pthread_mutex_destroy(&job->arena_lock);
-    epoch_release(&job->epoch);
-    memory_give(job);
 }
 
 /* Repeats of an id that was in flight: the stored reply when the first was recorded, its fault when it was not. */
@@ -88,31 +82,56 @@ static void flying_enter(struct job *job)
     job->in_flight_counted = true;
 }
 
-void job_answer(struct job *job, struct wire_buffer *reply)
+/* Rows and verdicts are those of work done: an answer given again adds none. */
+static void job_count(const struct job *job, size_t reply_bytes, int64_t took_ns)
 {
-    struct pipeline *pipeline = job->pipeline;
-    struct metrics *metrics = &pipeline->metrics;
-    struct delivery delivery = job->delivery;
-    struct fault_note note = job->note;
-    uint64_t sequence = job->stored_sequence ? job->stored_sequence : job->batch.sequence;
-    registry_leave(job);
-    labels_leave(job);
-    flying_leave(job);
-    struct job *twins = job->twins;
-    int64_t took_ns = clock_steady_ns() - job->received_ns;
-    histogram_add(&metrics->request[job->request.op], took_ns);
-    atomic_fetch_add_explicit(&metrics->bytes_out, reply->bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&metrics->faults[note.fault], 1, memory_order_relaxed);
-    if (note.fault == FAULT_NONE)
-        atomic_fetch_add_explicit(&metrics->rows[job->request.op], job->batch.row_count, memory_order_relaxed);
-    struct wire_buffer out = *reply;
-    *reply = (struct wire_buffer){0};
-    delivery.deliver(delivery.context, &out); /* the message is the caller's again: no view into it is read past here */
+    struct metrics *metrics = &job->pipeline->metrics;
+    enum op op = job->request.op;
+    histogram_add(&metrics->request[op], took_ns);
+    atomic_fetch_add_explicit(&metrics->bytes_out, reply_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&metrics->faults[job->note.fault], 1, memory_order_relaxed);
+    if (job->note.fault != FAULT_NONE || job->stored_sequence)
+        return;
+    atomic_fetch_add_explicit(&metrics->rows[op], job->batch.row_count, memory_order_relaxed);
+    for (unsigned i = 0; i < VERDICT_COUNT && op == OP_screen; i++)
+        atomic_fetch_add_explicit(&metrics->verdicts[i], job->verdict_counts[i], memory_order_relaxed);
+}
+
+/* What follows a reply: all that the job held is given back. */
+static void step_follow_up(struct job *job, int64_t took_ns)
+{
+    FAILPOINT(step_follow_up);
     batch_fini(&job->batch);
     frame_give(&job->frame);
     wire_buffer_fini(&job->reply);
     line_leave(job, took_ns);
-    job_free(job);
+    pthread_mutex_destroy(&job->arena_lock);
+    epoch_release(&job->epoch);
+    memory_give(job);
+}
+
+void job_answer(struct job *job, struct wire_buffer *reply)
+{
+    struct pipeline *pipeline = job->pipeline;
+    struct fault_note note = job->note;
+    uint64_t sequence = job->stored_sequence ? job->stored_sequence : job->batch.sequence;
+    int64_t took_ns = clock_steady_ns() - job->received_ns;
+    bool is_batch = job->in_flight_counted;
+    registry_leave(job);
+    labels_leave(job);
+    flying_leave(job);
+    struct job *twins = job->twins;
+    job_count(job, reply->bytes, took_ns);
+    struct wire_buffer out = *reply;
+    *reply = (struct wire_buffer){0};
+    struct step_watch watch = watch_begin();
+    job->delivery.deliver(job->delivery.context, &out); /* the message is the caller's again: no view into it is read past here */
+    if (is_batch)
+        watch_end(&pipeline->metrics, STEP_reply, watch);
+    watch = watch_begin();
+    step_follow_up(job, took_ns);
+    if (is_batch)
+        watch_end(&pipeline->metrics, STEP_follow_up, watch);
     twins_answer(twins, sequence, &note);
 }
 

@@ -88,20 +88,16 @@ static void answer_hello(struct job *job)
 
 static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, struct metrics_gauges *out)
 {
-    struct history_counts counts = {0};
     pthread_mutex_lock(&pipeline->line_lock);
     *out = (struct metrics_gauges){.in_flight = pipeline->in_flight,
                                    .waiting = pipeline->waiting,
                                    .reserved_bytes = pipeline->reserved_bytes,
-                                   .budget_bytes = pipeline->budget_bytes};
+                                   .budget_bytes = pipeline->budget_bytes,
+                                   .history = pipeline->history_counts};
     pthread_mutex_unlock(&pipeline->line_lock);
-    if (atomic_load(&pipeline->ready))
-        pipeline->history_ops->count(pipeline->history, &counts);
     out->ledger_bytes = pipeline->ledger_ops->disk_bytes(pipeline->ledger);
     out->last_sequence = pipeline->ledger_ops->last_sequence(pipeline->ledger);
     out->epoch = epoch->number;
-    out->accounts = counts.accounts, out->busy = counts.busy, out->events = counts.events;
-    out->links = counts.links, out->places = counts.places, out->evicted = counts.evicted, out->history_bytes = counts.bytes;
     out->ready = atomic_load(&pipeline->ready);
     out->base = epoch->names.base_name;
     out->kernel = epoch->names.kernel;
@@ -109,14 +105,17 @@ static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, st
 
 static void answer_stats(struct job *job)
 {
+    struct pipeline *pipeline = job->pipeline;
     struct metrics_gauges gauges;
     char digest[33];
-    gauges_read(job->pipeline, job->epoch, &gauges);
-    digest_to_hex(digest, job->pipeline->history_digest);
+    gauges_read(pipeline, job->epoch, &gauges);
+    pthread_mutex_lock(&pipeline->line_lock);
+    digest_to_hex(digest, pipeline->history_digest);
+    pthread_mutex_unlock(&pipeline->line_lock);
     pack_head(&job->reply, job->request.id, 2);
     pack_pair_text(&job->reply, "history_digest_at_start", digest);
     wire_pack_text(&job->reply, "stats");
-    metrics_pack(&job->pipeline->metrics, &gauges, &job->reply);
+    metrics_pack(&pipeline->metrics, &gauges, &job->reply);
 }
 
 static void answer_health(struct job *job)
@@ -212,7 +211,7 @@ static void answer_stored(struct job *job, uint64_t sequence)
         return;
     stored.reply_in_rows = job->request.reply_in_rows;
     if (stored.op != OP_screen) {
-        wire_reply_done(&job->reply, &stored, &job->note);
+        wire_reply_done(&job->reply, &stored, 0, &job->note);
     } else if (names_of(&names, pipeline, &stored, &job->note) == FAULT_NONE) {
         names->names.with_margins = job->rights & RIGHT_EXPLAIN;
         wire_reply_verdicts(&job->reply, &stored, &names->names, &job->note);

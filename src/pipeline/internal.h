@@ -92,6 +92,7 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     atomic_uint slices_left;
     pthread_mutex_t arena_lock; /* guards the arena while slices are decided, and note */
     struct fault_note note;
+    uint32_t verdict_counts[VERDICT_COUNT];
     struct frame *frame;
     struct wire_buffer reply;
     struct job *next, *twins;
@@ -174,9 +175,10 @@ struct pipeline {
     struct history_limits history_limits;
     uint64_t alive_progress; /* of pipeline_alive, under line_lock */
     int64_t alive_ns;
-    bool opened;                  /* whatever comes is answered: close drains first */
-    atomic_bool ready;            /* history is what the ledger says */
-    struct digest history_digest; /* after open, for `stats` */
+    bool opened;                          /* whatever comes is answered: close drains first */
+    atomic_bool ready;                    /* history is what the ledger says */
+    struct history_counts history_counts; /* after the last batch; under line_lock, as the next */
+    struct digest history_digest;         /* when it was read last, for `stats` */
 };
 enum { PIPELINE_MAGIC = 0x919e11e0 };
 

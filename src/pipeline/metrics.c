@@ -15,6 +15,14 @@ static const char *const step_names[STEP_COUNT] = {
 #undef STEP
 };
 
+enum { STEPS_TIMED = STEP_COUNT - 1 };
+
+/* One call scores scenes and anomaly, and is told as scene. */
+static bool step_is_timed(unsigned step)
+{
+    return step != STEP_anomaly;
+}
+
 static uint64_t read_counter(const atomic_uint_fast64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
@@ -127,25 +135,28 @@ static void print_histogram(struct wire_buffer *out, const char *name, const cha
 
 static void print_families(const struct metrics *m, struct wire_buffer *out)
 {
-    print_head(out, "requests_total", "counter", "Requests admitted, by op.");
+    print_head(out, "requests_total", "counter", "Requests that could be read, by op; those refused later are among them.");
     for (unsigned i = 0; i < OP_COUNT; i++)
         print(out, "sluice_requests_total{op=\"%s\"} %" PRIu64 "\n", op_names[i], read_counter(&m->requests[i]));
-    print_head(out, "rows_total", "counter", "Rows answered, by op.");
+    print_head(out, "rows_total", "counter", "Rows of batches answered without a fault, by op; answers given again are not counted again.");
     for (unsigned i = 0; i < OP_COUNT; i++)
         if (op_carries_rows((enum op)i))
             print(out, "sluice_rows_total{op=\"%s\"} %" PRIu64 "\n", op_names[i], read_counter(&m->rows[i]));
-    print_head(out, "verdicts_total", "counter", "Rows recorded, by verdict.");
+    print_head(out, "verdicts_total", "counter", "Rows screened and recorded, by verdict.");
     for (unsigned i = 0; i < VERDICT_COUNT; i++)
         print(out, "sluice_verdicts_total{verdict=\"%s\"} %" PRIu64 "\n", verdict_names[i], read_counter(&m->verdicts[i]));
-    print_head(out, "faults_total", "counter", "Requests answered with a fault.");
+    print_head(out, "faults_total", "counter", "Requests answered with a fault, by fault.");
     for (unsigned i = 1; i < FAULT_COUNT; i++)
         print(out, "sluice_faults_total{fault=\"%s\"} %" PRIu64 "\n", fault_name((enum fault)i), read_counter(&m->faults[i]));
-    print_head(out, "step_cpu_seconds_total", "counter", "Thread time spent in each step.");
+    print_head(out, "step_cpu_seconds_total", "counter", "Thread time spent in each step; anomaly is within scene.");
     for (unsigned i = 0; i < STEP_COUNT; i++)
-        print(out, "sluice_step_cpu_seconds_total{step=\"%s\"} %.9f\n", step_names[i], 1e-9 * (double)read_counter(&m->step_cpu_ns[i]));
-    print_head(out, "step_seconds", "histogram", "Wall time of each call of a step: a batch, a slice or a commit group.");
+        if (step_is_timed(i))
+            print(out, "sluice_step_cpu_seconds_total{step=\"%s\"} %.9f\n", step_names[i], 1e-9 * (double)read_counter(&m->step_cpu_ns[i]));
+    print_head(out, "step_seconds", "histogram",
+               "Wall time of each call of a step: a batch, a slice or a commit group; anomaly is within scene.");
     for (unsigned i = 0; i < STEP_COUNT; i++)
-        print_histogram(out, "step_seconds", "step", step_names[i], &m->steps[i]);
+        if (step_is_timed(i))
+            print_histogram(out, "step_seconds", "step", step_names[i], &m->steps[i]);
     print_head(out, "request_seconds", "histogram", "From receipt to reply, by op.");
     for (unsigned i = 0; i < OP_COUNT; i++)
         print_histogram(out, "request_seconds", "op", op_names[i], &m->request[i]);
@@ -153,6 +164,8 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
     print_histogram(out, "wait_seconds", NULL, NULL, &m->wait);
     print_head(out, "commit_seconds", "histogram", "One commit group: append, sync, transaction.");
     print_histogram(out, "commit_seconds", NULL, NULL, &m->commit);
+    print_head(out, "snapshot_seconds", "histogram", "A snapshot of history while it runs: so long no batch enters history.");
+    print_histogram(out, "snapshot_seconds", NULL, NULL, &m->snapshot);
 }
 
 /* Name, kind, help, value: one line each of what is counted once and what is read at the moment. */
@@ -172,13 +185,16 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
     ONE(ledger_bytes, "gauge", "Disk taken by the ledger.", g->ledger_bytes) \
     ONE(last_sequence, "gauge", "Last committed sequence number.", g->last_sequence) \
     ONE(epoch, "gauge", "Number of the configuration and base in use.", g->epoch) \
-    ONE(history_accounts, "gauge", "Accounts remembered.", g->accounts) \
-    ONE(history_busy_accounts, "gauge", "Accounts with bucket records.", g->busy) \
-    ONE(history_events, "gauge", "Events in rings.", g->events) \
-    ONE(history_links, "gauge", "Links remembered.", g->links) \
-    ONE(history_places, "gauge", "Devices and addresses remembered.", g->places) \
-    ONE(history_evicted_total, "counter", "Records that gave way to newer ones.", g->evicted) \
-    ONE(history_bytes, "gauge", "Memory of history.", g->history_bytes) \
+    ONE(history_accounts, "gauge", "Accounts remembered.", g->history.accounts) \
+    ONE(history_busy_accounts, "gauge", "Accounts with bucket records.", g->history.busy) \
+    ONE(history_events, "gauge", "Events in rings.", g->history.events) \
+    ONE(history_links, "gauge", "Links remembered.", g->history.links) \
+    ONE(history_places, "gauge", "Devices and addresses remembered.", g->history.places) \
+    ONE(history_evicted_total, "counter", "Records that gave way to newer ones.", g->history.evicted) \
+    ONE(history_dropped_total, "counter", "Events, bucket records and waiting labels given up because a pool was used up.", \
+        g->history.dropped) \
+    ONE(history_bytes, "gauge", "Memory of history, taken at start.", g->history.bytes) \
+    ONE(history_account_bytes, "gauge", "What of it the accounts take, with their rings and bucket records.", g->history.account_bytes) \
     ONE(ready, "gauge", "1: requests are taken.", (uint64_t)g->ready)
 
 void metrics_prometheus(const struct metrics *m, const struct metrics_gauges *g, struct wire_buffer *out)
@@ -202,20 +218,28 @@ static void pack_counters(struct wire_buffer *out, const char *key, const atomic
     }
 }
 
-static void pack_latencies(struct wire_buffer *out, const struct metrics *m)
+static void pack_steps(struct wire_buffer *out, const struct metrics *m)
 {
+    wire_pack_text(out, "step_cpu_ns");
+    wire_pack_map(out, STEPS_TIMED);
+    for (unsigned i = 0; i < STEP_COUNT; i++)
+        if (step_is_timed(i)) {
+            wire_pack_text(out, step_names[i]);
+            wire_pack_i64(out, (int64_t)read_counter(&m->step_cpu_ns[i]));
+        }
     wire_pack_text(out, "step_us");
-    wire_pack_map(out, STEP_COUNT);
-    for (unsigned i = 0; i < STEP_COUNT; i++) {
-        wire_pack_text(out, step_names[i]);
-        wire_pack_map(out, 3);
-        wire_pack_text(out, "count");
-        wire_pack_i64(out, (int64_t)read_counter(&m->steps[i].count));
-        wire_pack_text(out, "p50");
-        wire_pack_f64(out, 1e-3 * (double)histogram_quantile_ns(&m->steps[i], 0.50));
-        wire_pack_text(out, "p99");
-        wire_pack_f64(out, 1e-3 * (double)histogram_quantile_ns(&m->steps[i], 0.99));
-    }
+    wire_pack_map(out, STEPS_TIMED);
+    for (unsigned i = 0; i < STEP_COUNT; i++)
+        if (step_is_timed(i)) {
+            wire_pack_text(out, step_names[i]);
+            wire_pack_map(out, 3);
+            wire_pack_text(out, "count");
+            wire_pack_i64(out, (int64_t)read_counter(&m->steps[i].count));
+            wire_pack_text(out, "p50");
+            wire_pack_f64(out, 1e-3 * (double)histogram_quantile_ns(&m->steps[i], 0.50));
+            wire_pack_text(out, "p99");
+            wire_pack_f64(out, 1e-3 * (double)histogram_quantile_ns(&m->steps[i], 0.99));
+        }
 }
 
 void metrics_pack(const struct metrics *m, const struct metrics_gauges *g, struct wire_buffer *out)
@@ -233,8 +257,7 @@ void metrics_pack(const struct metrics *m, const struct metrics_gauges *g, struc
     pack_counters(out, "rows", m->rows, op_names, OP_COUNT);
     pack_counters(out, "verdicts", m->verdicts, verdict_names, VERDICT_COUNT);
     pack_counters(out, "faults", m->faults, fault_names, FAULT_COUNT);
-    pack_counters(out, "step_cpu_ns", m->step_cpu_ns, step_names, STEP_COUNT);
-    pack_latencies(out, m);
+    pack_steps(out, m);
     wire_pack_text(out, "base");
     wire_pack_text(out, g->base);
     wire_pack_text(out, "kernel");

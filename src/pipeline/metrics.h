@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "batch/batch.h"
+#include "history/history.h"
 #include "pipeline/steps.h"
 #include "wire/wire.h"
 
@@ -20,11 +21,12 @@ struct histogram {
 struct metrics {
     struct histogram steps[STEP_COUNT]; /* wall time of each step's call */
     atomic_uint_fast64_t step_cpu_ns[STEP_COUNT];
-    struct histogram request[OP_COUNT], wait, commit;
+    struct histogram request[OP_COUNT], wait, commit, snapshot;
     atomic_uint_fast64_t requests[OP_COUNT], rows[OP_COUNT], verdicts[VERDICT_COUNT], faults[FAULT_COUNT];
     atomic_uint_fast64_t commit_batches, commit_groups, commit_failures, snapshots, reloads, twins, bytes_in, bytes_out;
 };
 
+/* STEP_anomaly stays empty: scene and anomaly are one call, timed as STEP_scene. */
 struct step_watch {
     int64_t wall_ns, cpu_ns;
 };
@@ -37,7 +39,7 @@ void buffer_append(struct wire_buffer *out, const void *data, size_t bytes); /* 
 
 struct metrics_gauges { /* what is read at the moment of asking */
     uint64_t in_flight, waiting, reserved_bytes, budget_bytes, ledger_bytes, last_sequence, epoch;
-    uint64_t accounts, busy, events, links, places, evicted, history_bytes;
+    struct history_counts history;
     int ready;
     const char *base, *kernel;
 };

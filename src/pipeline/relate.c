@@ -218,18 +218,36 @@ static void relate_whole(struct pipeline *pipeline, struct job *job)
     worker_give_encode(pipeline, job);
 }
 
+/* For whoever asks: history itself is this thread's. */
+static void history_publish(struct pipeline *pipeline)
+{
+    struct history_counts counts;
+    pipeline->history_ops->count(pipeline->history, &counts);
+    pthread_mutex_lock(&pipeline->line_lock);
+    pipeline->history_counts = counts;
+    pthread_mutex_unlock(&pipeline->line_lock);
+}
+
+static void fill_times(struct pipeline *pipeline, struct job *job)
+{
+    struct step_watch watch = watch_begin();
+    if (job->batch.op != OP_label) /* a label has the time of its transfer */
+        intake_fill_times(&job->batch, job->batch.now_us);
+    watch_end(&pipeline->metrics, STEP_fill, watch);
+}
+
 static void history_take(struct pipeline *pipeline, struct job *job)
 {
-    uint32_t row_count = job->batch.row_count;
-    if (job->sequenced)
+    if (job->sequenced) {
         pipeline->history_sequence = job->batch.sequence;
-    if (job->batch.op != OP_label)
-        intake_fill_times(&job->batch, job->batch.now_us);
+        pipeline->rows_since_snapshot += job->batch.row_count;
+    }
+    fill_times(pipeline, job);
     if (job->batch.op == OP_screen || job->batch.op == OP_score)
         relate_slices(pipeline, job);
     else
         relate_whole(pipeline, job);
-    pipeline->rows_since_snapshot += row_count;
+    history_publish(pipeline); /* the job may be gone */
     atomic_fetch_sub(&pipeline->history_pending, 1);
     atomic_fetch_add_explicit(&pipeline->progress, 1, memory_order_relaxed);
 }
@@ -252,11 +270,13 @@ static bool snapshot_due(struct pipeline *pipeline)
 static void snapshot_if_due(struct pipeline *pipeline)
 {
     struct fault_note note = {0};
+    int64_t begin_ns = clock_steady_ns();
     if (!snapshot_due(pipeline))
         return;
     if (history_snapshot(pipeline, &note) != FAULT_NONE)
         log_line(LOG_WARN, "pipeline", "history snapshot failed: %s", note.text);
     pipeline->snapshot_ns = clock_steady_ns();
+    histogram_add(&pipeline->metrics.snapshot, pipeline->snapshot_ns - begin_ns);
 }
 
 void history_run(void *argument)
@@ -340,6 +360,10 @@ enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note)
     pipeline->history_sequence = from;
     pipeline->rows_since_snapshot = 0;
     fault = pipeline->ledger_ops->replay(pipeline->ledger, from + 1, rebuild_batch, pipeline, note);
-    pipeline->history_digest = pipeline->history_ops->state_digest(pipeline->history);
+    struct digest digest = pipeline->history_ops->state_digest(pipeline->history);
+    pthread_mutex_lock(&pipeline->line_lock);
+    pipeline->history_digest = digest;
+    pthread_mutex_unlock(&pipeline->line_lock);
+    history_publish(pipeline);
     return fault;
 }

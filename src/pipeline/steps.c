@@ -8,6 +8,8 @@
 #include "base/failpoint.h"
 #include "base/memory.h"
 
+enum { WAITED_MS_TOLD = 10 };
+
 static bool hashes_grow(struct worker *worker, uint32_t row_count)
 {
     if (row_count <= worker->hash_capacity)
@@ -119,7 +121,9 @@ enum fault step_scene(struct worker *worker, struct slice *slice, struct scores 
 {
     const struct epoch *epoch = slice->job->epoch;
     FAILPOINT(step_scene);
-    return epoch->device_ops->score(scores, epoch->scratches[worker->index], epoch->resident, &worker->features, note);
+    enum fault fault = epoch->device_ops->score(scores, epoch->scratches[worker->index], epoch->resident, &worker->features, note);
+    FAILPOINT(step_anomaly);
+    return fault;
 }
 
 enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note)
@@ -146,12 +150,19 @@ enum fault step_record(struct job *job)
     return frame_encode(&job->frame, &job->batch, &job->note);
 }
 
+/* A wait that a client would notice is said. */
+static uint32_t waited_ms(const struct job *job)
+{
+    return job->waited_ns >= WAITED_MS_TOLD * 1000000LL ? (uint32_t)(job->waited_ns / 1000000) : 0;
+}
+
 enum fault step_reply(struct job *job)
 {
     FAILPOINT(step_reply);
     if (job->batch.op != OP_screen && job->batch.op != OP_score)
-        return wire_reply_done(&job->reply, &job->batch, &job->note);
+        return wire_reply_done(&job->reply, &job->batch, waited_ms(job), &job->note);
     struct reply_names names = job->epoch->names;
     names.with_margins = job->rights & RIGHT_EXPLAIN;
+    names.waited_ms = waited_ms(job);
     return wire_reply_verdicts(&job->reply, &job->batch, &names, &job->note);
 }

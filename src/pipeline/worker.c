@@ -104,13 +104,10 @@ static void slice_run(struct worker *worker, struct slice *slice)
 
 /* --- a whole batch: encode and reply at its end, decode to fill at its beginning --------------------------------- */
 
-static void count_verdicts(struct metrics *metrics, const struct batch *batch)
+static void count_verdicts(struct job *job)
 {
-    uint64_t counts[VERDICT_COUNT] = {0};
-    for (uint32_t row = 0; row < batch->row_count; row++)
-        counts[batch->results.verdict[row]]++;
-    for (unsigned i = 0; i < VERDICT_COUNT; i++)
-        atomic_fetch_add_explicit(&metrics->verdicts[i], counts[i], memory_order_relaxed);
+    for (uint32_t row = 0; row < job->batch.row_count; row++)
+        job->verdict_counts[job->batch.results.verdict[row]]++;
 }
 
 static void job_finish(struct job *job)
@@ -130,8 +127,8 @@ static void job_finish(struct job *job)
         if (job->reply.failed)
             fault_set(&job->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the reply");
     }
-    if (job->note.fault == FAULT_NONE && job->batch.op == OP_screen)
-        count_verdicts(metrics, &job->batch);
+    if (job->batch.op == OP_screen)
+        count_verdicts(job);
     if (job->sequenced)
         record_give(job->pipeline, job); /* with its fault, if it has one: what follows it must not stand on it */
     else if (job->note.fault != FAULT_NONE)
@@ -161,7 +158,8 @@ static void job_resume(struct worker *worker, struct job *job)
 
 static void job_begin(struct worker *worker, struct job *job)
 {
-    histogram_add(&worker->pipeline->metrics.wait, clock_steady_ns() - job->received_ns);
+    job->waited_ns = clock_steady_ns() - job->received_ns;
+    histogram_add(&worker->pipeline->metrics.wait, job->waited_ns);
     enum step_next next = step_timed(worker, job, STEP_decode, step_decode);
     if (next == STEP_NEXT)
         next = step_timed(worker, job, STEP_check, step_check);

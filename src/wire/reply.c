@@ -72,6 +72,13 @@ static void pack_names_of_batch(struct wire_buffer *out, const struct batch *bat
     pack_key_i64(out, "rows", batch->row_count);
 }
 
+/* The last of a reply, and only there when there is something to say: load that the batch felt. */
+static void pack_waited(struct wire_buffer *out, uint32_t waited_ms)
+{
+    if (waited_ms)
+        pack_key_i64(out, "waited_ms", waited_ms);
+}
+
 static void pack_notes(struct wire_buffer *out, const struct batch *batch)
 {
     wire_pack_text(out, "notes");
@@ -204,7 +211,7 @@ static void pack_rows(struct wire_buffer *out, const struct batch *batch, const 
 enum fault wire_reply_verdicts(struct wire_buffer *out, const struct batch *batch, const struct reply_names *names, struct fault_note *note)
 {
     struct verdicts verdicts = verdicts_of(batch, names);
-    uint32_t form_pairs = batch->reply_in_rows ? 1 : 3;
+    uint32_t form_pairs = (batch->reply_in_rows ? 1 : 3) + (names->waited_ms != 0);
     pack_start(out, START_PAIRS + NAMES_PAIRS + PROVENANCE_PAIRS + form_pairs + NOTES_PAIRS, batch->id, "ok");
     pack_names_of_batch(out, batch);
     pack_provenance(out, batch, names);
@@ -216,21 +223,23 @@ enum fault wire_reply_verdicts(struct wire_buffer *out, const struct batch *batc
         reply_reasons(out, batch, names);
     }
     pack_notes(out, batch);
+    pack_waited(out, names->waited_ms);
     return pack_done(out, note);
 }
 
-enum fault wire_reply_done(struct wire_buffer *out, const struct batch *batch, struct fault_note *note)
+enum fault wire_reply_done(struct wire_buffer *out, const struct batch *batch, uint32_t waited_ms, struct fault_note *note)
 {
     uint32_t invalid_count = 0;
     for (uint32_t row = 0; batch->facts.invalid && row < batch->row_count; row++)
         invalid_count += batch->facts.invalid[row] != 0;
-    pack_start(out, START_PAIRS + NAMES_PAIRS + 1 + NOTES_PAIRS, batch->id, "ok");
+    pack_start(out, START_PAIRS + NAMES_PAIRS + 1 + NOTES_PAIRS + (waited_ms != 0), batch->id, "ok");
     pack_names_of_batch(out, batch);
     wire_pack_text(out, "counts");
     wire_pack_map(out, 2);
     pack_key_i64(out, "taken", batch->row_count - invalid_count);
     pack_key_i64(out, "invalid", invalid_count);
     pack_notes(out, batch);
+    pack_waited(out, waited_ms);
     return pack_done(out, note);
 }
 

@@ -58,12 +58,13 @@ struct reply_names { /* code tables and provenance of a verdict reply */
     bool with_margins; /* caller has the explain right: reasons carry values and shares */
     const char *const *features;
     uint32_t feature_count;
+    uint32_t waited_ms; /* for a worker; 0: not worth a word. Never of a stored reply */
 };
 /* Verdict reply of screen, score and result: columns or rows as batch->reply_in_rows says. */
 enum fault wire_reply_verdicts(struct wire_buffer *out, const struct batch *batch, const struct reply_names *names,
                                struct fault_note *note);
-/* Reply of import, observe, label: sequence, row count, notes. */
-enum fault wire_reply_done(struct wire_buffer *out, const struct batch *batch, struct fault_note *note);
+/* Reply of import, observe, label: sequence, row count, notes. waited_ms: as above. */
+enum fault wire_reply_done(struct wire_buffer *out, const struct batch *batch, uint32_t waited_ms, struct fault_note *note);
 void wire_reply_fault(struct wire_buffer *out, struct text id, const struct fault_note *fault); /* never fails but for memory */
 
 /* Plain maps for hello, status, query, stats, health: a small writer over msgpack-c. */

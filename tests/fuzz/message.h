@@ -52,7 +52,7 @@ static inline void fuzz_batch(struct batch *batch)
     MUST(intake_fill(batch, &rules, &note) == FAULT_NONE);
     intake_fill_times(batch, 1795305599123456);
     struct wire_buffer reply = {0};
-    MUST(wire_reply_done(&reply, batch, &note) == FAULT_NONE);
+    MUST(wire_reply_done(&reply, batch, 0, &note) == FAULT_NONE);
     MUST(wire_check(reply.data, reply.bytes, &note) == FAULT_NONE);
     wire_buffer_fini(&reply);
 }

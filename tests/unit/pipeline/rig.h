@@ -449,6 +449,25 @@ static inline const char *reply_value(const struct sent *sent, const char *key)
     return out;
 }
 
+/* Without waited_ms, the last pair of a map of more than 15: what a stored reply does not have. */
+static inline void reply_forget_wait(struct sent *sent)
+{
+    static const char key[] = "\xa9waited_ms";
+    unsigned char *data = (unsigned char *)sent->reply.data;
+    for (size_t at = sent->reply.bytes > 20 ? sent->reply.bytes - 20 : 0; at + 10 < sent->reply.bytes; at++)
+        if (memcmp(data + at, key, 10) == 0) {
+            sent->reply.bytes = at;
+            *(data[0] == 0xde ? &data[2] : &data[0]) -= 1;
+        }
+}
+
+/* The same bytes, but for what is said of the wait. */
+static inline bool replies_equal(struct sent *a, struct sent *b)
+{
+    reply_forget_wait(a), reply_forget_wait(b);
+    return a->reply.bytes == b->reply.bytes && memcmp(a->reply.data, b->reply.data, a->reply.bytes) == 0;
+}
+
 static inline void ask(struct sent *out, struct wire_buffer *message)
 {
     post(out, message);

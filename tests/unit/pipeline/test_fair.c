@@ -202,6 +202,33 @@ static void waiting_has_an_end(void **state)
     assert_int_equal(rig_committed(), 1);
 }
 
+static void a_wait_is_told(void **state)
+{
+    struct sent prompt = {0}, waited = {0}, imported = {0}, again = {0};
+    struct wire_buffer message;
+    (void)state;
+    rig_open(rig_config(TENANTS(1, 1), NULL));
+    batch_of(&message, "a", "screen", "prompt", 5);
+    ask(&prompt, &message);
+    if (reply_i64(&prompt, "waited_ms") >= 0) /* a machine that is busy elsewhere */
+        assert_true(reply_i64(&prompt, "waited_ms") >= 10);
+    worker_hold("a");
+    batch_of(&message, "a", "screen", "waited", 5);
+    post(&waited, &message);
+    batch_of(&message, "a", "import", "imported", 5);
+    post(&imported, &message);
+    rig_sleep_ms(40);
+    worker_release();
+    await(&waited), await(&imported);
+    assert_in_range(reply_i64(&waited, "waited_ms"), 39, 60000);
+    assert_in_range(reply_i64(&imported, "waited_ms"), 39, 60000);
+    batch_of(&message, "a", "screen", "waited", 5);
+    ask(&again, &message);
+    assert_string_equal(reply_fault(&again), "ok");
+    assert_int_equal(reply_i64(&again, "waited_ms"), -1);
+    finish(&prompt, 1), finish(&waited, 1), finish(&imported, 1), finish(&again, 1);
+}
+
 static void with_deadline(struct wire_buffer *out, const char *op, const char *id, int64_t deadline_ms)
 {
     begin(out, "a", op, id, 3), pair_i64(out, "deadline_ms", deadline_ms), columns(out, 5, id, 100);
@@ -287,6 +314,7 @@ int main(void)
         RIG_TEST(places_run_out),
         RIG_TEST(memory_runs_out),
         RIG_TEST(waiting_has_an_end),
+        RIG_TEST(a_wait_is_told),
         RIG_TEST(deadline_before_admission),
         RIG_TEST(deadline_in_the_middle_of_a_line),
         RIG_TEST(deadline_before_the_sequence),

@@ -275,7 +275,7 @@ static void test_done(void **state)
     struct wire_value reply;
     batch_make(&batch, false);
     batch.op = OP_import;
-    assert_int_equal(wire_reply_done(&out, &batch, &note), FAULT_NONE);
+    assert_int_equal(wire_reply_done(&out, &batch, 0, &note), FAULT_NONE);
     reply_open(&reply, &out);
     struct wire_value counts = get(&reply, "counts");
     assert_text(&reply, "op", "import");
