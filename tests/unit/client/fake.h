@@ -16,7 +16,7 @@
 
 /* nng frees what belonged to a connection on threads of its own, now and then after main has returned, and loses a message
  * that it is just giving to a broken connection. What is ours is counted by memory_live_count. */
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libnng.so";
