@@ -39,7 +39,7 @@ foreach(room ${rooms})
   file(GLOB found CONFIGURE_DEPENDS src/${room}/*.c src/${room}/*/*.c)
   list(APPEND room_sources ${found})
 endforeach()
-set(room_libraries kernels nng::nng PkgConfig::MSGPACK PkgConfig::CYAML PkgConfig::JANSSON PkgConfig::ZSTD PkgConfig::XXHASH
+set(room_libraries kernels nng::nng PkgConfig::MSGPACK PkgConfig::CYAML PkgConfig::YAML PkgConfig::JANSSON PkgConfig::ZSTD PkgConfig::XXHASH
   PkgConfig::SQLITE PkgConfig::MICROHTTPD PkgConfig::SODIUM PkgConfig::SYSTEMD Threads::Threads m)
 add_library(rooms STATIC ${room_sources})
 target_link_libraries(rooms PUBLIC ${room_libraries})
