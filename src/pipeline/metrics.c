@@ -120,15 +120,17 @@ static void print_head(struct wire_buffer *out, const char *name, const char *ki
 static void print_histogram(struct wire_buffer *out, const char *name, const char *label, const char *value, const struct histogram *h)
 {
     uint64_t seen = 0;
-    char selector[96];
-    snprintf(selector, sizeof selector, label ? "%s=\"%s\"," : "", label, value);
+    char selector[96] = "";
+    if (label)
+        snprintf(selector, sizeof selector, "%s=\"%s\",", label, value);
     for (unsigned i = 0; i + 1 < HISTOGRAM_BUCKETS; i++) {
         seen += read_counter(&h->buckets[i]);
         print(out, "sluice_%s_bucket{%sle=\"%.6f\"} %" PRIu64 "\n", name, selector, 1e-6 * (double)(1ull << i), seen);
     }
     seen += read_counter(&h->buckets[HISTOGRAM_BUCKETS - 1]);
     print(out, "sluice_%s_bucket{%sle=\"+Inf\"} %" PRIu64 "\n", name, selector, seen);
-    snprintf(selector, sizeof selector, label ? "{%s=\"%s\"}" : "", label, value);
+    if (label)
+        snprintf(selector, sizeof selector, "{%s=\"%s\"}", label, value);
     print(out, "sluice_%s_sum%s %.9f\nsluice_%s_count%s %" PRIu64 "\n", name, selector, 1e-9 * (double)read_counter(&h->sum_ns), name,
           selector, seen);
 }
