@@ -167,8 +167,7 @@ void busy_add(struct busy *busy, const struct event *event)
         busy_advance(busy, event->hour);
     for (unsigned w = 0; w < WINDOW_COUNT; w++)
         window_add(busy, w, event);
-    if (event->hour / RISK_HOURS + RISK_BUCKETS > busy->newest / RISK_HOURS)
-        risk_change(busy, event->hour / RISK_HOURS, 1, event->label == 2);
+    risk_change(busy, event->hour / RISK_HOURS, 1, event->label == 2);
 }
 
 static struct risk_total risk_until(const struct busy *busy, uint32_t bucket) /* total up to the end of bucket */
@@ -228,9 +227,9 @@ static void window_read(struct side_answer *out, const struct busy *busy, unsign
 
 static uint32_t bad_hour_find(const struct busy *busy, uint32_t last) /* there is one, up to bucket last */
 {
-    uint32_t total = risk_until(busy, last).bad, newest = busy->newest / RISK_HOURS;
-    for (last = last < newest ? last : newest; risk_until(busy, last - 1).bad == total; last--)
-        ;
+    uint32_t total = risk_until(busy, last).bad;
+    while (risk_until(busy, last - 1).bad == total)
+        last--;
     return (last + 1) * RISK_HOURS;
 }
 

@@ -42,7 +42,7 @@ static struct event event_unpack(uint64_t packed)
                           .amount = amount_unpack(packed >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK)};
 }
 
-static uint32_t hour_kept(uint32_t newest) /* no figure looks at what was before it */
+uint32_t hour_kept(uint32_t newest)
 {
     return (newest / RISK_HOURS + 1 - RISK_BUCKETS) * RISK_HOURS;
 }
@@ -209,6 +209,31 @@ void side_label(struct history *history, uint32_t slot, int which, const struct 
     }
 }
 
+static bool ring_holds(const uint64_t *ring, unsigned event_count, unsigned risky_count)
+{
+    unsigned risky = 0;
+    for (unsigned i = 0; i < event_count; i++) {
+        if (i > 0 && ring[i] >> EVENT_HOUR_SHIFT < ring[i - 1] >> EVENT_HOUR_SHIFT)
+            return false;
+        risky += is_risky(ring[i]);
+    }
+    return risky == risky_count;
+}
+
+bool side_holds(const struct history *history, const struct side *side, uint32_t slot, unsigned which)
+{
+    if (side->form == SIDE_EMPTY)
+        return side->event_count == 0;
+    if (side->form == SIDE_BUSY) {
+        const struct busy *busy = &history->busies[side->at];
+        return side->at < history->head->busy_fresh && side->event_count == 0 && busy->account == slot && busy->is_received == which &&
+               busy->newest >= HOUR_OFFSET && busy->newest <= HOUR_LAST;
+    }
+    return ring_class(side) < RING_CLASSES && side->event_count <= ring_room(side) && side->at % (1u << ring_class(side)) == 0 &&
+           side->at < history->head->ring_fresh && history->ring_free_heads[side->at] == 0 &&
+           ring_holds(ring_at(history, side->at), side->event_count, side->risky_count);
+}
+
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 
 /* How many of the events were before the hour, which is more often than not behind the last of them. */
@@ -240,7 +265,7 @@ static void ring_read_windows(struct side_answer *out, const uint64_t *ring, uns
     for (unsigned w = 0; w < window_count; w++) {
         uint32_t bucket = hour / window_hours[w], newest_bucket = newest / window_hours[w];
         uint32_t first = (bucket > newest_bucket ? bucket : newest_bucket) + 1 - WINDOW_BUCKETS;
-        unsigned to = bucket < first ? 0 : ring_end(ring, event_count, (bucket + 1) * window_hours[w]);
+        unsigned to = ring_end(ring, event_count, (bucket + 1) * window_hours[w]);
         if (w == 0 || to != running.to)
             running = (struct running){.from = to, .to = to};
         running_extend(&running, ring, first * window_hours[w]);

@@ -28,6 +28,8 @@ struct side_answer {
     uint32_t bad_hour; /* end of the newest bucket with a risky transfer in the risk window of 30 days; 0: none */
 };
 
+uint32_t hour_kept(uint32_t newest); /* no figure looks at what was before it */
+bool side_holds(const struct history *history, const struct side *side, uint32_t slot, unsigned which); /* see snapshot.c */
 uint64_t amount_kept(int64_t amount); /* leading 31 bits of it, between 0 and AMOUNT_MAX */
 
 enum side_depth {
@@ -58,7 +60,7 @@ static inline uint64_t *ring_at(const struct history *history, uint32_t unit)
 /* history/busies.c */
 struct busy *busy_take(struct history *history, uint32_t slot, int which, uint32_t hour); /* NULL: none, and none may give way */
 void busy_give(struct history *history, struct busy *busy);
-void busy_add(struct busy *busy, const struct event *event);
+void busy_add(struct busy *busy, const struct event *event); /* not older than hour_kept */
 void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question, enum side_depth depth);
 void busy_fetch(const struct busy *busy);
 void busy_fetch_rest(const struct busy *busy, const struct side_question *question);

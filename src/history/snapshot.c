@@ -142,20 +142,6 @@ enum fault history_save(const struct history *history, uint64_t sequence, const 
 
 /* --- looking through what was read ---------------------------------------------------------------------------------- */
 
-static bool side_holds(const struct history *history, const struct side *side, uint32_t slot, unsigned which)
-{
-    if (side->form == SIDE_EMPTY)
-        return side->event_count == 0;
-    if (side->form == SIDE_BUSY) {
-        const struct busy *busy = &history->busies[side->at];
-        return side->at < history->head->busy_fresh && side->event_count == 0 && busy->account == slot && busy->is_received == which &&
-               busy->newest >= HOUR_OFFSET && busy->newest <= HOUR_LAST;
-    }
-    unsigned class = side->form - (unsigned)SIDE_RING;
-    return class < RING_CLASSES && side->event_count <= RING_UNIT_EVENTS << class && side->at % (1u << class) == 0 &&
-           side->at < history->head->ring_fresh && history->ring_free_heads[side->at] == 0;
-}
-
 static bool table_counts_hold(const struct table *table)
 {
     uint64_t used = 0;

@@ -114,6 +114,9 @@ static const struct stream_shape waiting_late = {
 static const struct stream_shape with_pauses = {
     .count = 1500, .accounts = 5, .devices = 5, .step_us = DAY_US / 40, .pause_us = 50 * DAY_US};
 
+static const struct stream_shape pauses_and_late = {
+    .count = 1500, .accounts = 4, .devices = 5, .step_us = DAY_US / 40, .late_us = 30 * DAY_US, .pause_us = 50 * DAY_US};
+
 static void test_in_order(void **state)
 {
     (void)state;
@@ -143,6 +146,8 @@ static void test_pauses(void **state)
     (void)state;
     stream_check(history_of(1000, 100000, 100, 10000, 1000), &with_pauses, OP_screen, 7 * DAY_US);
     stream_check(history_of(1000, 0, 100, 10000, 1000), &with_pauses, OP_import, 1);
+    stream_check(history_of(1000, 0, 100, 10000, 1000), &pauses_and_late, OP_import, 15 * DAY_US);
+    stream_check(history_of(1000, 100000, 100, 10000, 1000), &pauses_and_late, OP_import, 15 * DAY_US);
 }
 
 static void test_labels_of_imports(void **state)

@@ -157,6 +157,20 @@ static void test_label_op_replaces_waiting(void **state)
     scene_close(&scene);
 }
 
+/* Room of labels that waited is used again. */
+static void test_waiting_again(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct history_counts counts;
+    scene_open(&scene, false, OP_import);
+    for (int64_t i = 0; i < 5000; i++)
+        add(&scene, DAY_0 + i * 1000000, 2, DAY_0 + DELAY_US + (i + 100) * 1000000 + (i < 4000 ? 1 - DELAY_US : 0));
+    history_memory.count(scene.history, &counts);
+    assert_true(counts.dropped < 1000); /* of the last thousand, that wait all together */
+    scene_close(&scene);
+}
+
 /* More labels wait than there is room for: some are given up and counted, none acts early. */
 static void test_too_many_wait(void **state)
 {
@@ -175,8 +189,8 @@ static void test_too_many_wait(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_acts_after_delay), cmocka_unit_test(test_replaced_in_place),         cmocka_unit_test(test_import_waits),
-        cmocka_unit_test(test_too_many_wait),    cmocka_unit_test(test_label_op_replaces_waiting),
+        cmocka_unit_test(test_acts_after_delay), cmocka_unit_test(test_replaced_in_place), cmocka_unit_test(test_import_waits),
+        cmocka_unit_test(test_waiting_again),    cmocka_unit_test(test_too_many_wait),     cmocka_unit_test(test_label_op_replaces_waiting),
     };
     return cmocka_run_group_tests_name("history labels", tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "history/sides.h"
 #include "unit/history/world.h"
 
 static const struct stream_shape shape = {
@@ -167,6 +168,50 @@ static void test_damage(void **state)
     memory_give(bytes);
 }
 
+static struct side *random_side(const struct history *history, uint8_t form)
+{
+    for (;;) {
+        uint32_t slot = (uint32_t)world_below(history->accounts.set_count * SET_SLOTS);
+        struct side *side = &account_at(history, slot)->sides[world_below(2)];
+        if (side->form == form)
+            return side;
+    }
+}
+
+/* Words of the state changed and then saved with right digests: refused, or at least harmless. */
+static void test_forged(void **state)
+{
+    (void)state;
+    unsigned refusals = 0;
+    for (unsigned i = 0; i < 700; i++) {
+        struct history *history = history_after(600 + (uint32_t)world_below(400)), *again;
+        struct fault_note note;
+        uint64_t sequence;
+        const struct {
+            void *at;
+            size_t words;
+        } parts[] = {{history->head, sizeof *history->head / 4},
+                     {history->accounts.records, history->accounts.set_count * SET_SLOTS * sizeof(struct account) / 4},
+                     {history->ring_free_heads, history->ring_units / 4},
+                     {history->ring_events, history->ring_units * RING_UNIT_EVENTS * 2},
+                     {history->dues, history->head->due_count * sizeof(struct due) / 4 + 1},
+                     {history->busies, history->busy_max * sizeof(struct busy) / 4},
+                     {random_side(history, SIDE_BUSY), 2},
+                     {random_side(history, SIDE_RING), 2}};
+        unsigned part = (unsigned)world_below(sizeof parts / sizeof *parts);
+        uint32_t *word = (uint32_t *)parts[part].at + world_below(parts[part].words);
+        *word = world_below(2) ? (uint32_t)world_random() : *word + (uint32_t)world_below(3) - 1;
+        save(history, i);
+        if (load(&again, &sequence, &note) == FAULT_NONE)
+            history_memory.relate(again, &batch, 1000, 300, 7 * DAY_US, true, NULL);
+        else
+            refusals++;
+        history_memory.close(&history);
+        history_memory.close(&again);
+    }
+    assert_true(refusals > 100);
+}
+
 static void test_other_limits(void **state)
 {
     (void)state;
@@ -218,8 +263,13 @@ static void test_full_disk_keeps_the_old(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goes_on),      cmocka_unit_test(test_any_state_holds), cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_other_limits), cmocka_unit_test(test_absent),          cmocka_unit_test(test_full_disk_keeps_the_old),
+        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_any_state_holds),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_other_limits),
+        cmocka_unit_test(test_absent),
+        cmocka_unit_test(test_full_disk_keeps_the_old),
     };
     seed = world_seed();
     return cmocka_run_group_tests_name("history snapshot", tests, folder_open, folder_close);

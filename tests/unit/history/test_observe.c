@@ -1,0 +1,96 @@
+/* Observations one by one: what each kind moves, and that a transfer that comes late finds it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/history/world.h"
+
+#define DAY_0 (17700 * DAY_US)
+
+static struct stream stream;
+
+static void observe(struct history *history, enum observe_kind kind, int64_t time_us, uint64_t contact, uint64_t device, uint64_t address,
+                    int64_t opened_us)
+{
+    uint64_t account = 1;
+    uint32_t network = 9;
+    uint8_t invalid = 0;
+    struct batch batch = {.magic = BATCH_MAGIC, .op = OP_observe, .observe_kind = kind, .row_count = 1};
+    batch.facts = (struct batch_facts){.payer = &account,
+                                       .payee = &contact,
+                                       .payer_device = &device,
+                                       .payer_address = &address,
+                                       .payer_network = &network,
+                                       .time_us = &time_us,
+                                       .invalid = &invalid};
+    if (opened_us)
+        batch.columns[COLUMN_opened_time] = (struct column){.form = FORM_I64, .data = (const unsigned char *)&opened_us};
+    history_memory.observe(history, &batch);
+}
+
+static const float *transfer(struct history *history, int64_t time_us, uint64_t device, bool counted)
+{
+    static struct figure_rows rows;
+    struct batch batch;
+    if (!rows.row)
+        rows = figure_rows_take(1);
+    memset(&stream, 0, sizeof stream);
+    stream.count = 1;
+    stream.payer[0] = 1, stream.payee[0] = 2, stream.payer_device[0] = device;
+    stream.payer_network[0] = 8;
+    stream.amount[0] = 700, stream.time_us[0] = time_us;
+    stream_batch(&batch, &stream, OP_screen);
+    relate_cut(&rows, history, &batch, 0, 1, 1, 0, counted);
+    return rows.row[0];
+}
+
+static void test_contact(void **state)
+{
+    (void)state;
+    struct history *history = history_of(10, 100, 1, 10, 10);
+    observe(history, OBSERVE_CONTACT, DAY_0 + 5 * DAY_US, 2, 0, 0, 0);
+    assert_true(transfer(history, DAY_0 + 6 * DAY_US, 0, false)[FIGURE_contact_age] == 86400.0f);
+    const float *figures = transfer(history, DAY_0 + DAY_US, 0, true); /* late: before it stood there */
+    assert_true(figures[FIGURE_contact_age] == 0.0f && figures[FIGURE_pair_count] == 0.0f && figures[FIGURE_pair_gap] == -1.0f);
+    figures = transfer(history, DAY_0 + 6 * DAY_US, 0, false);
+    assert_true(figures[FIGURE_pair_gap] == 5 * 86400.0f && figures[FIGURE_pair_sum] == 700.0f && figures[FIGURE_back_count] == 0.0f);
+    history_memory.close(&history);
+}
+
+static void test_registration_is_no_use(void **state)
+{
+    (void)state;
+    struct history *history = history_of(10, 100, 1, 10, 10);
+    observe(history, OBSERVE_REGISTRATION, DAY_0, 0, 77, 0, 0);
+    const float *figures = transfer(history, DAY_0 + DAY_US, 77, true);
+    assert_true(figures[FIGURE_payer_device_link_age] == 86400.0f && figures[FIGURE_payer_device_link_count] == 0.0f);
+    assert_true(figures[FIGURE_payer_device_count] == 0.0f && figures[FIGURE_payer_device_accounts] == 1.0f);
+    assert_true(figures[FIGURE_payer_network_new] == -1.0f);
+    figures = transfer(history, DAY_0 + 2 * DAY_US, 0, false); /* the device that it used last */
+    assert_true(figures[FIGURE_payer_device_count] == 1.0f && figures[FIGURE_payer_device_gap] == 86400.0f);
+    assert_true(transfer(history, DAY_0 + 2 * DAY_US, 78, false)[FIGURE_payer_device_age] == -1.0f);
+    history_memory.close(&history);
+}
+
+static void test_use_and_attribute(void **state)
+{
+    (void)state;
+    struct history *history = history_of(10, 100, 1, 10, 10);
+    observe(history, OBSERVE_USE, DAY_0 + DAY_US, 0, 77, 88, 0);
+    observe(history, OBSERVE_ATTRIBUTE, DAY_0 + DAY_US, 0, 0, 0, DAY_0 - 400 * DAY_US);
+    const float *figures = transfer(history, DAY_0 + 2 * DAY_US, 0, false);
+    assert_true(figures[FIGURE_payer_age] == 402 * 86400.0f && figures[FIGURE_payer_changed] == -1.0f);
+    assert_true(figures[FIGURE_payer_address_count] == 1.0f && figures[FIGURE_payer_device_networks] == 1.0f);
+    assert_true(figures[FIGURE_payer_network_new] == 1.0f && figures[FIGURE_payer_out_count_30d] == 0.0f);
+    history_memory.close(&history);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_contact), cmocka_unit_test(test_registration_is_no_use),
+                                       cmocka_unit_test(test_use_and_attribute)};
+    return cmocka_run_group_tests_name("history observe", tests, NULL, NULL);
+}
