@@ -32,8 +32,7 @@ static void table_lay(struct table *table, unsigned char *state, size_t *used, u
                       struct table_counts *counts)
 {
     *table = (struct table){.set_count = table_set_count(records_max), .record_bytes = record_bytes, .counts = counts};
-    table->sets = part_take(state, used, table->set_count, sizeof *table->sets);
-    table->records = part_take(state, used, table->set_count * SET_SLOTS, record_bytes);
+    table->sets = part_take(state, used, table->set_count, table_set_bytes(record_bytes));
 }
 
 /* Sets every pointer into state (NULL: only counts) and returns the bytes of state. */

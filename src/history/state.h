@@ -164,7 +164,7 @@ static inline uint32_t popcount64(uint64_t x)
 
 static inline struct account *account_at(const struct history *history, uint32_t slot)
 {
-    return (struct account *)(void *)history->accounts.records + slot;
+    return record_at(&history->accounts, slot, sizeof(struct account));
 }
 
 static inline uint32_t account_find(const struct history *history, struct lookup *lookup)

@@ -27,22 +27,23 @@ static unsigned set_oldest(const struct set *set, uint16_t newest, unsigned from
 uint32_t table_room(const struct table *table, uint64_t hash)
 {
     uint32_t first = table_set_first(table, hash), second = table_set_second(table, hash);
-    uint64_t free = set_free(&table->sets[first]);
+    uint64_t free = set_free(table_set(table, first));
     if (free)
         return first * SET_SLOTS + slot_of_bit(free);
-    free = set_free(&table->sets[second]);
+    free = set_free(table_set(table, second));
     if (free)
         return second * SET_SLOTS + slot_of_bit(free);
     uint16_t newest = (uint16_t)table->counts->newest_quarter;
     const unsigned from = hash % SET_SLOTS;
-    unsigned a = set_oldest(&table->sets[first], newest, from), b = set_oldest(&table->sets[second], newest, from);
-    uint16_t age_a = (uint16_t)(newest - table->sets[first].quarters[a]), age_b = (uint16_t)(newest - table->sets[second].quarters[b]);
+    unsigned a = set_oldest(table_set(table, first), newest, from), b = set_oldest(table_set(table, second), newest, from);
+    uint16_t age_a = (uint16_t)(newest - table_set(table, first)->quarters[a]),
+             age_b = (uint16_t)(newest - table_set(table, second)->quarters[b]);
     return age_b > age_a ? second * SET_SLOTS + b : first * SET_SLOTS + a;
 }
 
 void *table_claim(struct table *table, uint32_t slot, uint64_t hash, bool whole)
 {
-    struct set *set = &table->sets[slot / SET_SLOTS];
+    struct set *set = table_set(table, slot / SET_SLOTS);
     unsigned char *record = table_record(table, slot);
     if (table_is_used(table, slot))
         table->counts->evicted++;
@@ -57,7 +58,7 @@ void *table_claim(struct table *table, uint32_t slot, uint64_t hash, bool whole)
 
 void table_release(struct table *table, uint32_t slot)
 {
-    struct set *set = &table->sets[slot / SET_SLOTS];
+    struct set *set = table_set(table, slot / SET_SLOTS);
     MUST(table_is_used(table, slot) && table->counts->used > 0);
     set->tags[slot % SET_SLOTS] = TAG_RELEASED;
     memset(table_record(table, slot), 0, table->record_bytes);
@@ -66,7 +67,7 @@ void table_release(struct table *table, uint32_t slot)
 
 void table_touch(struct table *table, uint32_t slot, uint32_t second)
 {
-    uint16_t *kept = &table->sets[slot / SET_SLOTS].quarters[slot % SET_SLOTS];
+    uint16_t *kept = &table_set(table, slot / SET_SLOTS)->quarters[slot % SET_SLOTS];
     uint64_t quarter = second / 900, *newest = &table->counts->newest_quarter;
     *newest = quarter > *newest ? quarter : *newest;
     if (*newest - quarter < (uint16_t)(*newest - *kept))
@@ -77,7 +78,7 @@ void table_touch(struct table *table, uint32_t slot, uint32_t second)
 
 void table_fetch_set(const struct table *table, const struct lookup *lookup)
 {
-    __builtin_prefetch(&table->sets[table_set_first(table, lookup->hash)]);
+    __builtin_prefetch(table_set(table, table_set_first(table, lookup->hash)));
 }
 
 /* Inline by force: a function that only fetches ahead does nothing in gcc's eyes, and calls of it vanish. */
@@ -91,7 +92,7 @@ static inline __attribute__((always_inline)) void record_fetch(const struct tabl
 
 static bool fetch_in(const struct table *table, uint32_t set, struct lookup *lookup)
 {
-    uint64_t match = set_match(&table->sets[set], tag_of(lookup->hash));
+    uint64_t match = set_match(table_set(table, set), tag_of(lookup->hash));
     if (!match)
         return false;
     lookup->slot = set * SET_SLOTS + slot_of_bit(match);
@@ -102,7 +103,7 @@ static bool fetch_in(const struct table *table, uint32_t set, struct lookup *loo
 void table_fetch_record(const struct table *table, struct lookup *lookup)
 {
     uint32_t first = table_set_first(table, lookup->hash);
-    if (!fetch_in(table, first, lookup) && !set_match(&table->sets[first], 0))
+    if (!fetch_in(table, first, lookup) && !set_match(table_set(table, first), 0))
         fetch_in(table, table_set_second(table, lookup->hash), lookup);
 }
 
@@ -111,7 +112,7 @@ void table_fetch_room(const struct table *table, struct lookup *lookup)
     uint32_t first = table_set_first(table, lookup->hash);
     if (fetch_in(table, first, lookup))
         return;
-    uint64_t free = set_match(&table->sets[first], 0);
+    uint64_t free = set_match(table_set(table, first), 0);
     if (free)
         record_fetch(table, first * SET_SLOTS + slot_of_bit(free));
     else if (!fetch_in(table, table_set_second(table, lookup->hash), lookup))

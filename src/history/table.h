@@ -25,9 +25,8 @@ struct table_counts {
     uint64_t newest_quarter;
 };
 
-struct table { /* a record begins with the low half of its hash; a whole one goes on with the high half */
-    struct set *sets;
-    unsigned char *records; /* slot_count × record_bytes */
+struct table {           /* a record begins with the low half of its hash; a whole one goes on with the high half */
+    unsigned char *sets; /* a set is its head and, right behind it (one page as a rule), its records */
     struct table_counts *counts;
     uint64_t set_count;
     size_t record_bytes;
@@ -77,14 +76,34 @@ static inline uint32_t table_set_second(const struct table *table, uint64_t hash
     return (uint32_t)((hash * 0x9e3779b97f4a7c15u >> 32) * table->set_count >> 32);
 }
 
-static inline bool table_is_used(const struct table *table, uint32_t slot)
+static inline size_t table_set_bytes(size_t record_bytes)
 {
-    return table->sets[slot / SET_SLOTS].tags[slot % SET_SLOTS] & 1;
+    return sizeof(struct set) + SET_SLOTS * record_bytes;
+}
+
+static inline struct set *set_at(const struct table *table, uint32_t set, size_t record_bytes)
+{
+    return (struct set *)(void *)(table->sets + set * table_set_bytes(record_bytes));
+}
+
+static inline void *record_at(const struct table *table, uint32_t slot, size_t record_bytes)
+{
+    return table->sets + slot / SET_SLOTS * table_set_bytes(record_bytes) + sizeof(struct set) + slot % SET_SLOTS * record_bytes;
+}
+
+static inline struct set *table_set(const struct table *table, uint32_t set)
+{
+    return set_at(table, set, table->record_bytes);
 }
 
 static inline void *table_record(const struct table *table, uint32_t slot)
 {
-    return table->records + slot * table->record_bytes;
+    return record_at(table, slot, table->record_bytes);
+}
+
+static inline bool table_is_used(const struct table *table, uint32_t slot)
+{
+    return table_set(table, slot / SET_SLOTS)->tags[slot % SET_SLOTS] & 1;
 }
 
 static inline uint16_t tag_of(uint64_t hash)
@@ -114,13 +133,13 @@ static inline unsigned slot_of_bit(uint64_t match) /* the lowest */
 static inline bool table_holds(const struct table *table, uint32_t slot, uint64_t hash, size_t record_bytes, bool whole)
 {
     uint64_t kept = 0;
-    memcpy(&kept, table->records + slot * record_bytes, whole ? sizeof(uint64_t) : sizeof(uint32_t));
+    memcpy(&kept, record_at(table, slot, record_bytes), whole ? sizeof(uint64_t) : sizeof(uint32_t));
     return kept == (whole ? hash : (uint32_t)hash);
 }
 
 static inline uint32_t table_find_in(const struct table *table, uint32_t set, uint64_t hash, size_t record_bytes, bool whole)
 {
-    for (uint64_t match = set_match(&table->sets[set], tag_of(hash)); match; match &= match - 1) {
+    for (uint64_t match = set_match(set_at(table, set, record_bytes), tag_of(hash)); match; match &= match - 1) {
         uint32_t slot = set * SET_SLOTS + slot_of_bit(match);
         if (table_holds(table, slot, hash, record_bytes, whole))
             return slot;
@@ -133,12 +152,12 @@ static inline uint32_t table_find(const struct table *table, struct lookup *look
 {
     uint64_t hash = lookup->hash;
     uint32_t slot = lookup->slot;
-    if (slot != SLOT_NONE && table->sets[slot / SET_SLOTS].tags[slot % SET_SLOTS] == tag_of(hash) &&
+    if (slot != SLOT_NONE && set_at(table, slot / SET_SLOTS, record_bytes)->tags[slot % SET_SLOTS] == tag_of(hash) &&
         table_holds(table, slot, hash, record_bytes, whole))
         return slot;
     uint32_t first = table_set_first(table, hash);
     slot = table_find_in(table, first, hash, record_bytes, whole);
-    if (slot == SLOT_NONE && !set_match(&table->sets[first], 0))
+    if (slot == SLOT_NONE && !set_match(set_at(table, first, record_bytes), 0))
         slot = table_find_in(table, table_set_second(table, hash), hash, record_bytes, whole);
     return lookup->slot = slot;
 }

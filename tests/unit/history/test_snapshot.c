@@ -191,7 +191,7 @@ static void test_forged(void **state)
             void *at;
             size_t words;
         } parts[] = {{history->head, sizeof *history->head / 4},
-                     {history->accounts.records, history->accounts.set_count * SET_SLOTS * sizeof(struct account) / 4},
+                     {history->accounts.sets, history->accounts.set_count * table_set_bytes(sizeof(struct account)) / 4},
                      {history->ring_free_heads, history->ring_units / 4},
                      {history->ring_events, history->ring_units * RING_UNIT_EVENTS * 2},
                      {history->dues, history->head->due_count * sizeof(struct due) / 4 + 1},

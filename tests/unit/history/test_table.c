@@ -22,14 +22,12 @@ static void table_open(struct case_table *out, uint64_t set_count)
 {
     *out = (struct case_table){.table = {.set_count = set_count, .record_bytes = RECORD_BYTES}};
     out->table.counts = &out->counts;
-    out->table.sets = calloc(set_count, sizeof(struct set));
-    out->table.records = calloc(set_count * SET_SLOTS, RECORD_BYTES);
+    out->table.sets = calloc(set_count, table_set_bytes(RECORD_BYTES));
 }
 
 static void table_close(struct case_table *table)
 {
     free(table->table.sets);
-    free(table->table.records);
 }
 
 static uint32_t find(const struct case_table *table, uint64_t key)
