@@ -9,6 +9,7 @@ import fnmatch
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,9 +68,10 @@ class Tree:
     def __init__(self, root):
         self.root = pathlib.Path(root)
         self.texts = {}
-        listed = subprocess.run(["git", "-C", str(self.root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                                capture_output=True, text=True)
-        if listed.returncode == 0:
+        git = shutil.which("git")
+        listed = subprocess.run([git, "-C", str(self.root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                                capture_output=True, text=True) if git else None
+        if listed and listed.returncode == 0:
             names = {name for name in listed.stdout.split("\0") if name}
         else:
             names = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()}
