@@ -17,7 +17,7 @@ struct batch_limits {
 };
 
 #define BATCH_LIMITS_DEFAULT \
-    ((struct batch_limits){.message_bytes_max = 256u << 20, \
+    ((struct batch_limits){.message_bytes_max = 128u << 20, \
                            .rows_max = 1000000, \
                            .columns_max = 64, \
                            .text_bytes_max = 1024, \

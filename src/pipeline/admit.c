@@ -101,6 +101,7 @@ static void job_count(const struct job *job, size_t reply_bytes, int64_t took_ns
 static void step_follow_up(struct job *job, int64_t took_ns)
 {
     FAILPOINT(step_follow_up);
+    arena_pool_give(&job->pipeline->arenas, &job->batch.arena);
     batch_fini(&job->batch);
     frame_give(&job->frame);
     wire_buffer_fini(&job->reply);
@@ -372,8 +373,8 @@ static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
     if (!atomic_load(&pipeline->ready))
         return job->note.retry_after_ms = RELOAD_RETRY_MS,
                fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
-    job->reserved_bytes = job->request.arena_bytes + feature_in_batch_bytes(job->request.row_count) + 2 * job->message_bytes;
-    return line_enter(pipeline, job);
+    enum fault fault = bounds_reserve(job);
+    return fault == FAULT_NONE ? line_enter(pipeline, job) : fault;
 }
 
 static void deliver_no_memory(const struct delivery *delivery)

@@ -53,10 +53,10 @@ static void answer(struct job *job)
 
 /* --- at once --------------------------------------------------------------------------------------------------------- */
 
-static void pack_limits(struct wire_buffer *out, const struct batch_limits *limits)
+static void pack_limits(struct wire_buffer *out, const struct batch_limits *limits, size_t reply_bytes_max)
 {
     wire_pack_text(out, "limits");
-    wire_pack_map(out, 7);
+    wire_pack_map(out, 8);
     pack_pair_i64(out, "message_bytes", (int64_t)limits->message_bytes_max);
     pack_pair_i64(out, "rows", limits->rows_max);
     pack_pair_i64(out, "columns", limits->columns_max);
@@ -64,6 +64,7 @@ static void pack_limits(struct wire_buffer *out, const struct batch_limits *limi
     pack_pair_i64(out, "id_bytes", limits->id_bytes_max);
     pack_pair_i64(out, "dict_values", limits->dict_values_max);
     pack_pair_i64(out, "notes", limits->notes_max);
+    pack_pair_i64(out, "reply_bytes", (int64_t)reply_bytes_max);
 }
 
 static void answer_hello(struct job *job)
@@ -73,7 +74,7 @@ static void answer_hello(struct job *job)
     pack_head(out, job->request.id, 7);
     pack_pair_text(out, "server", "sluice");
     pack_pair_text(out, "version", SLUICE_VERSION);
-    pack_limits(out, &job->epoch->config->limits);
+    pack_limits(out, &job->epoch->config->limits, job->pipeline->reply_bytes_max);
     wire_pack_text(out, "ops");
     wire_pack_array(out, OP_COUNT);
     for (unsigned i = 0; i < OP_COUNT; i++)
@@ -93,8 +94,10 @@ static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, st
                                    .waiting = pipeline->waiting,
                                    .reserved_bytes = pipeline->reserved_bytes,
                                    .budget_bytes = pipeline->budget_bytes,
+                                   .total_bytes = pipeline->total_bytes,
                                    .history = pipeline->history_counts};
     pthread_mutex_unlock(&pipeline->line_lock);
+    out->idle_bytes = arena_pool_bytes(&pipeline->arenas);
     out->ledger_bytes = pipeline->ledger_ops->disk_bytes(pipeline->ledger);
     out->last_sequence = pipeline->ledger_ops->last_sequence(pipeline->ledger);
     out->epoch = epoch->number;
@@ -201,22 +204,44 @@ static enum fault names_of(struct stored_names **out, struct pipeline *pipeline,
     return fault == FAULT_NONE ? epoch_names_stored(out, pipeline, found.config_digest, note) : fault;
 }
 
+static size_t ids_bytes(const struct batch *batch)
+{
+    const struct column *ids = &batch->columns[COLUMN_transfer_id];
+    size_t bytes = 0;
+    for (uint32_t row = 0; row < batch->row_count; row++)
+        bytes += column_is_valid(ids, row) ? column_text(ids, row).bytes : 0;
+    return bytes;
+}
+
+static void answer_verdicts(struct job *job, const struct batch *stored)
+{
+    struct pipeline *pipeline = job->pipeline;
+    struct stored_names *stored_names = NULL;
+    if (names_of(&stored_names, pipeline, stored, &job->note) == FAULT_NONE) {
+        struct reply_names *names = &stored_names->names;
+        names->with_margins = job->rights & RIGHT_EXPLAIN;
+        if (stored->reply_in_rows && bounds_reply_of(names, stored->row_count, ids_bytes(stored), true) > pipeline->reply_bytes_max)
+            fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE,
+                      "a reply in rows to %u rows may have more than %zu bytes: ask for form columns", stored->row_count,
+                      pipeline->reply_bytes_max);
+        else
+            wire_reply_verdicts(&job->reply, stored, names, &job->note);
+    }
+    stored_names_give(&stored_names);
+}
+
 /* The reply of a recorded batch again, made from the ledger with the names of the epoch that decided it. */
 static void answer_stored(struct job *job, uint64_t sequence)
 {
     struct pipeline *pipeline = job->pipeline;
     struct batch stored = {0};
-    struct stored_names *names = NULL;
     if (pipeline->ledger_ops->read(pipeline->ledger, &stored, sequence, &job->note) != FAULT_NONE)
         return;
     stored.reply_in_rows = job->request.reply_in_rows;
-    if (stored.op != OP_screen) {
+    if (stored.op == OP_screen)
+        answer_verdicts(job, &stored);
+    else
         wire_reply_done(&job->reply, &stored, 0, &job->note);
-    } else if (names_of(&names, pipeline, &stored, &job->note) == FAULT_NONE) {
-        names->names.with_margins = job->rights & RIGHT_EXPLAIN;
-        wire_reply_verdicts(&job->reply, &stored, &names->names, &job->note);
-    }
-    stored_names_give(&names);
     batch_fini(&stored);
     atomic_fetch_add_explicit(&pipeline->metrics.twins, 1, memory_order_relaxed);
 }

@@ -265,11 +265,18 @@ void epoch_swap(struct pipeline *pipeline, struct epoch *epoch)
     epoch_release(&before);
 }
 
+static bool has_room(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    bool fits = pipeline->reserved_bytes <= pipeline->budget_bytes;
+    pthread_mutex_unlock(&pipeline->line_lock);
+    return fits && atomic_load(&pipeline->epochs) < EPOCHS_MAX;
+}
+
 enum fault epoch_await_room(struct pipeline *pipeline, struct fault_note *note)
 {
     const struct timespec pause = {.tv_nsec = AWAIT_PAUSE_NS};
-    for (int64_t until_ns = clock_steady_ns() + AWAIT_MS_MAX * 1000000LL; atomic_load(&pipeline->epochs) >= EPOCHS_MAX;
-         nanosleep(&pause, NULL))
+    for (int64_t until_ns = clock_steady_ns() + AWAIT_MS_MAX * 1000000LL; !has_room(pipeline); nanosleep(&pause, NULL))
         if (clock_steady_ns() >= until_ns)
             return note->retry_after_ms = AWAIT_MS_MAX, fault_set(note, FAULT_busy, ROW_NONE, COLUMN_NONE,
                                                                   "batches are still on their way under the configuration before this one");

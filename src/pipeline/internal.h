@@ -14,6 +14,7 @@
 #include "history/history.h"
 #include "intake/intake.h"
 #include "ledger/ledger.h"
+#include "pipeline/arena_pool.h"
 #include "pipeline/config.h"
 #include "pipeline/metrics.h"
 #include "pipeline/pipeline.h"
@@ -81,9 +82,9 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     struct tenant_line *line;
     uint32_t tenant_index;
     unsigned rights;
-    int64_t received_ns, deadline_ns; /* deadline 0: none */
-    int64_t waited_ns;                /* in the tenant's line */
-    size_t reserved_bytes;
+    int64_t received_ns, deadline_ns;   /* deadline 0: none */
+    int64_t waited_ns;                  /* in the tenant's line */
+    size_t reserved_bytes, arena_bytes; /* the arena's are part of the reserved */
     struct epoch *epoch;
     struct batch batch;
     enum batch_step step;
@@ -130,9 +131,11 @@ struct pipeline {
     struct job *flying;
     struct tenant_line lines[LINES_MAX];
     uint32_t line_count, waiting, in_flight, in_flight_max;
-    uint64_t turn;      /* of the line served last */
-    int64_t request_ns; /* what a batch takes from receipt to reply, of late */
-    uint64_t budget_bytes, reserved_bytes;
+    uint64_t turn;                                      /* of the line served last */
+    int64_t request_ns;                                 /* what a batch takes from receipt to reply, of late */
+    uint64_t total_bytes, budget_bytes, reserved_bytes; /* total: of the whole process, computed */
+    size_t reply_bytes_max;
+    struct arena_pool arenas;
     int64_t queue_wait_ns_max;
     bool draining, stopping;
 
@@ -186,12 +189,24 @@ enum { PIPELINE_MAGIC = 0x919e11e0 };
 enum fault pipeline_open_on(struct pipeline **out, const struct config *config, const struct ledger_ops *ledger_ops,
                             struct fault_note *note);
 
+/* bounds.c */
+struct memory_bounds { /* bytes */
+    uint64_t history, sockets, stored, epochs, workers, fixed, idle_arenas, batches, total;
+};
+void bounds_compute(struct memory_bounds *out, const struct config *config);
+uint32_t bounds_worker_count(const struct config *config);
+uint32_t bounds_slice_count(const struct config *config);
+uint32_t bounds_reader_count(const struct config *config);
+uint64_t bounds_reply_bytes(const struct config *config); /* of the largest reply */
+size_t bounds_reply_of(const struct reply_names *names, uint32_t row_count, size_t message_bytes, bool in_rows);
+enum fault bounds_reserve(struct job *job); /* reserved_bytes and arena_bytes of a batch; FAULT_limit: its reply could be too large */
+
 /* epoch.c */
 enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note);
 struct epoch *epoch_hold(struct pipeline *pipeline); /* the current one */
 void epoch_release(struct epoch **epoch_p);
 void epoch_swap(struct pipeline *pipeline, struct epoch *epoch);
-/* Waits a while until the running one is alone; FAULT_busy: the one before it is still in use. */
+/* Waits a while until the running one is alone and batches are within their budget; FAULT_busy: they are not. */
 enum fault epoch_await_room(struct pipeline *pipeline, struct fault_note *note);
 enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, struct fault_note *note); /* documents, for later replies */
 enum { STORED_FEATURES_MAX = 1024 };

@@ -184,6 +184,8 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
     ONE(waiting, "gauge", "Batches in the tenants' lines.", g->waiting) \
     ONE(batch_reserved_bytes, "gauge", "Memory reserved by batches in flight.", g->reserved_bytes) \
     ONE(batch_budget_bytes, "gauge", "Memory that batches in flight may reserve.", g->budget_bytes) \
+    ONE(batch_idle_bytes, "gauge", "Memory of batches that ended, kept for the next.", g->idle_bytes) \
+    ONE(memory_bound_bytes, "gauge", "Memory that the process takes at the most, computed from the configuration.", g->total_bytes) \
     ONE(ledger_bytes, "gauge", "Disk taken by the ledger.", g->ledger_bytes) \
     ONE(last_sequence, "gauge", "Last committed sequence number.", g->last_sequence) \
     ONE(epoch, "gauge", "Number of the configuration and base in use.", g->epoch) \

@@ -38,7 +38,7 @@ uint64_t histogram_quantile_ns(const struct histogram *histogram, double quantil
 void buffer_append(struct wire_buffer *out, const void *data, size_t bytes); /* failed is sticky */
 
 struct metrics_gauges { /* what is read at the moment of asking */
-    uint64_t in_flight, waiting, reserved_bytes, budget_bytes, ledger_bytes, last_sequence, epoch;
+    uint64_t in_flight, waiting, reserved_bytes, budget_bytes, idle_bytes, total_bytes, ledger_bytes, last_sequence, epoch;
     struct history_counts history;
     int ready;
     const char *base, *kernel;

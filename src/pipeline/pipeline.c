@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -14,48 +13,6 @@
 #include "base/must.h"
 
 enum { TIMER_NS = 10000000, STANDSTILL_NS_LOG2 = 35 };
-
-static uint32_t worker_count_of(const struct config *config)
-{
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return config->workers ? config->workers : cpus > 0 ? (uint32_t)cpus : 1;
-}
-
-static uint32_t slice_count_of(const struct config *config)
-{
-    return 2 * worker_count_of(config) + 2;
-}
-
-/* --- memory: all that the configuration can make the process take, added up ------------------------------------------- */
-
-enum { SCRATCH_BYTES_GUESS = 48 << 20, FIXED_BYTES = 96 << 20, BUDGET_DEFAULT_MIB = 2048, CONTEXTS_THAT_REFUSE = 16 };
-
-static uint64_t fixed_bytes(const struct config *config)
-{
-    uint64_t workers = worker_count_of(config), slices = slice_count_of(config);
-    uint64_t per_worker = (uint64_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float) + decide_scratch_bytes() + SCRATCH_BYTES_GUESS +
-                          8ull * config->limits.rows_max;
-    return history_bytes(&config->history) + workers * per_worker + slices * FIGURE_COUNT * SLICE_ROWS * sizeof(float) + FIXED_BYTES;
-}
-
-/* Messages that nng may hold before admission sees them: one being received and one unread per connection. */
-static uint64_t message_bytes(const struct config *config)
-{
-    return 2ull * config->limits.message_bytes_max * (config->connections_max + CONTEXTS_THAT_REFUSE);
-}
-
-static uint64_t budget_bytes(const struct config *config)
-{
-    uint64_t others = fixed_bytes(config) + message_bytes(config);
-    if (config->memory_max == 0)
-        return (uint64_t)BUDGET_DEFAULT_MIB << 20;
-    return config->memory_max > others ? config->memory_max - others : 0;
-}
-
-uint64_t pipeline_memory_total(const struct config *config)
-{
-    return fixed_bytes(config) + message_bytes(config) + budget_bytes(config);
-}
 
 /* --- opening --------------------------------------------------------------------------------------------------------- */
 
@@ -102,13 +59,25 @@ static bool tables_take(struct pipeline *pipeline, const struct config *config)
     pipeline->registry = memory_take_zeroed(in_flight_max, sizeof *pipeline->registry);
     pipeline->record_ring = memory_take_zeroed(pipeline->record_capacity, sizeof *pipeline->record_ring);
     return pipeline->registry && pipeline->record_ring && queue_init(&pipeline->history_queue, in_flight_max + 1) &&
-           queue_init(&pipeline->ask_queue, QUESTIONS_MAX + in_flight_max) && slices_take(pipeline, slice_count_of(config));
+           queue_init(&pipeline->ask_queue, QUESTIONS_MAX + in_flight_max) && slices_take(pipeline, bounds_slice_count(config));
 }
+
+#define MIB(bytes) (unsigned long long)((bytes) >> 20)
 
 static void settings_take(struct pipeline *pipeline, const struct config *config)
 {
-    pipeline->worker_count = worker_count_of(config);
-    pipeline->budget_bytes = budget_bytes(config);
+    struct memory_bounds bounds;
+    bounds_compute(&bounds, config);
+    arena_pool_init(&pipeline->arenas, bounds.idle_arenas);
+    pipeline->worker_count = bounds_worker_count(config);
+    pipeline->budget_bytes = bounds.batches;
+    pipeline->total_bytes = bounds.total;
+    pipeline->reply_bytes_max = bounds_reply_bytes(config);
+    log_line(LOG_INFO, "pipeline",
+             "memory in MiB, at most: batches in flight %llu, history %llu, sockets %llu, recorded batches that are read %llu, "
+             "workers %llu, scene bases %llu, idle %llu, the rest %llu",
+             MIB(bounds.batches), MIB(bounds.history), MIB(bounds.sockets), MIB(bounds.stored), MIB(bounds.workers), MIB(bounds.epochs),
+             MIB(bounds.idle_arenas), MIB(bounds.fixed));
     pipeline->queue_wait_ns_max = config->queue_wait_ms_max * 1000000;
     pipeline->snapshot_interval_ns = config->snapshot_interval_s * 1000000000;
     pipeline->commit_batches_max = config->commit_batches_max ? config->commit_batches_max : 1;
@@ -142,7 +111,7 @@ static enum fault threads_start(struct pipeline *pipeline, const struct config *
 
 static enum fault ledger_start(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
-    const struct ledger_options options = {.folder = config->ledger_folder};
+    const struct ledger_options options = {.folder = config->ledger_folder, .readers = bounds_reader_count(config)};
     enum fault fault = pipeline->ledger_ops->open(&pipeline->ledger, &options, note);
     if (fault == FAULT_NONE)
         fault = epoch_make(&pipeline->epoch, pipeline, config, note);
@@ -230,6 +199,7 @@ void pipeline_close(struct pipeline **pipeline_p)
     epoch_release(&pipeline->epoch);
     if (pipeline->ledger)
         pipeline->ledger_ops->close(&pipeline->ledger);
+    arena_pool_fini(&pipeline->arenas);
     queue_fini(&pipeline->history_queue);
     queue_fini(&pipeline->ask_queue);
     queue_fini(&pipeline->slice_pool);
@@ -281,23 +251,58 @@ static enum fault config_fits(const struct config *running, const struct config 
     return FAULT_NONE;
 }
 
-enum fault pipeline_reload(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+/* What the next configuration leaves for batches: less when its base is larger. */
+static enum fault bounds_of(struct memory_bounds *out, const struct config *config, struct fault_note *note)
+{
+    bounds_compute(out, config);
+    if (config->memory_max == 0 || out->total <= config->memory_max)
+        return FAULT_NONE;
+    return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%llu bytes computed are above memory_max, %llu",
+                     (unsigned long long)out->total, (unsigned long long)config->memory_max);
+}
+
+static void budget_set(struct pipeline *pipeline, uint64_t budget_bytes, uint64_t total_bytes)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    pipeline->budget_bytes = budget_bytes;
+    pipeline->total_bytes = total_bytes;
+    pthread_mutex_unlock(&pipeline->line_lock);
+}
+
+static enum fault epoch_renew(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
     struct epoch *epoch = NULL;
-    enum fault fault = config_fits(pipeline->epoch->config, config, note);
-    if (fault == FAULT_NONE)
-        fault = epoch_await_room(pipeline, note);
+    enum fault fault = epoch_await_room(pipeline, note);
     if (fault == FAULT_NONE)
         fault = epoch_make(&epoch, pipeline, config, note);
     if (fault == FAULT_NONE)
         fault = epoch_keep(pipeline, epoch, note);
-    if (fault != FAULT_NONE) {
+    if (fault == FAULT_NONE)
+        epoch_swap(pipeline, epoch);
+    else
         epoch_release(&epoch);
+    return fault;
+}
+
+/* A larger base leaves less for batches: that is taken from them before the base is opened. */
+enum fault pipeline_reload(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    struct memory_bounds next;
+    uint64_t budget = pipeline->budget_bytes, total = pipeline->total_bytes;
+    enum fault fault = config_fits(pipeline->epoch->config, config, note);
+    if (fault == FAULT_NONE)
+        fault = bounds_of(&next, config, note);
+    if (fault != FAULT_NONE)
         return fault;
-    }
-    epoch_swap(pipeline, epoch);
-    atomic_fetch_add(&pipeline->metrics.reloads, 1);
-    return FAULT_NONE;
+    budget_set(pipeline, next.batches < budget ? next.batches : budget, total);
+    fault = epoch_renew(pipeline, config, note);
+    if (fault == FAULT_NONE)
+        budget_set(pipeline, next.batches, next.total);
+    else
+        budget_set(pipeline, budget, total);
+    if (fault == FAULT_NONE)
+        atomic_fetch_add(&pipeline->metrics.reloads, 1);
+    return fault;
 }
 
 bool pipeline_ready(struct pipeline *pipeline, char *why, size_t why_bytes)

@@ -50,8 +50,10 @@ enum step_next step_decode(struct worker *worker, struct job *job)
     FAILPOINT(step_decode);
     if (job_is_late(job))
         return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before decode"), STEP_FAULT;
-    if (batch_init(batch, job->reserved_bytes - 2 * job->message_bytes, &job->note) != FAULT_NONE)
-        return STEP_FAULT;
+    batch->magic = (unsigned)BATCH_MAGIC;
+    if (!arena_pool_take(&job->pipeline->arenas, &batch->arena, job->arena_bytes))
+        return fault_set(&job->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for a batch of %zu bytes", job->arena_bytes),
+               STEP_FAULT;
     batch->tenant_index = job->tenant_index;
     batch->feedback_delay_us = job->epoch->config->tenants[job->tenant_index].feedback_delay_us;
     batch->key_seed = job->epoch->key_seed[job->tenant_index];

@@ -163,7 +163,7 @@ static void pack_columns(struct wire_buffer *out, const struct batch *batch, con
 {
     size_t row_count = batch->row_count;
     char name[32];
-    pack_reserve(out, row_count * (CODE_COLUMNS + sizeof(float) * (FIGURE_COLUMNS + DIMENSION_COUNT)) + 4096);
+    pack_reserve(out, row_count * REPLY_ROW_BYTES + 4096);
     wire_pack_text(out, "columns");
     wire_pack_map(out, CODE_COLUMNS + FIGURE_COLUMNS + DIMENSION_COUNT);
     for (size_t i = 0; i < CODE_COLUMNS; i++)
@@ -206,6 +206,22 @@ static void pack_rows(struct wire_buffer *out, const struct batch *batch, const 
     wire_pack_array(out, batch->row_count);
     for (uint32_t row = 0; row < batch->row_count && !out->failed; row++)
         pack_row(out, batch, names, verdicts, row, &cursor);
+}
+
+static size_t longest(const char *const *names, uint32_t count)
+{
+    size_t most = 0;
+    for (uint32_t i = 0; i < count; i++)
+        most = strlen(names[i]) > most ? strlen(names[i]) : most;
+    return most;
+}
+
+size_t wire_reply_row_bytes(const struct reply_names *names)
+{
+    enum { KEYS_AND_FIGURES = 384, REASON_KEYS = 64 };
+    return KEYS_AND_FIGURES + 2 * longest(names->scenes, names->scene_count) + longest(names->risk_types, names->risk_type_count) +
+           longest(names->countermeasures, names->countermeasure_count) +
+           REASONS_MAX * (REASON_KEYS + longest(names->features, names->feature_count));
 }
 
 enum fault wire_reply_verdicts(struct wire_buffer *out, const struct batch *batch, const struct reply_names *names, struct fault_note *note)

@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/must.h"
 #include "pipeline/internal.h"
 #include "tiny_base.h"
 

@@ -55,7 +55,7 @@ static void least_file_gives_defaults(void **state)
     assert_int_equal(config->admin_listen_count, 0);
     assert_string_equal(config->http_listen, "");
     assert_int_equal(config->in_flight_max, 16);
-    assert_int_equal(config->connections_max, 64);
+    assert_int_equal(config->connections_max, 16);
     assert_int_equal(config->queue_wait_ms_max, 2000);
     assert_int_equal(config->snapshot_interval_s, 600);
     assert_memory_equal(&config->limits, &limits, sizeof limits);

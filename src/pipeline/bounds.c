@@ -1,0 +1,176 @@
+/* All memory that a configuration can make the process take, part by part: each part is an upper bound, whatever is sent.
+ * What batches in flight take is reserved at admission (bounds_reserve) and kept within the budget. */
+#include "pipeline/internal.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    HEAPS_BESIDE_WORKERS = 8,
+    FIXED_BYTES = 160 << 20,        /* the program, its libraries, what HTTP and the log take */
+    THREADS_BESIDE_WORKERS = 16,    /* pipeline, server, nng */
+    THREAD_BYTES = 1 << 20,         /* of a stack, as far as it is used */
+    HEAP_KEPT_BYTES = 64 << 20,     /* freed memory that the C library keeps for a thread */
+    CONNECTION_BYTES = 128 << 10,   /* beside messages: nng's own, TLS */
+    REFUSING_CONTEXTS = 16,         /* of the server, beside those in flight */
+    ADMIN_MESSAGES = 40,            /* of 1 MiB, twice the limit taken: connections and contexts of admin listeners */
+    SQLITE_WRITER_BYTES = 32 << 20, /* page cache of 16 MiB, log index, statements */
+    SQLITE_READER_BYTES = 10 << 20, /* page cache of 8 MiB */
+    CODEC_BYTES = 4 << 20,          /* a context of zstd */
+    ENCODE_ROW_BYTES = 40,          /* keys of three ids and their count, narrowed values */
+    FRAME_HEAD_BYTES = 128 << 10,   /* counts of rules, names, one block per field */
+    FRAME_NOTE_BYTES = 64,          /* of a note, beside itself */
+    STORED_AT_ONCE = 3,             /* recorded batches that are read again: by the asker, for labels, into history */
+    PAGE_BYTES_MAX = 17 << 20,      /* of a query, beside its last row */
+    BUDGET_DEFAULT_MIB = 2048,
+    IDLE_ARENAS_SHARE = 8, /* of the budget, one part */
+    IDLE_ARENAS_BYTES_MAX = 256 << 20,
+};
+
+uint32_t bounds_worker_count(const struct config *config)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return config->workers ? config->workers : cpus > 0 ? (uint32_t)cpus : 1;
+}
+
+uint32_t bounds_slice_count(const struct config *config)
+{
+    return 2 * bounds_worker_count(config) + 2;
+}
+
+uint32_t bounds_reader_count(const struct config *config)
+{
+    return bounds_worker_count(config) + STORED_AT_ONCE;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* --- parts ------------------------------------------------------------------------------------------------------------- */
+
+uint64_t bounds_reply_bytes(const struct config *config)
+{
+    const struct batch_limits *limits = &config->limits;
+    return most((uint64_t)limits->message_bytes_max + PAGE_BYTES_MAX, REPLY_HEAD_BYTES + (uint64_t)limits->rows_max * REPLY_ROW_BYTES);
+}
+
+/* A connection holds a request that is read or waits for a context, and a reply that is sent; a context one or the other. */
+static uint64_t sockets_bytes(const struct config *config)
+{
+    uint64_t connections = config->connections_max, contexts = config->in_flight_max + REFUSING_CONTEXTS;
+    uint64_t request = 2 * (uint64_t)config->limits.message_bytes_max, reply = bounds_reply_bytes(config);
+    return connections * (request + reply + CONNECTION_BYTES) + contexts * most(request, reply) + ((uint64_t)ADMIN_MESSAGES << 21);
+}
+
+static uint64_t workers_bytes(const struct config *config)
+{
+    const struct batch_limits *limits = &config->limits;
+    uint64_t workers = bounds_worker_count(config), encoders = least(workers, config->in_flight_max);
+    uint64_t dictionary = limits->message_bytes_max + 8ull * limits->dict_values_max;
+    uint64_t encode = (uint64_t)ENCODE_ROW_BYTES * limits->rows_max + dictionary + CODEC_BYTES;
+    uint64_t own = (uint64_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float) + decide_scratch_bytes() + sizeof(uint64_t) * limits->rows_max;
+    uint64_t slices = (uint64_t)bounds_slice_count(config) * FIGURE_COUNT * SLICE_ROWS * sizeof(float);
+    return workers * own + encoders * encode + slices;
+}
+
+static uint64_t ledger_bytes(const struct config *config)
+{
+    return SQLITE_WRITER_BYTES + (uint64_t)bounds_reader_count(config) * SQLITE_READER_BYTES;
+}
+
+/* A recorded batch that is read: its frame, and what it decodes to. The asker makes a reply of it, in two pieces. */
+static uint64_t stored_bytes(const struct config *config)
+{
+    const struct batch_limits *limits = &config->limits;
+    uint64_t decoded = batch_arena_bytes(limits, limits->rows_max, limits->message_bytes_max);
+    uint64_t frame = limits->message_bytes_max + batch_work_bytes(limits, limits->rows_max);
+    return STORED_AT_ONCE * (decoded + frame + CODEC_BYTES) + 2 * bounds_reply_bytes(config);
+}
+
+/* The running epoch and the next; the file itself once more while it is read and kept. */
+static uint64_t epochs_bytes(const struct config *config)
+{
+    struct scene_base *base = NULL;
+    struct fault_note note = {0};
+    uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX;
+    if (config->base_path[0] == '\0' || scene_base_open(&base, config->base_path, &note) != FAULT_NONE)
+        return EPOCHS_MAX * bytes;
+    uint64_t weights = strcmp(config->device, "blas") == 0 ? base->arena->size : 0;
+    bytes += base->arena->size + weights + bounds_worker_count(config) * (uint64_t)scratch_bytes(base);
+    bytes = EPOCHS_MAX * bytes + base->arena->size;
+    scene_base_close(&base);
+    return bytes;
+}
+
+static uint64_t fixed_bytes(const struct config *config)
+{
+    uint64_t threads = bounds_worker_count(config) + THREADS_BESIDE_WORKERS;
+    uint64_t heaps = bounds_worker_count(config) + HEAPS_BESIDE_WORKERS;
+    return FIXED_BYTES + threads * THREAD_BYTES + heaps * HEAP_KEPT_BYTES;
+}
+
+/* --- the whole --------------------------------------------------------------------------------------------------------- */
+
+void bounds_compute(struct memory_bounds *out, const struct config *config)
+{
+    *out = (struct memory_bounds){
+        .history = history_bytes(&config->history),
+        .sockets = sockets_bytes(config),
+        .stored = stored_bytes(config),
+        .epochs = epochs_bytes(config),
+        .workers = workers_bytes(config),
+        .fixed = fixed_bytes(config) + ledger_bytes(config),
+    };
+    uint64_t others = out->history + out->sockets + out->stored + out->epochs + out->workers + out->fixed;
+    uint64_t left = config->memory_max > others ? config->memory_max - others : 0;
+    if (config->memory_max == 0)
+        left = (uint64_t)BUDGET_DEFAULT_MIB << 20;
+    out->idle_arenas = least(left / IDLE_ARENAS_SHARE, IDLE_ARENAS_BYTES_MAX);
+    out->batches = left - out->idle_arenas;
+    out->total = others + left;
+}
+
+uint64_t pipeline_memory_total(const struct config *config)
+{
+    struct memory_bounds bounds;
+    bounds_compute(&bounds, config);
+    return bounds.total;
+}
+
+/* --- one batch ---------------------------------------------------------------------------------------------------------- */
+
+size_t bounds_reply_of(const struct reply_names *names, uint32_t row_count, size_t message_bytes, bool in_rows)
+{
+    size_t rows = row_count; /* ids are told in rows form, and came in the message */
+    return REPLY_HEAD_BYTES + (in_rows ? rows * wire_reply_row_bytes(names) + message_bytes : rows * REPLY_ROW_BYTES);
+}
+
+/* A frame holds what the message and the arena hold, in other words, and is as large as it could have become. */
+static size_t frame_bound(const struct job *job)
+{
+    const struct batch_limits *limits = &job->epoch->config->limits;
+    if (!op_changes_state(job->request.op))
+        return 0;
+    return job->message_bytes + job->request.arena_bytes + FRAME_HEAD_BYTES + (size_t)FRAME_NOTE_BYTES * limits->notes_max;
+}
+
+enum fault bounds_reserve(struct job *job)
+{
+    const struct request *request = &job->request;
+    bool with_verdicts = request->op == OP_screen || request->op == OP_score;
+    size_t reply = bounds_reply_of(&job->epoch->names, with_verdicts ? request->row_count : 0, job->message_bytes, request->reply_in_rows);
+    if (reply > job->pipeline->reply_bytes_max && with_verdicts && request->reply_in_rows)
+        return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE,
+                         "a reply in rows to %u rows may have %zu bytes, at most %zu are sent: ask for form columns", request->row_count,
+                         reply, job->pipeline->reply_bytes_max);
+    job->arena_bytes = arena_pool_size(request->arena_bytes + feature_in_batch_bytes(request->row_count));
+    job->reserved_bytes = job->arena_bytes + frame_bound(job) + reply;
+    return FAULT_NONE;
+}
