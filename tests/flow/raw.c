@@ -37,6 +37,14 @@ static int connect_to(const char *url)
     return -1;
 }
 
+void raw_leave(const char *url, size_t greeting_bytes)
+{
+    int fd = connect_to(url);
+    if (fd >= 0 && greeting_bytes > 0)
+        (void)!send(fd, "\0SP\0\0\x30\0", greeting_bytes, MSG_NOSIGNAL);
+    close(fd);
+}
+
 static bool send_all(int fd, const void *bytes, size_t count)
 {
     for (size_t done = 0; done < count;) {

@@ -1,0 +1,231 @@
+/* The commands as a user types them: what they print, and that their exit status tells. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "flow/harness.h"
+
+enum { ROWS = 2000, DONE = 0, HELD = 1, REFUSED = 2, UNREACHABLE = 3 };
+
+static struct table *fresh;
+static struct server server;
+static char token_path[256], rows_path[256], labels_path[256], output[1 << 20];
+
+#define RUN(...) FLOW_RUN(output, __VA_ARGS__)
+#define SERVER   "--connect", server.data_url, "--tenant", "flow", "--token-file", token_path
+
+static void assert_printed(const char *text)
+{
+    if (!strstr(output, text))
+        fail_msg("'%s' is not in: %.2000s", text, output);
+}
+
+/* Rows [first, first + count) of the fresh part as a file of their own, labels left out or alone. */
+static void part_write(const char *path, uint32_t first, uint32_t count, bool labels)
+{
+    static const char *const kept[] = {"transfer_id", "label"};
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (uint32_t row = 0; row <= count; row++) {
+        const char *comma = "";
+        for (uint32_t i = 0; i < fresh->column_count; i++) {
+            const char *name = fresh->names[i];
+            bool is_label = strcmp(name, "label") == 0;
+            if (labels ? strcmp(name, kept[0]) != 0 && !is_label : is_label)
+                continue;
+            fprintf(file, "%s%s", comma, row == 0 ? name : table_cell(fresh, first + row - 1, name));
+            comma = ",";
+        }
+        fputc('\n', file);
+    }
+    assert_int_equal(fclose(file), 0);
+}
+
+static uint32_t lines_of(const char *text)
+{
+    uint32_t count = 0;
+    for (; *text; text++)
+        count += *text == '\n';
+    return count;
+}
+
+static void test_submit_tells_by_its_status(void **state)
+{
+    (void)state;
+    part_write(rows_path, 0, ROWS, false);
+    assert_int_equal(RUN("submit", SERVER, rows_path), HELD);
+    assert_printed("2000 transfers: pass ");
+    assert_printed("transfers/s");
+    assert_int_equal(RUN("submit", SERVER, "--format", "csv", rows_path), HELD); /* the same content: the stored answer */
+    assert_true(lines_of(output) > ROWS);
+    assert_int_equal(RUN("submit", SERVER, "--format", "jsonl", "--only", "held", rows_path), HELD);
+    assert_printed("\"verdict\"");
+    assert_int_equal(RUN("submit", "--connect", server.data_url, "--tenant", "nobody", "--token-file", token_path, rows_path), REFUSED);
+    assert_printed("auth");
+    assert_int_equal(RUN("submit", SERVER, "/nowhere/rows.csv"), REFUSED);
+    assert_printed("/nowhere/rows.csv");
+    assert_int_equal(RUN("submit", SERVER, "--formt", "csv", rows_path), REFUSED);
+    assert_printed("--formt");
+    assert_int_equal(RUN("sumbit", rows_path), REFUSED);
+    assert_printed("submit");
+    assert_int_equal(RUN("submit", "--connect", "ipc:///nowhere/data.ipc", "--tenant", "flow", "--token-file", token_path, "--timeout",
+                         "500", rows_path),
+                     UNREACHABLE);
+}
+
+/* Without a scene base only the checks decide: everything that is right passes. */
+static void test_all_passed_is_zero(void **state)
+{
+    (void)state;
+    static struct server plain;
+    server_begin(&plain, &(struct server_options){.name = "plain", .base = ""});
+    part_write(rows_path, 0, 100, false);
+    assert_int_equal(RUN("submit", "--connect", plain.data_url, "--tenant", "flow", "--token-file", token_path, rows_path), DONE);
+    assert_printed("pass 100");
+    server_stop(&plain);
+}
+
+static void test_bad_file_is_told_by_its_line(void **state)
+{
+    (void)state;
+    char bad[256];
+    flow_path(bad, sizeof bad, "bad.csv");
+    static const char text[] = "transfer_id,payer_id,payee_id,amount,currency\nx-1,a,b,100,EUR\nx-2,a,b,12.50,EUR\n";
+    flow_write(bad, text, sizeof text - 1);
+    int status = RUN("submit", SERVER, bad);
+    assert_true(status == REFUSED || status == HELD);
+    assert_printed("amount");
+    assert_printed("3"); /* the line */
+}
+
+static void test_label_and_query(void **state)
+{
+    (void)state;
+    part_write(rows_path, 3000, 500, false);
+    part_write(labels_path, 3000, 500, true);
+    assert_true(RUN("submit", SERVER, "--id", "labelled", rows_path) <= HELD);
+    assert_int_equal(RUN("label", SERVER, labels_path), DONE);
+    assert_printed("500 rows");
+    assert_int_equal(RUN("query", SERVER, "--transfer", table_cell(fresh, 3123, "transfer_id")), DONE);
+    assert_printed(table_cell(fresh, 3123, "payer_id"));
+    assert_int_equal(RUN("query", SERVER, "--batch", "labelled-0", "--verdict", "hold", "--format", "jsonl", "--head", "0"), DONE);
+    assert_int_equal(RUN("query", SERVER, "--verdict", "perhaps"), REFUSED);
+}
+
+static void test_observe(void **state)
+{
+    (void)state;
+    char path[256];
+    flow_path(path, sizeof path, "use.csv");
+    static const char text[] = "account_id,device_id,address,network\nalice,d-1,192.0.2.1,net-1\nbob,d-2,192.0.2.2,net-2\n";
+    flow_write(path, text, sizeof text - 1);
+    assert_int_equal(RUN("observe", SERVER, "use", path), DONE);
+    assert_int_equal(RUN("observe", SERVER, "sighting", path), REFUSED);
+}
+
+static void test_health_and_stats(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("health", SERVER), DONE);
+    assert_printed("ready");
+    assert_int_equal(RUN("stats", SERVER, "--json"), DONE);
+    assert_printed("\"verdicts\"");
+}
+
+static void test_inspect(void **state)
+{
+    (void)state;
+    char saved[256], ledger[256], copy[256];
+    assert_int_equal(RUN("inspect", flow_base()), DONE);
+    assert_printed("transaction");
+    flow_path(saved, sizeof saved, "saved.columns");
+    part_write(rows_path, 0, 50, false);
+    assert_int_equal(RUN("submit", SERVER, "--save", saved, rows_path), DONE);
+    assert_int_equal(RUN("inspect", saved), DONE);
+    assert_printed("transfer_id");
+    snprintf(ledger, sizeof ledger, "%s/ledger", server.folder);
+    flow_path(copy, sizeof copy, "ledger-copy");
+    assert_int_equal(RUN("inspect", ledger), REFUSED); /* the server has it */
+    server_stop(&server);
+    folder_copy(copy, ledger);
+    server_start(&server);
+    assert_int_equal(RUN("inspect", copy), DONE);
+    assert_printed("labelled");
+    assert_int_equal(RUN("inspect", "/nowhere"), REFUSED);
+}
+
+static void test_help_is_there_for_all(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"serve",  "token", "submit", "import", "observe", "label",   "query",
+                                           "health", "stats", "synth",  "build",  "eval",    "inspect", "bench"};
+    assert_int_equal(RUN("--help"), DONE);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        assert_int_equal(RUN("--help"), DONE);
+        assert_printed(commands[i]);
+        assert_int_equal(RUN(commands[i], "--help"), DONE);
+        assert_printed("Usage: sluice ");
+        assert_int_equal(RUN("help", commands[i]), DONE);
+    }
+    assert_int_equal(RUN("help", "nothing"), REFUSED);
+}
+
+static void test_token_is_not_written_twice(void **state)
+{
+    (void)state;
+    char path[256];
+    struct stat status;
+    flow_path(path, sizeof path, "new.token");
+    assert_int_equal(RUN("token", "--file", path), DONE);
+    assert_printed("token_hash");
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    assert_int_equal(RUN("token", "--file", path), REFUSED);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    fresh = table_read(flow_fresh());
+    flow_path(token_path, sizeof token_path, "token");
+    flow_path(rows_path, sizeof rows_path, "rows.csv");
+    flow_path(labels_path, sizeof labels_path, "labels.csv");
+    flow_write(token_path, FLOW_TOKEN "\n", strlen(FLOW_TOKEN) + 1);
+    server_begin(&server, &(struct server_options){0});
+    if (RUN("import", SERVER, flow_past()) != DONE)
+        fail_msg("%s", output);
+    assert_printed("28000 rows");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    server_stop(&server);
+    table_free(fresh);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_submit_tells_by_its_status),
+        cmocka_unit_test(test_all_passed_is_zero),
+        cmocka_unit_test(test_bad_file_is_told_by_its_line),
+        cmocka_unit_test(test_label_and_query),
+        cmocka_unit_test(test_observe),
+        cmocka_unit_test(test_health_and_stats),
+        cmocka_unit_test(test_inspect),
+        cmocka_unit_test(test_help_is_there_for_all),
+        cmocka_unit_test(test_token_is_not_written_twice),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
