@@ -12,7 +12,7 @@
 #include "base/must.h"
 #include "pipeline/currencies.h"
 
-enum { AWAIT_PAUSE_NS = 1000000, AWAIT_MS_MAX = 5000 };
+enum { AWAIT_PAUSE_NS = 1000000, AWAIT_RETRY_MS = 5000 };
 
 static enum fault config_copy(struct config **out, const struct config *config, struct fault_note *note)
 {
@@ -276,10 +276,11 @@ static bool has_room(struct pipeline *pipeline)
 enum fault epoch_await_room(struct pipeline *pipeline, struct fault_note *note)
 {
     const struct timespec pause = {.tv_nsec = AWAIT_PAUSE_NS};
-    for (int64_t until_ns = clock_steady_ns() + AWAIT_MS_MAX * 1000000LL; !has_room(pipeline); nanosleep(&pause, NULL))
+    for (int64_t until_ns = clock_steady_ns() + pipeline->reload_wait_ns; !has_room(pipeline); nanosleep(&pause, NULL))
         if (clock_steady_ns() >= until_ns)
-            return note->retry_after_ms = AWAIT_MS_MAX, fault_set(note, FAULT_busy, ROW_NONE, COLUMN_NONE,
-                                                                  "batches are still on their way under the configuration before this one");
+            return note->retry_after_ms = AWAIT_RETRY_MS,
+                   fault_set(note, FAULT_busy, ROW_NONE, COLUMN_NONE,
+                             "batches are still on their way under the configuration before this one");
     return FAULT_NONE;
 }
 

@@ -136,7 +136,7 @@ struct pipeline {
     uint64_t total_bytes, budget_bytes, reserved_bytes; /* total: of the whole process, computed */
     size_t reply_bytes_max;
     struct arena_pool arenas;
-    int64_t queue_wait_ns_max;
+    int64_t queue_wait_ns_max, reload_wait_ns;
     bool draining, stopping;
 
     pthread_mutex_t registry_lock; /* ids in flight */

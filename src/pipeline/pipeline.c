@@ -13,6 +13,7 @@
 #include "base/must.h"
 
 enum { TIMER_NS = 10000000, STANDSTILL_NS_LOG2 = 35 };
+#define RELOAD_WAIT_NS 5000000000LL /* for batches under the configuration before the running one */
 
 /* --- opening --------------------------------------------------------------------------------------------------------- */
 
@@ -79,6 +80,7 @@ static void settings_take(struct pipeline *pipeline, const struct config *config
              MIB(bounds.batches), MIB(bounds.history), MIB(bounds.sockets), MIB(bounds.stored), MIB(bounds.workers), MIB(bounds.epochs),
              MIB(bounds.idle_arenas), MIB(bounds.fixed));
     pipeline->queue_wait_ns_max = config->queue_wait_ms_max * 1000000;
+    pipeline->reload_wait_ns = RELOAD_WAIT_NS;
     pipeline->snapshot_interval_ns = config->snapshot_interval_s * 1000000000;
     pipeline->commit_batches_max = config->commit_batches_max ? config->commit_batches_max : 1;
     pipeline->history_limits = config->history;

@@ -42,12 +42,13 @@ static int64_t rig_time_us; /* of every row that is sent; 0: no such column */
 static inline struct config *rig_config(const char *top, const char *base)
 {
     char text[8192], base_line[128] = "";
+    const char *tail = top ? top : RIG_TENANTS, *wait = strstr(tail, "queue_wait_max") ? "" : "queue_wait_max: 60s\n";
     struct config *config = NULL;
     struct fault_note note = {0};
     if (base)
         snprintf(base_line, sizeof base_line, "base: %s/%s\n", rig_folder, base);
-    int bytes = snprintf(text, sizeof text, "ledger: %s/ledger\nlisten: {data: [\"ipc://%s/s\"]}\n%s%s%s", rig_folder, rig_folder,
-                         base_line, RIG_HISTORY, top ? top : RIG_TENANTS);
+    int bytes = snprintf(text, sizeof text, "ledger: %s/ledger\nlisten: {data: [\"ipc://%s/s\"]}\n%s%s%s%s", rig_folder, rig_folder,
+                         base_line, RIG_HISTORY, wait, tail);
     assert_true(bytes > 0 && (size_t)bytes < sizeof text);
     if (config_open_text(&config, "test.yaml", text, (size_t)bytes, &note) != FAULT_NONE)
         fail_msg("%s\n%s", note.text, text);
@@ -326,6 +327,7 @@ static inline void labels_of(struct wire_buffer *out, const char *tenant, const 
 /* --- sending --------------------------------------------------------------------------------------------------------- */
 
 struct sent { /* one message and its reply */
+    struct pipeline *pipeline;
     struct wire_buffer message, reply;
     pthread_mutex_t lock;
     pthread_cond_t given;
@@ -342,7 +344,7 @@ static void sent_deliver(void *context, struct wire_buffer *reply)
     pthread_mutex_lock(&sent->lock);
     sent->reply = *reply;
     *reply = (struct wire_buffer){0};
-    sent->committed_then = rig_committed();
+    sent->committed_then = sent->pipeline->ledger_ops->last_sequence(sent->pipeline->ledger);
     memset(sent->message.data, 0xdd, sent->message.bytes); /* the caller's again: nobody may read it any more */
     sent->deliveries++;
     pthread_cond_signal(&sent->given);
@@ -352,7 +354,7 @@ static void sent_deliver(void *context, struct wire_buffer *reply)
 static inline void post_as_of(struct sent *out, struct wire_buffer *message, int64_t received_ns)
 {
     struct gate *hold = out->hold;
-    *out = (struct sent){.message = *message, .hold = hold};
+    *out = (struct sent){.pipeline = pipeline, .message = *message, .hold = hold};
     *message = (struct wire_buffer){0};
     pthread_mutex_init(&out->lock, NULL);
     pthread_cond_init(&out->given, NULL);
@@ -410,7 +412,7 @@ static inline int64_t reply_i64(const struct sent *sent, const char *key)
 /* The fault's name, "ok" without one. */
 static inline const char *reply_fault(const struct sent *sent)
 {
-    static char name[32];
+    static _Thread_local char name[32];
     struct wire_value value;
     snprintf(name, sizeof name, "ok");
     if (reply_find(sent, "fault", &value))
@@ -421,7 +423,7 @@ static inline const char *reply_fault(const struct sent *sent)
 /* The text of the first note. */
 static inline const char *reply_note(const struct sent *sent)
 {
-    static char out[256];
+    static _Thread_local char out[256];
     struct wire_value notes, note, text;
     out[0] = '\0';
     if (!reply_find(sent, "notes", &notes) || notes.count == 0)
@@ -435,7 +437,7 @@ static inline const char *reply_note(const struct sent *sent)
 /* Text, or a number printed; "fault …" for a fault, "none" for no such key. */
 static inline const char *reply_value(const struct sent *sent, const char *key)
 {
-    static char out[256];
+    static _Thread_local char out[256];
     struct wire_value value;
     if (reply_find(sent, "fault", &value))
         snprintf(out, sizeof out, "fault %.*s", (int)value.text.bytes, value.text.data);

@@ -253,7 +253,7 @@ static void wide_dictionary(struct wire_buffer *out, const char *id, uint32_t ro
         wire_pack_text(out, "values"), wire_pack_array(out, rows);
         for (uint32_t i = 0; i < rows; i++) {
             char value[40];
-            snprintf(value, sizeof value, t < 4 ? "%016" PRIx64 : "EUR", hash64(i, texts[t % 4], 8));
+            snprintf(value, sizeof value, t < 4 ? "%016" PRIx64 : "EUR", hash64(i, texts[t % 4], strlen(texts[t % 4])));
             wire_pack_text(out, value);
         }
         wire_pack_text(out, "codes"), wire_pack_bin(out, codes, rows * sizeof *codes);

@@ -31,7 +31,7 @@ struct scorer {
 static void score_same(struct sent *out)
 {
     struct wire_buffer message;
-    batch_of(&message, "a", "score", "same", 3 * SLICE_ROWS + 7);
+    batch_of(&message, "a", "score", "same", SLICE_ROWS + 7);
     ask(out, &message);
 }
 
@@ -57,7 +57,6 @@ static void each_batch_is_wholly_of_one_epoch(void **state)
 {
     enum { SCORERS = 3, SWAPS = 100 };
     static const char *const bases[] = {"one.safetensors", "two.safetensors"};
-    const char *top = "queue_wait_max: 60s\n" RIG_TENANTS;
     struct scorer scorers[SCORERS] = {0};
     struct sent expected[2] = {0};
     atomic_bool ends = false;
@@ -65,10 +64,10 @@ static void each_batch_is_wholly_of_one_epoch(void **state)
     (void)state;
     rig_write_base(bases[0], 1);
     rig_write_base(bases[1], 2);
-    rig_open(rig_config(top, bases[1]));
+    rig_open(rig_config(NULL, bases[1]));
     rig_time_us = clock_wall_us();
     score_same(&expected[1]);
-    assert_int_equal(reload(top, bases[0], NULL), FAULT_NONE);
+    assert_int_equal(reload(NULL, bases[0], NULL), FAULT_NONE);
     score_same(&expected[0]);
     assert_false(replies_equal(&expected[0], &expected[1])); /* and both without a word of waiting from here on */
     for (unsigned i = 0; i < SCORERS; i++) {
@@ -76,7 +75,7 @@ static void each_batch_is_wholly_of_one_epoch(void **state)
         assert_int_equal(pthread_create(&scorers[i].thread, NULL, scorer_run, &scorers[i]), 0);
     }
     while (swaps < SWAPS) {
-        assert_int_equal(reload(top, bases[++swaps % 2], NULL), FAULT_NONE);
+        assert_int_equal(reload(NULL, bases[++swaps % 2], NULL), FAULT_NONE);
         assert_true(atomic_load(&pipeline->epochs) <= 2);
     }
     rig_sleep_ms(30);
@@ -106,6 +105,7 @@ static void a_third_epoch_waits_for_the_first(void **state)
     gate_await(&commit_gate, 1);
     assert_int_equal(reload(NULL, NULL, NULL), FAULT_NONE);
     assert_int_equal(atomic_load(&pipeline->epochs), 2);
+    pipeline->reload_wait_ns = 50000000;
     assert_int_equal(reload(NULL, NULL, text), FAULT_busy);
     assert_string_equal(text, "batches are still on their way under the configuration before this one");
     gate_set(&commit_gate, false);
@@ -179,8 +179,8 @@ static void tenants_come_and_go(void **state)
         struct fault_note note = {0};
         struct config *config = NULL;
         static char text[12000];
-        int bytes = snprintf(text, sizeof text, "ledger: %s/ledger\nlisten: {data: [\"ipc://%s/s\"]}\n%s%s", rig_folder, rig_folder,
-                             RIG_HISTORY, top);
+        int bytes = snprintf(text, sizeof text, "queue_wait_max: 60s\nledger: %s/ledger\nlisten: {data: [\"ipc://%s/s\"]}\n%s%s",
+                             rig_folder, rig_folder, RIG_HISTORY, top);
         assert_int_equal(config_open_text(&config, "test.yaml", text, (size_t)bytes, &note), FAULT_NONE);
         assert_int_equal(pipeline_reload(pipeline, config, &note), FAULT_NONE);
         config_close(&config);
