@@ -108,7 +108,7 @@ static void write_unlabelled(const char *path, const char *behind, const struct 
 static void test_offline_is_the_server(void **state)
 {
     (void)state;
-    struct server server;
+    struct server server = {0};
     struct server_options options = {.name = "scores", .base = flow_row_base()};
     char all[512], token[512], scores[512], offline[512], fresh[512];
     struct table *table = table_read(flow_fresh());

@@ -152,6 +152,8 @@ static pid_t spawn(const char *const *arguments, int fd, char *const *environmen
     int failed = posix_spawn(&pid, arguments[0], &actions, &attributes, (char *const *)arguments, environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
+    if (failed)
+        fprintf(stderr, "%s: %s\n", arguments[0], strerror(failed));
     MUST(!failed);
     return pid;
 }
