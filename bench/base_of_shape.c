@@ -94,7 +94,7 @@ static bool is_kept(const struct scene_base *base, uint16_t feature)
 
 static void anomaly_shape(struct anomaly_set *set, const struct scene_base *base)
 {
-    uint32_t kept = 0, points = set->panel.cluster_count;
+    uint32_t kept = 0, points = set->ensemble.point_count;
     struct scene_column *columns = memory_take_zeroed(set->column_count + 1, sizeof *columns);
     float *values = memory_take_zeroed((size_t)points * set->point_stride + 1, sizeof *values);
     MUST(columns && values);
@@ -112,7 +112,7 @@ static void anomaly_shape(struct anomaly_set *set, const struct scene_base *base
     set->table = table;
     set->columns = columns;
     set->points = values;
-    set->column_count = set->panel.column_count = kept;
+    set->column_count = set->ensemble.column_count = kept;
 }
 
 int main(int argc, char **argv)

@@ -1,6 +1,7 @@
 /* The kernels alone, one thread: panel_min against the FMA peak of the same instruction set and against the product form
  * (pack, sgemm, bound, segment minimum), taken in turn in every round (peak, kernel, product, peak, …); medians of the rounds.
- * Only real clusters count. Then panel_nearest, standardise, log, log1p, exp and sqrt_mean. A table, then one JSON line.
+ * Only real clusters count. Then points_mean against the same peak, panel_nearest, standardise, log, log1p,
+ * exp, row_norm and sqrt_mean. A table, then one JSON line.
  * usage: bench_kernels [ROUNDS] */
 #include <math.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@ enum { ROWS = 1024, TILES = ROWS / TILE_ROWS, PRODUCT_ROWS = 256, ROUNDS_MOST = 
 static const struct shape {
     const char *name;
     uint32_t columns, clusters, segments;
-} shapes[] = {{"8x48", 8, 48, 8}, {"16x48", 16, 48, 8}, {"16x128", 16, 128, 8}, {"16x576", 16, 576, 64}, {"64x1152", 64, 1152, 64}};
+} shapes[] = {{"8x48", 8, 48, 8},      {"16x48", 16, 48, 8},    {"16x128", 16, 128, 8},   {"16x512", 16, 512, 64},
+              {"16x576", 16, 576, 64}, {"64x512", 64, 512, 64}, {"64x1152", 64, 1152, 64}};
 enum { SHAPE_COUNT = sizeof shapes / sizeof *shapes };
 
 /* --- figures ----------------------------------------------------------------------------------------------------------- */
@@ -237,9 +239,25 @@ static double nearest_seconds(const struct kernels *kernels, struct work *work, 
     return (seconds() - start) / repeats;
 }
 
+/* The panel's weights serve as those of points: only their number and place count. */
+static double points_seconds(const struct kernels *kernels, struct work *work, unsigned repeats)
+{
+    const struct points points = {.column_count = work->panel.column_count,
+                                  .point_count = work->panel.cluster_count,
+                                  .segment_count = work->panel.segment_count,
+                                  .segment_first = work->first,
+                                  .weight = work->ab,
+                                  .start = work->start};
+    double start = seconds();
+    for (unsigned i = 0; i < repeats; i++)
+        kernels->points_mean(work->out, work->z, TILES, &points);
+    return (seconds() - start) / repeats;
+}
+
 static void bench_shape(const struct isa *isa, const struct kernels *kernels, const struct shape *shape, unsigned rounds)
 {
     static double shares[ROUNDS_MOST], times[ROUNDS_MOST], products[ROUNDS_MOST], nearests[ROUNDS_MOST], ratios[ROUNDS_MOST];
+    static double points[ROUNDS_MOST];
     struct work work;
     work_init(&work, shape);
     double flops = 4.0 * ROWS * shape->columns * shape->clusters;
@@ -248,17 +266,20 @@ static void bench_shape(const struct isa *isa, const struct kernels *kernels, co
         double peak = peak_flops(isa);
         times[i] = kernel_seconds(kernels, &work, repeats);
         products[i] = product_seconds(isa, &work, repeats / 2 + 1);
+        points[i] = flops / 2 / points_seconds(kernels, &work, repeats) / peak;
         nearests[i] = flops / nearest_seconds(kernels, &work, repeats) / peak;
         shares[i] = flops / times[i] / peak;
         ratios[i] = products[i] / times[i];
     }
     double share = median(shares, rounds), time = median(times, rounds), ratio = median(ratios, rounds), nearest = median(nearests, rounds);
-    printf("%-8s %-8s %10.1f %10.1f%% %14.2f %16.2f %16.1f%%\n", kernels->name, shape->name, flops / time * 1e-9, 100 * share,
-           ROWS / time * 1e-6, ratio, 100 * nearest);
+    double point = median(points, rounds);
+    printf("%-8s %-8s %10.1f %10.1f%% %14.2f %16.2f %16.1f%% %16.1f%%\n", kernels->name, shape->name, flops / time * 1e-9, 100 * share,
+           ROWS / time * 1e-6, ratio, 100 * nearest, 100 * point);
     figure(kernels->name, "panel_min.share_of_peak", shape->name, share, "1");
     figure(kernels->name, "panel_min.rows", shape->name, ROWS / time, "rows/s");
     figure(kernels->name, "panel_min.over_sgemm", shape->name, ratio, "1");
     figure(kernels->name, "panel_nearest.share_of_peak", shape->name, nearest, "1");
+    figure(kernels->name, "points_mean.share_of_peak", shape->name, point, "1");
     work_fini(&work);
 }
 
@@ -280,18 +301,26 @@ static double standardise_ns(const struct kernels *kernels, const float *x, floa
     return (seconds() - start) / (200.0 * ROWS) * 1e9;
 }
 
-static double sqrt_mean_ns(const struct kernels *kernels, const float *min, float *out)
+static double row_norm_ns(const struct kernels *kernels, const float *z, float *out)
 {
     double start = seconds();
     for (int i = 0; i < 20; i++)
-        kernels->sqrt_mean(out, min, ROWS, ROWS, 64);
+        kernels->row_norm(out, z, TILES, 64);
+    return (seconds() - start) / (20.0 * ROWS) * 1e9;
+}
+
+static double sqrt_mean_ns(const struct kernels *kernels, const float *min, const float *norm, float *out)
+{
+    double start = seconds();
+    for (int i = 0; i < 20; i++)
+        kernels->sqrt_mean(out, min, ROWS, norm, ROWS, 64);
     return (seconds() - start) / (20.0 * ROWS) * 1e9;
 }
 
 static void bench_maps(const struct kernels *kernels, unsigned rounds)
 {
-    enum { LOG, LOG1P, EXP, STANDARDISE, SQRT_MEAN, MAP_COUNT };
-    static const char *const names[MAP_COUNT] = {"log", "log1p", "exp", "standardise", "sqrt_mean"};
+    enum { LOG, LOG1P, EXP, STANDARDISE, ROW_NORM, SQRT_MEAN, MAP_COUNT };
+    static const char *const names[MAP_COUNT] = {"log", "log1p", "exp", "standardise", "row_norm", "sqrt_mean"};
     static double times[MAP_COUNT][ROUNDS_MOST];
     float *x = filled(ROWS, 0.1f, 10), *min = filled((size_t)64 * ROWS, 0, 9), *out = filled(ROWS, 0, 1);
     for (unsigned i = 0; i < rounds; i++) {
@@ -299,13 +328,17 @@ static void bench_maps(const struct kernels *kernels, unsigned rounds)
         times[LOG1P][i] = map_ns(kernels->log1p, x, out);
         times[EXP][i] = map_ns(kernels->exp, x, out);
         times[STANDARDISE][i] = standardise_ns(kernels, x, out);
-        times[SQRT_MEAN][i] = sqrt_mean_ns(kernels, min, out);
+        times[ROW_NORM][i] = row_norm_ns(kernels, min, out);
+        times[SQRT_MEAN][i] = sqrt_mean_ns(kernels, min, x, out);
     }
     printf("%-8s", kernels->name);
     for (int m = 0; m < MAP_COUNT; m++) {
         double ns = median(times[m], rounds);
         printf(" %12.3f", ns);
-        figure(kernels->name, names[m], "", ns, m == SQRT_MEAN ? "ns/row of 64 segments" : "ns/float");
+        figure(kernels->name, names[m], "", ns,
+               m == SQRT_MEAN  ? "ns/row of 64 segments"
+               : m == ROW_NORM ? "ns/row of 64 columns"
+                               : "ns/float");
     }
     printf("\n");
     memory_give(x);
@@ -345,8 +378,8 @@ int main(int argc, char **argv)
     const char *cpu = cpu_model();
     struct kernels chosen[ISA_COUNT];
     printf("%s, %s, OpenBLAS for %s, medians of %u rounds\n", cpu, __VERSION__, blas_core_name(), rounds);
-    printf("%-8s %-8s %10s %11s %14s %16s %17s\n", "isa", "shape", "GFLOP/s", "of peak", "million rows/s", "times sgemm form",
-           "nearest of peak");
+    printf("%-8s %-8s %10s %11s %14s %16s %17s %17s\n", "isa", "shape", "GFLOP/s", "of peak", "million rows/s", "times sgemm form",
+           "nearest of peak", "points of peak");
     for (size_t i = 0; i < ISA_COUNT; i++) {
         kernels_select(&chosen[i], isas[i].mask);
         if ((cpu_detect() & isas[i].mask) != isas[i].mask) {
@@ -357,11 +390,11 @@ int main(int argc, char **argv)
             bench_shape(&isas[i], &chosen[i], &shapes[s], rounds);
         figure(chosen[i].name, "peak", "", peak_flops(&isas[i]) * 1e-9, "GFLOP/s");
     }
-    printf("%-8s %12s %12s %12s %12s %12s\n", "isa", "log", "log1p", "exp", "standardise", "sqrt_mean");
+    printf("%-8s %12s %12s %12s %12s %12s %12s\n", "isa", "log", "log1p", "exp", "standardise", "row_norm", "sqrt_mean");
     for (size_t i = 0; i < ISA_COUNT; i++)
         if ((cpu_detect() & isas[i].mask) == isas[i].mask)
             bench_maps(&chosen[i], rounds);
-    printf("(ns per float; sqrt_mean: per row of 64 segments)\n");
+    printf("(ns per float; row_norm: per row of 64 columns; sqrt_mean: per row of 64 segments)\n");
     json_print(cpu, rounds);
     return 0;
 }

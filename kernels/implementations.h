@@ -11,12 +11,15 @@
     MAP_FN(log_##isa); \
     MAP_FN(log1p_##isa); \
     MAP_FN(exp_##isa); \
-    SQRT_MEAN_FN(sqrt_mean_##isa);
+    POINTS_MEAN_FN(points_mean_##isa); \
+    SQRT_MEAN_FN(sqrt_mean_##isa); \
+    ROW_NORM_FN(row_norm_##isa);
 
 #define KERNELS_TABLE(isa) \
     { \
         .name = #isa, .panel_min = panel_min_##isa, .panel_nearest = panel_nearest_##isa, .standardise = standardise_##isa, \
-        .log = log_##isa, .log1p = log1p_##isa, .exp = exp_##isa, .sqrt_mean = sqrt_mean_##isa, \
+        .log = log_##isa, .log1p = log1p_##isa, .exp = exp_##isa, .points_mean = points_mean_##isa, .sqrt_mean = sqrt_mean_##isa, \
+        .row_norm = row_norm_##isa, \
     }
 
 KERNELS_OF(ref)

@@ -19,7 +19,7 @@ static inline size_t tile_count(size_t row_count)
     return (row_count + TILE_ROWS - 1) / TILE_ROWS;
 }
 
-/* The clusters of one dimension (or the points of an anomaly ensemble), packed once at load.
+/* The clusters of one dimension, packed once at load.
  * Squared distance of row z to cluster k, columns j in order, one accumulator:
  *     acc = start[k];  u = fma(z[j], a[k][j], b[k][j]);  acc = fma(u, u, acc)
  * with a = sqrt(l/2), b = -c·sqrt(l/2), start = -b_k. Segment minimum over its clusters in order,
@@ -29,6 +29,21 @@ struct panel {
     const uint32_t *segment_first; /* segment_count + 1; clusters of a segment are contiguous; empty ones give +inf */
     const float *ab;               /* cluster_count × column_count × {a, b} */
     const float *start;            /* cluster_count */
+};
+
+/* The points of an anomaly ensemble, packed once at load. Every point has unit precision, so the squared distance is taken
+ * as a product, one operation per row, point and column, columns j in order, one accumulator (docs/decisions/0006):
+ *     acc = start[p];  acc = fma(z[j], weight[p][j], acc)          with weight = -2c and start = |c|²
+ *     norm = 0;        norm = fma(z[j], z[j], norm)
+ *     square = max(0, least acc of the segment + norm)             max(x, y) = x > y ? x : y
+ * An acc is within γ(D + 1)·Σ_j (c_j² + 2|z_j c_j|) of |z - c|² - |z|², a square within γ(D + 3)·Σ_j (|z_j| + |c_j|)² of the
+ * squared distance, D columns, γ(n) = n·2^-24 / (1 - n·2^-24): an absolute bound, so columns must be standardised.
+ * Outside |z|, |c| <= 2^50 and D <= 2^20 nothing is said. */
+struct points {
+    uint32_t column_count, point_count, segment_count;
+    const uint32_t *segment_first; /* segment_count + 1; points of a segment are contiguous; empty ones give +inf */
+    const float *weight;           /* point_count × column_count */
+    const float *start;            /* point_count */
 };
 
 /* out[segment · out_stride + row], out_stride >= 16 · tiles and a multiple of 16; out 64-byte aligned. Padded lanes are written. */
@@ -45,15 +60,24 @@ struct panel {
               float high)
 /* out[i] = f(x[i]); count any; in place allowed. Errors against the true function: see the .c file of the twin. */
 #define MAP_FN(name) void name(float *out, const float *x, size_t count)
-/* out[row] = (1/segment_count) · sum over segments in index order of sqrt(max(0, min[segment·stride + row])); 0 without
- * segments. stride is a multiple of 16 and covers the padded lanes, which may be read. */
-#define SQRT_MEAN_FN(name) void name(float *restrict out, const float *restrict min, size_t stride, size_t row_count, size_t segment_count)
+/* The anomaly degree in one go: out[row] = (1/segment_count) · sum over segments in index order of sqrt(square); 0 without
+ * segments. out holds 16 · tiles floats, 64-byte aligned; padded lanes are written. */
+#define POINTS_MEAN_FN(name) void name(float *restrict out, const float *restrict z, size_t tiles, const struct points *points)
+/* The same from minima that came otherwise, min[segment · stride + row], and norm[row]: for a device that gives no square root.
+ * stride is a multiple of 16; it and norm cover the padded lanes, which may be read. out holds row_count floats. */
+#define SQRT_MEAN_FN(name) \
+    void name(float *restrict out, const float *restrict min, size_t stride, const float *restrict norm, size_t row_count, \
+              size_t segment_count)
+/* norm[row] of every row, padded lanes too; 64-byte aligned. */
+#define ROW_NORM_FN(name) void name(float *restrict norm, const float *restrict z, size_t tiles, uint32_t column_count)
 
 typedef PANEL_MIN_FN(panel_min_fn);
 typedef PANEL_NEAREST_FN(panel_nearest_fn);
 typedef STANDARDISE_FN(standardise_fn);
 typedef MAP_FN(map_fn);
+typedef POINTS_MEAN_FN(points_mean_fn);
 typedef SQRT_MEAN_FN(sqrt_mean_fn);
+typedef ROW_NORM_FN(row_norm_fn);
 
 struct kernels {
     const char *name; /* "ref", "avx2", "avx512", "neon" */
@@ -61,7 +85,9 @@ struct kernels {
     panel_nearest_fn *panel_nearest;
     standardise_fn *standardise;
     map_fn *log, *log1p, *exp; /* natural; log of x <= 0 and log1p of x <= -1 give the function's value at the smallest positive */
+    points_mean_fn *points_mean;
     sqrt_mean_fn *sqrt_mean;
+    row_norm_fn *row_norm;
 };
 
 enum cpu_flag { CPU_AVX2 = 1, CPU_AVX512 = 2, CPU_NEON = 4 };
@@ -76,9 +102,12 @@ float kernel_log(float x);
 float kernel_log1p(float x);
 float kernel_exp(float x);
 float kernel_distance(const float *z, size_t z_stride, const struct panel *panel, uint32_t cluster); /* z[j · z_stride] */
+float kernel_point(const float *z, size_t z_stride, const struct points *points, uint32_t point);    /* acc of one point */
 
 /* Oracles in double, for checks and golden distances only. */
 double oracle_distance(const float *z, size_t z_stride, const struct panel *panel, uint32_t cluster);
+
+double oracle_point(const float *z, size_t z_stride, const struct points *points, uint32_t point); /* |z - c|² */
 
 /* Product form through OpenBLAS (kernels/blas): proposes, never recorded. approx[cluster·stride + row] is within
  * bound[row] of the twin's distance before segment minimum; a bound of +infinity says nothing. Rows are rounded up to
@@ -89,6 +118,12 @@ size_t blas_weights_floats(const struct panel *panel);
 void blas_weights(float *weights, const struct panel *panel); /* (2·columns + 1) × clusters and the bounds, packed once */
 void blas_distances(float *approx, size_t stride, float *bound, const float *z, size_t row_count, const struct panel *panel,
                     const float *weights, float *scratch);
+/* The same of points: proposals of acc. */
+size_t blas_points_scratch_floats(size_t row_count, const struct points *points);
+size_t blas_points_weights_floats(const struct points *points);
+void blas_points_weights(float *weights, const struct points *points);
+void blas_points_products(float *approx, size_t stride, float *bound, const float *z, size_t row_count, const struct points *points,
+                          const float *weights, float *scratch);
 const char *blas_core_name(void); /* the processor type that OpenBLAS chose its kernels for */
 
 #endif

@@ -71,9 +71,9 @@ static inline void tiny_anomaly(struct tiny_base *tiny, int which, uint32_t colu
     struct scene_column *own = tiny->columns[DIMENSION_COUNT + which];
     set->columns = own;
     set->column_count = tiny_columns(tiny, own, which == ANOMALY_OWN ? (int)DIMENSION_transaction : -1, columns, false);
-    set->panel.cluster_count = ANOMALY_SEGMENTS * per_segment;
+    set->ensemble.point_count = ANOMALY_SEGMENTS * per_segment;
     set->point_stride = (set->column_count + 7) / 8 * 8;
-    set->points = tiny_values(tiny, (size_t)set->panel.cluster_count * set->point_stride, -2.0f, 2.0f);
+    set->points = tiny_values(tiny, (size_t)set->ensemble.point_count * set->point_stride, -2.0f, 2.0f);
     set->table_count = table;
     float *scores = tiny_values(tiny, table, 0.0f, 1.0f);
     for (uint32_t i = 0; i < table; i++)

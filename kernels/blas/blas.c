@@ -7,7 +7,10 @@
  * rounded z² and the product by one), and |twin - d| <= γ(D + 3)·M (two for u², one for each addition); γ(n) = nu/(1 - nu).
  * bound = γ(3D + 16)·M leaves eight for the caller's own comparison in float. Terms below the normal range add at most
  * 2^-140·Σ (1 + z²)(1 + a² + b²). M is taken with the largest |a|, |b|, |start| of all clusters; where that, a², b² or z² nears
- * overflow it is +infinity. */
+ * overflow it is +infinity.
+ *
+ * Points: acc = start + Σ weight·z is a product as it stands, [z, 1] times weights. Two sums of the same D + 1 terms, each at
+ * most M = |start| + Σ |weight||z| in sum, are within γ(2D + 2)·M of each other; bound = γ(2D + 16)·M. */
 #include <cblas.h>
 #include <float.h>
 #include <math.h>
@@ -84,6 +87,60 @@ static float bound_of(float most, float tiny, size_t columns)
     if (!(most < FLT_MAX / 4 && tiny < FLT_MAX / 4) || nu > 0.5)
         return INFINITY;
     return (float)((nu / (1 - nu) * most + 0x1p-140 * tiny) * own + 0x1p-148);
+}
+
+size_t blas_points_scratch_floats(size_t row_count, const struct points *points)
+{
+    return ((size_t)points->column_count + 1) * padded(row_count);
+}
+
+size_t blas_points_weights_floats(const struct points *points)
+{
+    return ((size_t)points->column_count + 1) * ((size_t)points->point_count + 1);
+}
+
+/* After the weights: largest |weight| of each column, largest |start|. */
+void blas_points_weights(float *weights, const struct points *points)
+{
+    const size_t count = points->point_count, columns = points->column_count;
+    float *most = weights + (columns + 1) * count;
+    openblas_set_num_threads(1);
+    for (size_t j = 0; j <= columns; j++) {
+        most[j] = 0;
+        for (size_t p = 0; p < count; p++) {
+            const float value = j < columns ? points->weight[p * columns + j] : points->start[p];
+            weights[j * count + p] = value;
+            most[j] = fmaxf(most[j], fabsf(value));
+        }
+    }
+}
+
+static float points_bound_of(float most, size_t columns)
+{
+    const double nu = (2 * (double)columns + 16) * 0x1p-24, own = 1 + ((double)columns + 8) * 0x1p-22;
+    if (!(most < FLT_MAX / 4) || nu > 0.5)
+        return INFINITY;
+    return (float)(nu / (1 - nu) * most * own + 0x1p-140 * ((double)columns + 1));
+}
+
+void blas_points_products(float *approx, size_t stride, float *bound, const float *z, size_t row_count, const struct points *points,
+                          const float *weights, float *scratch)
+{
+    const size_t rows = padded(row_count), count = points->point_count, columns = points->column_count;
+    const float *most_of = weights + (columns + 1) * count;
+    for (size_t row = 0; row < rows; row++) {
+        const float *first = z + row / TILE_ROWS * columns * TILE_ROWS + row % TILE_ROWS;
+        float most = most_of[columns];
+        for (size_t j = 0; j < columns; j++) {
+            scratch[j * rows + row] = first[j * TILE_ROWS];
+            most += most_of[j] * fabsf(first[j * TILE_ROWS]);
+        }
+        scratch[columns * rows + row] = 1;
+        bound[row] = points_bound_of(most, columns);
+    }
+    if (rows && count)
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)count, (blasint)rows, (blasint)columns + 1, 1.0f, weights,
+                    (blasint)count, scratch, (blasint)rows, 0.0f, approx, (blasint)stride);
 }
 
 void blas_distances(float *approx, size_t stride, float *bound, const float *z, size_t row_count, const struct panel *panel,

@@ -108,17 +108,3 @@ STANDARDISE_FN(standardise_ref)
         z[row / TILE_ROWS * tile_stride + row % TILE_ROWS] = value;
     }
 }
-
-/* No segments give 0. */
-SQRT_MEAN_FN(sqrt_mean_ref)
-{
-    float share = segment_count ? 1.0f / (float)segment_count : 0;
-    for (size_t row = 0; row < row_count; row++) {
-        float sum = 0;
-        for (size_t segment = 0; segment < segment_count; segment++) {
-            float least = min[segment * stride + row];
-            sum += sqrtf(least > 0 ? least : 0);
-        }
-        out[row] = sum * share;
-    }
-}

@@ -51,8 +51,8 @@ static void base_show(const struct scene_base *base)
     }
     for (unsigned a = 0; a < ANOMALY_COUNT; a++) {
         const struct anomaly_set *set = &base->anomaly[a];
-        printf("\n%s: %u points, calibrated by %u rows, threshold %.6g, over", anomaly_names[a], set->panel.cluster_count, set->table_count,
-               (double)set->threshold);
+        printf("\n%s: %u points, calibrated by %u rows, threshold %.6g, over", anomaly_names[a], set->ensemble.point_count,
+               set->table_count, (double)set->threshold);
         columns_show(set->columns, set->column_count);
     }
 }

@@ -81,10 +81,16 @@ static const struct kernels *device_kernels(const struct device *device)
     return &device->kernels;
 }
 
-const struct panel *base_panel(const struct scene_base *base, unsigned index)
+const struct panel *base_panel(const struct scene_base *base, unsigned dimension)
 {
-    const struct panel *panel = index < DIMENSION_COUNT ? &base->dimensions[index].panel : &base->anomaly[index - DIMENSION_COUNT].panel;
+    const struct panel *panel = &base->dimensions[dimension].panel;
     return panel->cluster_count ? panel : NULL;
+}
+
+const struct points *base_points(const struct scene_base *base, unsigned set)
+{
+    const struct points *points = &base->anomaly[set].ensemble;
+    return points->point_count ? points : NULL;
 }
 
 static size_t rounded(size_t floats)
@@ -109,8 +115,10 @@ static void resident_release(struct resident **resident_p)
 static size_t weights_bytes(const struct scene_base *base)
 {
     size_t bytes = ALIGN;
-    for (unsigned i = 0; i < PANEL_COUNT; i++)
-        bytes += base_panel(base, i) ? rounded(blas_weights_floats(base_panel(base, i))) : 0;
+    for (unsigned g = 0; g < DIMENSION_COUNT; g++)
+        bytes += base_panel(base, g) ? rounded(blas_weights_floats(base_panel(base, g))) : 0;
+    for (unsigned i = 0; i < ANOMALY_COUNT; i++)
+        bytes += base_points(base, i) ? rounded(blas_points_weights_floats(base_points(base, i))) : 0;
     return bytes;
 }
 
@@ -118,12 +126,19 @@ static bool weights_take(struct resident *resident)
 {
     if (!arena_init(&resident->arena, weights_bytes(resident->base)))
         return false;
-    for (unsigned i = 0; i < PANEL_COUNT; i++) {
-        const struct panel *panel = base_panel(resident->base, i);
+    for (unsigned g = 0; g < DIMENSION_COUNT; g++) {
+        const struct panel *panel = base_panel(resident->base, g);
         if (!panel)
             continue;
-        resident->weights[i] = arena_take(&resident->arena, rounded(blas_weights_floats(panel)), ALIGN);
-        blas_weights(resident->weights[i], panel);
+        resident->weights[g] = arena_take(&resident->arena, rounded(blas_weights_floats(panel)), ALIGN);
+        blas_weights(resident->weights[g], panel);
+    }
+    for (unsigned i = 0; i < ANOMALY_COUNT; i++) {
+        const struct points *points = base_points(resident->base, i);
+        if (!points)
+            continue;
+        resident->points_weights[i] = arena_take(&resident->arena, rounded(blas_points_weights_floats(points)), ALIGN);
+        blas_points_weights(resident->points_weights[i], points);
     }
     return true;
 }
@@ -161,34 +176,48 @@ static size_t scores_lay(struct scores *scores, struct arena *arena, const struc
         scores->z[g] = block_take(arena, &bytes, (size_t)SLICE_ROWS * panel->column_count);
     }
     for (unsigned i = 0; i < ANOMALY_COUNT; i++) {
-        const struct panel *panel = base_panel(base, DIMENSION_COUNT + i);
-        if (!panel)
+        const struct points *points = base_points(base, i);
+        if (!points)
             continue;
         scores->anomaly[i] = block_take(arena, &bytes, SLICE_ROWS);
-        scores->z_anomaly[i] = block_take(arena, &bytes, (size_t)SLICE_ROWS * panel->column_count);
+        scores->z_anomaly[i] = block_take(arena, &bytes, (size_t)SLICE_ROWS * points->column_count);
     }
     return bytes;
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What a proposal needs, for the largest panel or set. */
+static void proposal_lay(struct scratch *scratch, struct arena *arena, size_t *bytes, const struct scene_base *base)
+{
+    size_t count = 0, packed = 0, segments = 0;
+    for (unsigned g = 0; g < DIMENSION_COUNT; g++) {
+        const struct panel *panel = base_panel(base, g);
+        count = larger(count, panel ? panel->cluster_count : 0);
+        packed = larger(packed, panel ? blas_scratch_floats(PROPOSAL_ROWS, panel) : 0);
+    }
+    for (unsigned i = 0; i < ANOMALY_COUNT; i++) {
+        const struct points *points = base_points(base, i);
+        count = larger(count, points ? points->point_count : 0);
+        packed = larger(packed, points ? blas_points_scratch_floats(PROPOSAL_ROWS, points) : 0);
+        segments = larger(segments, points ? points->segment_count : 0);
+    }
+    scratch->minima = block_take(arena, bytes, segments * SLICE_ROWS);
+    scratch->norm = block_take(arena, bytes, SLICE_ROWS);
+    scratch->approx = block_take(arena, bytes, count * PROPOSAL_ROWS);
+    scratch->bound = block_take(arena, bytes, PROPOSAL_ROWS);
+    scratch->packed = block_take(arena, bytes, packed);
+}
+
 static size_t scratch_lay(struct scratch *scratch, struct arena *arena, const struct scene_base *base, bool proposes)
 {
-    size_t bytes = scores_lay(&scratch->scores, arena, base), clusters = 0, packed = 0, segments = 0;
-    for (unsigned i = 0; i < PANEL_COUNT; i++) {
-        const struct panel *panel = base_panel(base, i);
-        if (!panel)
-            continue;
-        size_t floats = blas_scratch_floats(PROPOSAL_ROWS, panel);
-        clusters = clusters < panel->cluster_count ? panel->cluster_count : clusters;
-        segments = i >= DIMENSION_COUNT && segments < panel->segment_count ? panel->segment_count : segments;
-        packed = packed < floats ? floats : packed;
-    }
+    size_t bytes = scores_lay(&scratch->scores, arena, base);
     scratch->column = block_take(arena, &bytes, SLICE_ROWS);
-    scratch->minima = block_take(arena, &bytes, segments * SLICE_ROWS);
-    if (proposes) {
-        scratch->approx = block_take(arena, &bytes, clusters * PROPOSAL_ROWS);
-        scratch->bound = block_take(arena, &bytes, PROPOSAL_ROWS);
-        scratch->packed = block_take(arena, &bytes, packed);
-    }
+    if (proposes)
+        proposal_lay(scratch, arena, &bytes, base);
     return bytes;
 }
 
@@ -229,14 +258,28 @@ static enum fault scratch_take(struct scratch **out, const struct resident *resi
 
 /* --- scoring ------------------------------------------------------------------------------------------------------ */
 
-static void minima_of(float *out, struct scratch *scratch, const struct resident *resident, unsigned index, const float *z,
-                      uint32_t row_count)
+static void distances_take(float *out, struct scratch *scratch, const struct resident *resident, unsigned g, const float *z,
+                           uint32_t row_count)
 {
-    const struct panel *panel = base_panel(resident->base, index);
+    const struct panel *panel = base_panel(resident->base, g);
     if (resident->device->proposes)
-        proposal_minima(out, scratch, z, row_count, panel, resident->weights[index]);
+        proposal_minima(out, scratch, z, row_count, panel, resident->weights[g]);
     else
         resident->device->kernels.panel_min(out, SLICE_ROWS, z, tile_count(row_count), panel);
+}
+
+static void degrees_take(float *out, struct scratch *scratch, const struct resident *resident, unsigned set, const float *z,
+                         uint32_t row_count)
+{
+    const struct points *points = base_points(resident->base, set);
+    const struct kernels *kernels = &resident->device->kernels;
+    if (!resident->device->proposes) {
+        kernels->points_mean(out, z, tile_count(row_count), points);
+        return;
+    }
+    proposal_points_minima(scratch->minima, scratch, z, row_count, points, resident->points_weights[set]);
+    kernels->row_norm(scratch->norm, z, tile_count(row_count), points->column_count);
+    kernels->sqrt_mean(out, scratch->minima, SLICE_ROWS, scratch->norm, row_count, points->segment_count);
 }
 
 static enum fault slice_score(struct scores *out, struct scratch *scratch, const struct resident *resident,
@@ -253,15 +296,14 @@ static enum fault slice_score(struct scores *out, struct scratch *scratch, const
         if (!base_panel(base, g))
             continue;
         scene_columns_tile(scores->z[g], dimension->columns, dimension->column_count, features, kernels, scratch->column);
-        minima_of(scores->distance[g], scratch, resident, g, scores->z[g], rows);
+        distances_take(scores->distance[g], scratch, resident, g, scores->z[g], rows);
     }
     for (unsigned i = 0; i < ANOMALY_COUNT; i++) {
         const struct anomaly_set *set = &base->anomaly[i];
-        if (!base_panel(base, DIMENSION_COUNT + i))
+        if (!base_points(base, i))
             continue;
         scene_columns_tile(scores->z_anomaly[i], set->columns, set->column_count, features, kernels, scratch->column);
-        minima_of(scratch->minima, scratch, resident, DIMENSION_COUNT + i, scores->z_anomaly[i], rows);
-        kernels->sqrt_mean(scores->anomaly[i], scratch->minima, SLICE_ROWS, rows, set->panel.segment_count);
+        degrees_take(scores->anomaly[i], scratch, resident, i, scores->z_anomaly[i], rows);
     }
     *out = *scores;
     return FAULT_NONE;

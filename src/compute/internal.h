@@ -7,8 +7,7 @@
 /* What the processor's devices share. They differ in their kernels and in how segment minima come about. */
 
 enum { DEVICE_MAGIC = 0xde51ce01, RESIDENT_MAGIC = 0xde51ce02, SCRATCH_MAGIC = 0xde51ce03 };
-enum { PANEL_COUNT = DIMENSION_COUNT + ANOMALY_COUNT }; /* dimensions, then anomaly sets */
-enum { PROPOSAL_ROWS = 256 };                           /* rows whose proposals are held at once: they stay in the cache */
+enum { PROPOSAL_ROWS = 256 }; /* rows whose proposals are held at once: they stay in the cache */
 
 struct device {
     unsigned magic;
@@ -21,7 +20,7 @@ struct resident {
     unsigned magic;
     const struct device *device;
     const struct scene_base *base;
-    float *weights[PANEL_COUNT]; /* of a device that proposes; NULL where the base has no such panel */
+    float *weights[DIMENSION_COUNT], *points_weights[ANOMALY_COUNT]; /* of a device that proposes; NULL where the base has none */
     struct arena arena;
 };
 
@@ -29,14 +28,17 @@ struct scratch {
     unsigned magic;
     struct scores scores;
     float *column;                  /* SLICE_ROWS */
-    float *minima;                  /* ANOMALY_SEGMENTS × SLICE_ROWS */
+    float *minima, *norm;           /* of a device that proposes: ANOMALY_SEGMENTS × SLICE_ROWS, SLICE_ROWS */
     float *approx, *bound, *packed; /* PROPOSAL_ROWS, of the largest panel */
     struct arena arena;
 };
 
-const struct panel *base_panel(const struct scene_base *base, unsigned index); /* NULL: the base has no such panel */
+const struct panel *base_panel(const struct scene_base *base, unsigned dimension); /* NULL: the base has no such panel */
+const struct points *base_points(const struct scene_base *base, unsigned set);     /* NULL: the base has no such set */
 /* Segment minima of a tiled slice through the matrix product, the twin's arithmetic deciding: its bits. */
 void proposal_minima(float *out, struct scratch *scratch, const float *z, uint32_t row_count, const struct panel *panel,
                      const float *weights);
+void proposal_points_minima(float *out, struct scratch *scratch, const float *z, uint32_t row_count, const struct points *points,
+                            const float *weights);
 
 #endif

@@ -48,7 +48,7 @@ static void put_standards(struct writing *writing, const char *group, const stru
 
 static void put_points(struct writing *writing, const char *group, const struct anomaly_set *set)
 {
-    uint32_t count = set->panel.cluster_count, columns = set->column_count;
+    uint32_t count = set->ensemble.point_count, columns = set->column_count;
     float *points = own_floats(writing, (size_t)count * columns);
     put(writing, group, "points", TENSOR_F32, 2, count, columns, points);
     for (uint32_t k = 0; !writing->failed && k < count; k++)

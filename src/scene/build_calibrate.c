@@ -54,7 +54,7 @@ enum fault build_anomaly(struct builder *builder)
         matrix_fini(&rows);
         if (fault != FAULT_NONE)
             return fault;
-        set->panel.cluster_count = count;
+        set->ensemble.point_count = count;
         set->points = builder->points[i];
         set->table = builder->table[i];
         set->table_count = 1; /* until build_calibrate */

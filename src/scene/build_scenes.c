@@ -96,7 +96,6 @@ enum fault chunk_scores_take(struct chunk_scores **out, const struct builder *bu
         return fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to score");
     scores->z = take_slice(&failed, BUILD_COLUMNS_MAX);
     scores->scratch = take_slice(&failed, 1);
-    scores->minima = take_slice(&failed, ANOMALY_SEGMENTS);
     for (int g = 0; g < DIMENSION_COUNT; g++)
         scores->distance[g] = take_slice(&failed, builder->options->scene_count);
     for (int i = 0; i < ANOMALY_COUNT; i++)
@@ -115,7 +114,6 @@ void chunk_scores_give(struct chunk_scores **scores_p)
         return;
     memory_give(scores->z);
     memory_give(scores->scratch);
-    memory_give(scores->minima);
     for (int g = 0; g < DIMENSION_COUNT; g++)
         memory_give(scores->distance[g]);
     for (int i = 0; i < ANOMALY_COUNT; i++)
@@ -144,13 +142,11 @@ void chunk_scenes_score(struct chunk_scores *out, const struct builder *builder,
 
 void chunk_anomaly_score(struct chunk_scores *out, const struct builder *builder, const struct build_chunk *chunk)
 {
-    uint32_t rows = chunk->features.row_count;
     for (int i = 0; i < ANOMALY_COUNT; i++) {
         const struct anomaly_set *set = &builder->base->anomaly[i];
-        if (set->panel.cluster_count == 0)
+        if (set->ensemble.point_count == 0)
             continue;
         scene_columns_tile(out->z, set->columns, set->column_count, &chunk->features, &builder->kernels, out->scratch);
-        builder->kernels.panel_min(out->minima, SLICE_ROWS, out->z, tile_count(rows), &set->panel);
-        builder->kernels.sqrt_mean(out->anomaly[i], out->minima, SLICE_ROWS, rows, ANOMALY_SEGMENTS);
+        builder->kernels.points_mean(out->anomaly[i], out->z, tile_count(chunk->features.row_count), &set->ensemble);
     }
 }

@@ -45,7 +45,7 @@ char *build_metrics(struct builder *builder);                         /* JSON te
 /* Scores of one chunk under builder->base. */
 struct chunk_scores {
     float *distance[DIMENSION_COUNT]; /* [scene][SLICE_ROWS] */
-    float *z, *scratch, *minima;
+    float *z, *scratch;
     float *anomaly[ANOMALY_COUNT]; /* raw, [SLICE_ROWS] */
     double evidence[SCENES_MAX][SLICE_ROWS];
     double golden[SLICE_ROWS][SCENES_MAX]; /* evidence in double, of build_match_error */

@@ -60,21 +60,52 @@ static double distance_bound(const float *z, const struct scene_dimension *dimen
     return bound;
 }
 
+/* How far a squared distance in float may be from it (kernels.h): γ(D + 3)·Σ (|z| + |c|)², with the farthest point. */
+static double square_bound(const float *z, const struct anomaly_set *set)
+{
+    double most = 0.0;
+    for (uint32_t k = 0; k < set->ensemble.point_count; k++) {
+        double sum = 0.0;
+        for (uint32_t j = 0; j < set->column_count; j++) {
+            double reach = fabs((double)z[j * TILE_ROWS]) + fabs((double)set->points[(size_t)k * set->point_stride + j]);
+            sum += reach * reach;
+        }
+        most = fmax(most, sum);
+    }
+    return 1.01 * EPSILON * (double)(set->column_count + 3) * most;
+}
+
+static double least_square(const float *z, const struct anomaly_set *set, uint32_t segment)
+{
+    double least = INFINITY;
+    for (uint32_t k = set->ensemble.segment_first[segment]; k < set->ensemble.segment_first[segment + 1]; k++) {
+        double square = 0.0;
+        for (uint32_t j = 0; j < set->column_count; j++) {
+            double offset = (double)z[j * TILE_ROWS] - (double)set->points[(size_t)k * set->point_stride + j];
+            square += offset * offset;
+        }
+        least = fmin(least, square);
+    }
+    return least;
+}
+
+/* How far the float degree may be from it: of every square, of its root, of the running sum. */
+static double anomaly_bound(const float *z, const struct anomaly_set *set)
+{
+    double bound = 0.0, sum = 0.0, square = square_bound(z, set);
+    for (uint32_t t = 0; t < ANOMALY_SEGMENTS; t++) {
+        double least = least_square(z, set, t), root = sqrt(least);
+        bound += fmax(sqrt(least + square) - root, root - sqrt(fmax(0.0, least - square)));
+        sum += sqrt(least + square);
+    }
+    return 1.01 * (bound + EPSILON * (ANOMALY_SEGMENTS + 2) * sum) / ANOMALY_SEGMENTS;
+}
+
 double golden_anomaly(const float *z, const struct anomaly_set *set)
 {
     double sum = 0.0;
-    for (uint32_t t = 0; t < ANOMALY_SEGMENTS; t++) {
-        double least = INFINITY;
-        for (uint32_t k = set->panel.segment_first[t]; k < set->panel.segment_first[t + 1]; k++) {
-            double square = 0.0;
-            for (uint32_t j = 0; j < set->column_count; j++) {
-                double offset = (double)z[j * TILE_ROWS] - (double)set->points[(size_t)k * set->point_stride + j];
-                square += offset * offset;
-            }
-            least = fmin(least, square);
-        }
-        sum += sqrt(least);
-    }
+    for (uint32_t t = 0; t < ANOMALY_SEGMENTS; t++)
+        sum += sqrt(least_square(z, set, t));
     return sum / ANOMALY_SEGMENTS;
 }
 
@@ -89,7 +120,7 @@ struct golden {
     uint16_t feature[FEATURE_COUNT];
     struct feature_block block;
     float *values;                                              /* [feature][SLICE_ROWS], what block points into */
-    float *z, *scratch, *got;                                   /* got: [scene or segment][SLICE_ROWS] */
+    float *z, *scratch, *got;                                   /* got: [scene][SLICE_ROWS] */
     float *packed;                                              /* [row][feature], as in the file */
     double *distance[DIMENSION_COUNT], *anomaly[ANOMALY_COUNT]; /* [row][scene], [row] */
 };
@@ -117,7 +148,7 @@ static enum fault golden_init(struct golden *golden, const struct scene_base *ba
     golden->values = memory_take_aligned(slice * (golden->feature_count + 1), 64);
     golden->z = memory_take_aligned(slice * DIMENSION_COLUMNS_MAX, 64);
     golden->scratch = memory_take_aligned(slice, 64);
-    golden->got = memory_take_aligned(slice * ANOMALY_SEGMENTS, 64);
+    golden->got = memory_take_aligned(slice * SCENES_MAX, 64);
     golden->packed = memory_take_zeroed((size_t)rows * (golden->feature_count + 1), sizeof(float));
     bool failed = !golden->values || !golden->z || !golden->scratch || !golden->got || !golden->packed;
     for (int g = 0; g < DIMENSION_COUNT; g++)
@@ -159,7 +190,7 @@ static void figure(struct golden *golden, const struct scene_base *base)
     }
     for (int i = 0; i < ANOMALY_COUNT; i++) {
         const struct anomaly_set *set = &base->anomaly[i];
-        if (set->panel.cluster_count == 0)
+        if (set->ensemble.point_count == 0)
             continue;
         scene_columns_tile(golden->z, set->columns, set->column_count, &golden->block, &kernels_ref, golden->scratch);
         for (uint32_t row = 0; row < golden->rows; row++)
@@ -218,7 +249,7 @@ static uint32_t golden_tensors(struct tensor *out, const struct golden *golden, 
             golden_tensor(&out[count++], dimension_names[g], "distances", TENSOR_F64, golden->rows, base->scene_count, golden->distance[g]);
     for (int i = 0; i < ANOMALY_COUNT; i++) {
         snprintf(group, sizeof group, "anomaly_%s", anomaly_names[i]);
-        if (base->anomaly[i].panel.cluster_count)
+        if (base->anomaly[i].ensemble.point_count)
             golden_tensor(&out[count++], group, "scores", TENSOR_F64, golden->rows, 0, golden->anomaly[i]);
     }
     golden_tensor(&out[count++], "golden", "features", TENSOR_F32, golden->rows, golden->feature_count, golden->packed);
@@ -323,11 +354,10 @@ static enum fault verify_anomaly(struct golden_errors *out, struct golden *golde
 {
     const struct anomaly_set *set = &base->anomaly[which];
     scene_columns_tile(golden->z, set->columns, set->column_count, &golden->block, kernels, golden->scratch);
-    kernels->panel_min(golden->got, SLICE_ROWS, golden->z, tile_count(golden->rows), &set->panel);
-    kernels->sqrt_mean(golden->scratch, golden->got, SLICE_ROWS, golden->rows, ANOMALY_SEGMENTS);
+    kernels->points_mean(golden->scratch, golden->z, tile_count(golden->rows), &set->ensemble);
     for (uint32_t i = 0; i < golden->rows; i++) {
         double got = (double)golden->scratch[i], want = golden->anomaly[which][i];
-        if (!(fabs(got - want) <= EPSILON * (double)(set->column_count + 2 * ANOMALY_SEGMENTS) * (want + EPSILON)))
+        if (!(fabs(got - want) <= anomaly_bound(row_of(golden->z, set->column_count, i), set)))
             return differs(note, anomaly_names[which], i, got, want);
         out->anomaly = fmax(out->anomaly, fabs(got - want));
     }
@@ -363,7 +393,7 @@ static enum fault verify(struct golden_errors *out, struct golden *golden, const
         if (base->dimensions[g].panel.cluster_count)
             fault = verify_dimension(out, golden, base, g, evidence, kernels, note);
     for (int i = 0; fault == FAULT_NONE && i < ANOMALY_COUNT; i++)
-        if (base->anomaly[i].panel.cluster_count)
+        if (base->anomaly[i].ensemble.point_count)
             fault = verify_anomaly(out, golden, base, i, kernels, note);
     if (fault == FAULT_NONE)
         measure_match(out, golden, base, evidence);

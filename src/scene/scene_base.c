@@ -138,6 +138,18 @@ void scene_panel_pack(float *ab, float *start, const float *centres, const float
         start[k] = -offsets[k];
 }
 
+void scene_points_pack(float *weight, float *start, const float *points, uint32_t count, uint32_t columns)
+{
+    for (uint32_t k = 0; k < count; k++) {
+        double norm = 0.0;
+        for (size_t i = (size_t)k * columns; i < (size_t)(k + 1) * columns; i++) {
+            weight[i] = -2.0f * points[i];
+            norm += (double)points[i] * (double)points[i];
+        }
+        start[k] = (float)norm;
+    }
+}
+
 static void pack_dimension(struct scene_dimension *dimension, struct arena *arena)
 {
     uint32_t count = dimension->panel.cluster_count, columns = dimension->column_count;
@@ -190,32 +202,28 @@ static enum fault take_dimension(struct packing *packing, int g)
     return FAULT_NONE;
 }
 
-/* Unit precision: a = 1, b = -c, start = 0; segment t holds points [t·ψ, (t + 1)·ψ). */
+/* Segment t holds points [t·ψ, (t + 1)·ψ). */
 static void pack_points(struct anomaly_set *set, const float *points, struct arena *arena)
 {
-    uint32_t count = set->panel.cluster_count, columns = set->column_count;
+    uint32_t count = set->ensemble.point_count, columns = set->column_count;
     uint32_t stride = (columns + POINT_ALIGN_COLUMNS - 1) / POINT_ALIGN_COLUMNS * POINT_ALIGN_COLUMNS;
     float *padded = arena_take_zeroed(arena, (size_t)count * stride * sizeof *padded, 64);
-    float *ab = arena_take(arena, 2 * (size_t)count * columns * sizeof *ab, 64);
-    float *start = arena_take_zeroed(arena, count * sizeof *start, 64);
+    float *weight = arena_take(arena, (size_t)count * columns * sizeof *weight, 64);
+    float *start = arena_take(arena, count * sizeof *start, 64);
     uint32_t *first = arena_take(arena, (ANOMALY_SEGMENTS + 1) * sizeof *first, 64);
-    MUST(padded && ab && start && first);
+    MUST(padded && weight && start && first);
     for (uint32_t k = 0; k < count; k++)
-        for (uint32_t j = 0; j < columns; j++) {
-            float point = points[(size_t)k * columns + j];
-            padded[(size_t)k * stride + j] = point;
-            ab[2 * ((size_t)k * columns + j)] = 1.0f;
-            ab[2 * ((size_t)k * columns + j) + 1] = -point;
-        }
+        memcpy(padded + (size_t)k * stride, points + (size_t)k * columns, columns * sizeof *padded);
+    scene_points_pack(weight, start, points, count, columns);
     for (uint32_t t = 0; t <= ANOMALY_SEGMENTS; t++)
         first[t] = t * (count / ANOMALY_SEGMENTS);
     set->point_stride = stride;
     set->points = padded;
-    set->panel.column_count = columns;
-    set->panel.segment_count = ANOMALY_SEGMENTS;
-    set->panel.segment_first = first;
-    set->panel.ab = ab;
-    set->panel.start = start;
+    set->ensemble.column_count = columns;
+    set->ensemble.segment_count = ANOMALY_SEGMENTS;
+    set->ensemble.segment_first = first;
+    set->ensemble.weight = weight;
+    set->ensemble.start = start;
 }
 
 static enum fault take_table(struct packing *packing, struct anomaly_set *set, const char *group)
@@ -242,8 +250,8 @@ static enum fault take_anomaly(struct packing *packing, int which)
     if (set->column_count == 0)
         return FAULT_NONE;
     snprintf(group, sizeof group, "anomaly_%s", anomaly_names[which]);
-    enum fault fault = cluster_count(&set->panel.cluster_count, packing, group, "points");
-    uint32_t count = set->panel.cluster_count;
+    enum fault fault = cluster_count(&set->ensemble.point_count, packing, group, "points");
+    uint32_t count = set->ensemble.point_count;
     if (fault == FAULT_NONE && count % ANOMALY_SEGMENTS != 0)
         fault = refuse_tensor(packing, group, "points are not 64 subsamples of equal size");
     if (fault == FAULT_NONE)

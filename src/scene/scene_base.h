@@ -47,10 +47,10 @@ struct scene {
     float bias, weight[DIMENSION_COUNT], threshold; /* threshold of the match, unused for background */
 };
 
-struct anomaly_set { /* points: ANOMALY_SEGMENTS subsamples of equal size; none: cluster_count 0 */
+struct anomaly_set { /* points: ANOMALY_SEGMENTS subsamples of equal size; none: point_count 0 */
     uint32_t column_count;
     struct scene_column *columns;
-    struct panel panel;
+    struct points ensemble;
     uint32_t point_stride; /* column_count rounded up to 8 */
     const float *points;   /* [point][point_stride], zeros past column_count */
     uint32_t table_count;
@@ -82,7 +82,7 @@ enum fault scene_base_open(struct scene_base **out, const char *path, struct fau
 void scene_base_close(struct scene_base **base_p);
 
 /* The bytes of a file that reads back as base (out: memory_give). Needs names, scenes, dimensions (columns, panel's counts
- * and segment_first, centres, precisions, offsets) and anomaly sets (columns, points, point_stride, panel's cluster_count,
+ * and segment_first, centres, precisions, offsets) and anomaly sets (columns, points, point_stride, ensemble's point_count,
  * table). provenance, metrics: JSON objects as text, kept for people, or NULL. */
 enum fault scene_base_write(char **out, size_t *out_bytes, const struct scene_base *base, const char *provenance, const char *metrics,
                             struct fault_note *note);
@@ -90,6 +90,9 @@ enum fault scene_base_write(char **out, size_t *out_bytes, const struct scene_ba
 /* a = sqrt(l/2), b = -c·a, start = -offset (kernels.h), of count clusters. */
 void scene_panel_pack(float *ab, float *start, const float *centres, const float *precisions, const float *offsets, uint32_t count,
                       uint32_t columns);
+
+/* weight = -2c, start = |c|² (kernels.h), of count points. */
+void scene_points_pack(float *weight, float *start, const float *points, uint32_t count, uint32_t columns);
 
 /* Evidence e_s of TILE_ROWS rows from `at` on: bias_s − Σ_g weight_{s,g} · distance_{s,g}, in double, g in index order;
  * distance[g][s · stride + row]; a scene without clusters in g is skipped there. */

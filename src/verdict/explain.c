@@ -94,7 +94,7 @@ static const float *nearest_point(const struct anomaly_set *set, const float *z,
 {
     const float *nearest = NULL;
     *least = INFINITY;
-    for (uint32_t k = set->panel.segment_first[segment]; k < set->panel.segment_first[segment + 1]; k++) {
+    for (uint32_t k = set->ensemble.segment_first[segment]; k < set->ensemble.segment_first[segment + 1]; k++) {
         const float *point = set->points + (size_t)k * set->point_stride;
         float square = distance_square(z, point, set->point_stride);
         if (square < *least) {

@@ -129,7 +129,7 @@ static void calibrate_tile(struct decide_scratch *scratch, const struct decide_i
 {
     for (int i = 0; i < ANOMALY_COUNT; i++)
         for (uint32_t lane = 0; lane < lanes; lane++)
-            scratch->calibrated[i][lane] = in->base->anomaly[i].panel.cluster_count
+            scratch->calibrated[i][lane] = in->base->anomaly[i].ensemble.point_count
                                                ? scene_anomaly_calibrate(&in->base->anomaly[i], in->scores->anomaly[i][at + lane])
                                                : 0.0f;
 }
@@ -140,7 +140,7 @@ static enum level anomaly_level(struct decide_scratch *scratch, const struct dec
     enum level highest = LEVEL_NONE;
     *set = ANOMALY_OWN;
     for (uint8_t i = 0; i < ANOMALY_COUNT; i++) {
-        if (!in->base->anomaly[i].panel.cluster_count)
+        if (!in->base->anomaly[i].ensemble.point_count)
             continue;
         enum level level = level_of(scratch->calibrated[i][lane], &scratch->anomaly_cuts[i]);
         if (level > highest || (level == highest && scratch->calibrated[i][lane] >= scratch->calibrated[*set][lane])) {

@@ -38,7 +38,8 @@ struct strategy_row {
 /* Reasons, exact. Raised by a scene: of every feature w_{0,g} · ½ ℓ (z − c)² of the background's nearest cluster minus
  * w_{s,g} · ½ ℓ (z − c)² of the scene's nearest, summed over its columns; these and the offsets and biases are e_s − e_0.
  * Raised by anomaly alone: the degree is the mean over segments of d_t, d_t² = Σ_j (z_j − c_tj)² to the nearest point, so
- * column j's share is the mean of (z_j − c_tj)² / d_t; the shares sum to the raw degree. Largest magnitude first. */
+ * column j's share is the mean of (z_j − c_tj)² / d_t; the shares sum to the raw degree, up
+ * to its rounding. Largest magnitude first. */
 
 enum { STRATEGY_ANY = 255 };
 struct strategy {

@@ -23,11 +23,8 @@ static void score(const struct panel *panel, const struct scene_column *columns,
     struct feature_block block = {.row_count = ROWS};
     if (panel->cluster_count == 0)
         return;
-    for (uint32_t f = 0; f < FEATURE_COUNT; f++) {
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
         block.column[f] = features[f];
-        for (uint32_t i = 0; i < ROWS; i++)
-            features[f][i] = (float)i * (i % 2 ? 1e6f : -0.25f);
-    }
     scene_columns_tile(z, columns, column_count, &block, &kernels_ref, scratch);
     kernels_ref.panel_min(minima[0], TILE_ROWS, z, 1, panel);
     for (uint32_t s = 0; s < panel->segment_count; s++)
@@ -35,15 +32,28 @@ static void score(const struct panel *panel, const struct scene_column *columns,
             MUST(!isnan(minima[s][i]) && (isfinite(minima[s][i]) || panel->segment_first[s] == panel->segment_first[s + 1]));
 }
 
+static void score_set(const struct anomaly_set *set)
+{
+    struct feature_block block = {.row_count = ROWS};
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        block.column[f] = features[f];
+    scene_columns_tile(z, set->columns, set->column_count, &block, &kernels_ref, scratch);
+    kernels_ref.points_mean(minima[0], z, 1, &set->ensemble);
+    for (uint32_t i = 0; i < ROWS; i++)
+        MUST(isfinite(minima[0][i]) && minima[0][i] >= 0 && scene_anomaly_calibrate(set, minima[0][i]) <= 1.0f);
+}
+
 static void use(const struct scene_base *base)
 {
     MUST(base->scene_count >= 1 && base->scene_count <= SCENES_MAX && base->metadata);
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        for (uint32_t i = 0; i < ROWS; i++)
+            features[f][i] = (float)i * (i % 2 ? 1e6f : -0.25f);
     for (int g = 0; g < DIMENSION_COUNT; g++)
         score(&base->dimensions[g].panel, base->dimensions[g].columns, base->dimensions[g].column_count);
     for (int i = 0; i < ANOMALY_COUNT; i++) {
-        score(&base->anomaly[i].panel, base->anomaly[i].columns, base->anomaly[i].column_count);
-        if (base->anomaly[i].panel.cluster_count)
-            MUST(scene_anomaly_calibrate(&base->anomaly[i], 1.0f) <= 1.0f);
+        if (base->anomaly[i].ensemble.point_count)
+            score_set(&base->anomaly[i]);
     }
 }
 

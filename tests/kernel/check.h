@@ -23,7 +23,8 @@ struct check {
     uint64_t seed, state;
     bool soak;
     unsigned passed, failed, skipped;
-    char name[64]; /* of the check that runs */
+    uint64_t digest; /* of the twins' results: the same seed gives the same on every processor */
+    char name[64];   /* of the check that runs */
     unsigned complaints;
 };
 
@@ -176,6 +177,13 @@ __attribute__((format(printf, 3, 4))) static inline bool check_that(struct check
     return false;
 }
 
+/* FNV-1a over the bits of results; NULL: not of the twin. */
+static inline void check_digest(struct check *check, const float *results, size_t count)
+{
+    for (size_t i = 0; i < count && results; i++)
+        check->digest = (check->digest ^ check_bits_of(results[i])) * 0x100000001b3u;
+}
+
 static inline void check_end(struct check *check)
 {
     if (check->complaints)
@@ -185,6 +193,8 @@ static inline void check_end(struct check *check)
 
 static inline int check_close(const struct check *check)
 {
+    if (check->digest)
+        printf("twin %016llx\n", (unsigned long long)check->digest);
     printf("%u passed, %u failed, %u skipped\n", check->passed, check->failed, check->skipped);
     return check->failed || !(check->passed + check->skipped) ? 1 : 0;
 }

@@ -1,4 +1,4 @@
-/* blas_distances: every proposal is within its bound of the twin, the bound is not idle, nothing else is written. */
+/* blas_distances, blas_points_products: every proposal is within its bound of the twin, the bound is not idle, nothing else is written. */
 #include "kernel/check.h"
 #include "kernel/panels.h"
 
@@ -47,6 +47,33 @@ static void bound_shape(struct check *check, const struct kernels *kernels, size
     give(&b);
 }
 
+/* The weights of a panel's clusters taken as points: any numbers will do. */
+static void points_shape(struct check *check, const struct kernels *kernels, size_t rows, uint32_t columns, uint32_t count)
+{
+    struct panel_case c = panel_case_take(check, rows, columns, count);
+    const struct points points = {
+        .column_count = columns, .point_count = count, .segment_count = 1, .weight = c.ab.data, .start = c.start.data};
+    struct guarded approx = guarded_take(c.stride * count, 0), bound = guarded_take(c.tiles * TILE_ROWS, 0);
+    struct guarded weights = guarded_take(blas_points_weights_floats(&points), 0);
+    struct guarded scratch = guarded_take(blas_points_scratch_floats(rows, &points), 0);
+    (void)kernels;
+    blas_points_weights(weights.data, &points);
+    blas_points_products(approx.data, c.stride, bound.data, c.z.data, rows, &points, weights.data, scratch.data);
+    for (size_t row = 0; row < rows; row++)
+        for (uint32_t p = 0; p < count && bound.data[row] < INFINITY; p++) {
+            double twin = kernel_point(panel_case_row(&c, row), TILE_ROWS, &points, p), got = approx.data[p * c.stride + row];
+            check_that(check, fabs(got - twin) <= (double)bound.data[row], "%zu x %u x %u: proposed %.9g, twin %.9g, bound %.9g", rows,
+                       columns, count, got, twin, bound.data[row]);
+        }
+    check_that(check, guarded_intact(&approx) && guarded_intact(&bound) && guarded_intact(&weights) && guarded_intact(&scratch),
+               "%zu x %u x %u: written outside", rows, columns, count);
+    guarded_give(&approx);
+    guarded_give(&bound);
+    guarded_give(&weights);
+    guarded_give(&scratch);
+    panel_case_give(&c);
+}
+
 /* On usual numbers the bound must be finite and small against the distances, or proposing would be pointless. */
 static void bound_is_useful(struct check *check)
 {
@@ -89,6 +116,11 @@ int main(int argc, char **argv)
     if (check_begin(&check, "blas_distances", "bound")) {
         for (int round = 0; round < (check.soak ? 500 : 10); round++)
             panel_shapes(&check, &kernels_ref, bound_shape);
+        check_end(&check);
+    }
+    if (check_begin(&check, "blas_points_products", "bound")) {
+        for (int round = 0; round < (check.soak ? 500 : 10); round++)
+            panel_shapes(&check, &kernels_ref, points_shape);
         check_end(&check);
     }
     if (check_begin(&check, "blas_distances", "useful")) {

@@ -16,6 +16,8 @@ static void min_shape(struct check *check, const struct kernels *kernels, size_t
     struct guarded out = guarded_take(c.stride * c.panel.segment_count, 0), twin = guarded_take(c.stride * c.panel.segment_count, 0);
     kernels->panel_min(out.data, c.stride, c.z.data, c.tiles, &c.panel);
     kernels_ref.panel_min(twin.data, c.stride, c.z.data, c.tiles, &c.panel);
+    for (uint32_t s = 0; s < c.panel.segment_count; s++)
+        check_digest(check, kernels->panel_min == kernels_ref.panel_min ? twin.data + s * c.stride : NULL, rows);
     for (uint32_t s = 0; s < c.panel.segment_count; s++) {
         const float *got = out.data + s * c.stride, *wanted = twin.data + s * c.stride;
         check_that(check, same_bits(got, wanted, rows), "%zu x %u x %u, segment %u of %u differs from the twin", rows, columns, clusters, s,
@@ -81,6 +83,7 @@ static void nearest_shape(struct check *check, const struct kernels *kernels, si
     struct guarded twin_index = guarded_take(lanes, 0), twin_distance = guarded_take(lanes, 0);
     kernels->panel_nearest((uint32_t *)(void *)index.data, distance.data, c.z.data, c.tiles, &c.panel);
     kernels_ref.panel_nearest((uint32_t *)(void *)twin_index.data, twin_distance.data, c.z.data, c.tiles, &c.panel);
+    check_digest(check, kernels->panel_nearest == kernels_ref.panel_nearest ? twin_index.data : NULL, rows);
     check_that(check, same_bits(index.data, twin_index.data, rows), "%zu x %u x %u: indices differ from the twin", rows, columns, clusters);
     check_that(check, same_bits(distance.data, twin_distance.data, rows), "%zu x %u x %u: distances differ from the twin", rows, columns,
                clusters);

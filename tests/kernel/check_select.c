@@ -13,7 +13,7 @@ static const char *expected(unsigned cpu)
 static bool complete(const struct kernels *kernels)
 {
     return kernels->panel_min && kernels->panel_nearest && kernels->standardise && kernels->log && kernels->log1p && kernels->exp &&
-           kernels->sqrt_mean;
+           kernels->points_mean && kernels->sqrt_mean && kernels->row_norm;
 }
 
 int main(int argc, char **argv)

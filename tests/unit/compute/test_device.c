@@ -75,6 +75,26 @@ static void panel_make(struct panel *out, struct arena *arena, uint32_t columns,
         .column_count = columns, .cluster_count = clusters, .segment_count = segments, .segment_first = first, .ab = ab, .start = start};
 }
 
+/* Points in crowds too; segments of any size. */
+static void points_make(struct points *out, struct arena *arena, uint32_t columns, uint32_t count, uint32_t segments)
+{
+    float *points = arena_take(arena, sizeof(float) * columns * count, 64),
+          *weight = arena_take(arena, sizeof(float) * columns * count, 64);
+    float *start = arena_take(arena, sizeof(float) * count, 64), far = below(3) ? 4.0f : 900.0f, spread = below(2) ? 1.0f : 1e-4f;
+    uint32_t *first = arena_take_zeroed(arena, sizeof *first * (segments + 1), 64);
+    for (uint32_t s = 0; s < segments; s++)
+        first[s + 1] = 1;
+    for (uint32_t k = segments; k < count; k++)
+        first[1 + below(segments)]++;
+    for (uint32_t s = 0; s < segments; s++)
+        first[s + 1] += first[s];
+    for (size_t i = 0; i < (size_t)columns * count; i++)
+        points[i] = i / columns % 4 ? points[i - columns] + uniform(-spread, spread) : uniform(-far, far);
+    scene_points_pack(weight, start, points, count, columns);
+    *out = (struct points){
+        .column_count = columns, .point_count = count, .segment_count = segments, .segment_first = first, .weight = weight, .start = start};
+}
+
 static void base_make(struct scene_base *base, struct arena *arena, bool whole)
 {
     *base = (struct scene_base){.magic = (unsigned)SCENE_BASE_MAGIC, .name = "random", .scene_count = 1 + below(8)};
@@ -92,7 +112,7 @@ static void base_make(struct scene_base *base, struct arena *arena, bool whole)
             continue;
         set->column_count = 1 + below(16);
         set->columns = columns_make(arena, set->column_count);
-        panel_make(&set->panel, arena, set->column_count, 2 * ANOMALY_SEGMENTS, ANOMALY_SEGMENTS);
+        points_make(&set->ensemble, arena, set->column_count, 2 * ANOMALY_SEGMENTS, ANOMALY_SEGMENTS);
     }
 }
 
@@ -167,7 +187,7 @@ static void scores_equal(const struct scores *got, const struct scores *wanted, 
     }
     for (unsigned i = 0; i < ANOMALY_COUNT; i++) {
         size_t z_bytes = tile_count(rows) * TILE_ROWS * base->anomaly[i].column_count * sizeof(float);
-        assert_int_equal(!got->anomaly[i], !base->anomaly[i].panel.cluster_count);
+        assert_int_equal(!got->anomaly[i], !base->anomaly[i].ensemble.point_count);
         assert_true(rows_equal(got->anomaly[i], wanted->anomaly[i], 1, rows));
         assert_true(!got->z_anomaly[i] || memcmp(got->z_anomaly[i], wanted->z_anomaly[i], z_bytes) == 0);
     }

@@ -81,8 +81,8 @@ static void reads_back(void **state)
         assert_true(got->panel.start[1] == -put->offsets[1]);
     }
     for (int i = 0; i < ANOMALY_COUNT; i++) {
-        assert_int_equal(base->anomaly[i].panel.segment_count, ANOMALY_SEGMENTS);
-        assert_true(base->anomaly[i].panel.ab[1] == -tiny.base.anomaly[i].points[0]);
+        assert_int_equal(base->anomaly[i].ensemble.segment_count, ANOMALY_SEGMENTS);
+        assert_true(base->anomaly[i].ensemble.weight[0] == -2.0f * tiny.base.anomaly[i].points[0]);
         assert_true(base->anomaly[i].threshold == tiny.base.anomaly[i].threshold);
     }
     assert_non_null(strstr(base->metadata, "a test"));
@@ -168,7 +168,7 @@ static void falling_table(struct tiny_base *tiny)
 }
 static void odd_points(struct tiny_base *tiny)
 {
-    tiny->base.anomaly[0].panel.cluster_count -= 1;
+    tiny->base.anomaly[0].ensemble.point_count -= 1;
 }
 static void no_background(struct tiny_base *tiny)
 {

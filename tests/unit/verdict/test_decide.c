@@ -55,14 +55,12 @@ static void score(struct slice *slice)
         scene_columns_tile(slice->scores.z[g], d->columns, d->column_count, &slice->features, &kernels_ref, scratch);
         kernels_ref.panel_min(slice->scores.distance[g], SLICE_ROWS, slice->scores.z[g], TILES, &d->panel);
     }
-    float *minima = take(slice, (size_t)SLICE_ROWS * ANOMALY_SEGMENTS);
     for (int i = 0; i < ANOMALY_COUNT; i++) {
         const struct anomaly_set *set = &base->anomaly[i];
         slice->scores.z_anomaly[i] = take(slice, (size_t)SLICE_ROWS * set->column_count);
         slice->scores.anomaly[i] = take(slice, SLICE_ROWS);
         scene_columns_tile(slice->scores.z_anomaly[i], set->columns, set->column_count, &slice->features, &kernels_ref, scratch);
-        kernels_ref.panel_min(minima, SLICE_ROWS, slice->scores.z_anomaly[i], TILES, &set->panel);
-        kernels_ref.sqrt_mean(slice->scores.anomaly[i], minima, SLICE_ROWS, slice->features.row_count, ANOMALY_SEGMENTS);
+        kernels_ref.points_mean(slice->scores.anomaly[i], slice->scores.z_anomaly[i], TILES, &set->ensemble);
     }
 }
 
