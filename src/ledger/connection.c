@@ -223,6 +223,7 @@ void index_line_of(struct index_line *out, sqlite3_stmt *statement)
                   .start = (uint64_t)sqlite3_column_int64(statement, 6),
                   .bytes = (uint64_t)sqlite3_column_int64(statement, 7)},
         .filter_blocks = (uint32_t)sqlite3_column_int64(statement, 8),
+        .tenant = sqlite3_column_int64(statement, 9),
     };
 }
 

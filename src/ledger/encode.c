@@ -370,7 +370,7 @@ static void count_rows(struct frame *frame, const struct batch *batch)
 }
 
 /* Header and filter around the body that lies between them. */
-static void frame_finish(struct frame *frame, const struct batch *batch, const struct packer *packer, const struct filter_keys *keys)
+static void frame_finish(struct frame *frame, const struct batch *batch, const struct packer *packer, void *bitmap)
 {
     struct frame_header header = {.magic = FRAME_MAGIC,
                                   .version = FRAME_VERSION,
@@ -378,10 +378,10 @@ static void frame_finish(struct frame *frame, const struct batch *batch, const s
                                   .body_bytes = (uint64_t)(packer->at - packer->start),
                                   .arena_bytes = packer->arena_bytes + FRAME_ALIGN,
                                   .key_seed = batch->key_seed,
-                                  .filter_blocks = filter_block_count(keys),
+                                  .filter_blocks = filter_block_count(&frame->keys, bitmap),
                                   .row_count = batch->row_count};
     MUST(header.filter_blocks <= filter_blocks_max(batch));
-    filter_write(packer->at, header.filter_blocks, keys);
+    filter_write(packer->at, header.filter_blocks, &frame->keys);
     frame->filter_blocks = header.filter_blocks;
     frame->bytes = sizeof header + header.body_bytes + (size_t)header.filter_blocks * FILTER_BLOCK_BYTES;
     memcpy(frame->data, &header, sizeof header);
@@ -399,23 +399,21 @@ enum fault frame_encode(struct frame **out, const struct batch *batch, struct fa
 {
     MUST(batch->magic == (unsigned)BATCH_MAGIC);
     struct bounds bounds = bounds_of(batch);
-    size_t keys_room = up(filter_scratch_bytes(batch)), scratch_room = up(bounds.scratch);
+    size_t scratch_room = up(bounds.scratch > filter_bitmap_bytes(batch) ? bounds.scratch : filter_bitmap_bytes(batch));
     size_t workspace_room = bounds.body > FRAME_RATIO_MAX ? pack_workspace_bytes() : 0;
-    unsigned char *scratch = memory_take(keys_room + scratch_room + workspace_room);
-    struct frame *frame =
-        !scratch ? NULL
-                 : memory_take(sizeof *frame + sizeof(struct frame_header) + bounds.body + filter_blocks_max(batch) * FILTER_BLOCK_BYTES);
+    size_t data_room = sizeof(struct frame_header) + bounds.body + filter_blocks_max(batch) * FILTER_BLOCK_BYTES;
+    unsigned char *scratch = memory_take(scratch_room + workspace_room);
+    struct frame *frame = scratch ? memory_take(sizeof *frame + data_room + filter_keys_bytes(batch)) : NULL;
     if (frame) {
         *frame = (struct frame){.magic = (unsigned)FRAME_HELD_MAGIC};
         unsigned char *body = frame->data + sizeof(struct frame_header);
         struct packer packer = {.start = body,
                                 .at = body,
                                 .end = body + bounds.body,
-                                .context = workspace_room ? pack_context_init(scratch + keys_room + scratch_room) : NULL};
-        struct filter_keys keys;
-        filter_collect(&keys, scratch, batch);
-        encode_body(&packer, batch, &keys, scratch + keys_room);
-        frame_finish(frame, batch, &packer, &keys);
+                                .context = workspace_room ? pack_context_init(scratch + scratch_room) : NULL};
+        filter_collect(&frame->keys, frame->data + data_room, batch);
+        encode_body(&packer, batch, &frame->keys, scratch);
+        frame_finish(frame, batch, &packer, scratch);
         count_rows(frame, batch);
     }
     memory_give(scratch);

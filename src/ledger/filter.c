@@ -20,11 +20,6 @@ uint64_t filter_key(uint64_t seed, enum filter_kind kind, struct text id)
     return filter_key_of(kind, hash);
 }
 
-uint32_t filter_block_of(uint64_t key, uint32_t block_count)
-{
-    return (uint32_t)((key >> 32) * block_count >> 32);
-}
-
 static uint64_t filter_bit(uint64_t key, unsigned word)
 {
     return UINT64_C(1) << ((uint32_t)key * salts[word] >> 26);
@@ -45,14 +40,28 @@ bool filter_block_has(const void *block, uint32_t index, uint64_t seed, uint64_t
     return has || words[WORDS] != filter_check(words, index, seed);
 }
 
-static const struct {
-    enum column_id column;
-    enum filter_kind kind;
-} keyed[FILTER_COLUMNS] = {{COLUMN_transfer_id, FILTER_TRANSFER}, {COLUMN_payer_id, FILTER_ACCOUNT}, {COLUMN_payee_id, FILTER_ACCOUNT}};
+bool filter_block_add(uint64_t *block, uint64_t key)
+{
+    uint64_t fresh = 0;
+    for (unsigned i = 0; i < WORDS; i++) {
+        uint64_t bit = filter_bit(key, i);
+        fresh |= ~block[i] & bit;
+        block[i] |= bit;
+    }
+    return fresh != 0;
+}
+
+void filter_block_seal(uint64_t *block, uint32_t index, uint64_t seed)
+{
+    block[WORDS] = filter_check(block, index, seed);
+}
+
+static const enum column_id keyed[FILTER_COLUMNS] = {COLUMN_transfer_id, COLUMN_payer_id, COLUMN_payee_id};
+const enum filter_kind filter_kinds[FILTER_COLUMNS] = {FILTER_TRANSFER, FILTER_ACCOUNT, FILTER_ACCOUNT};
 
 static size_t keys_of_column(const struct batch *batch, unsigned i)
 {
-    const struct column *column = &batch->columns[keyed[i].column];
+    const struct column *column = &batch->columns[keyed[i]];
     if (column->form == FORM_ABSENT || !column_taken_by(COLUMN_payer_id, batch->op))
         return 0;
     return column->form == FORM_STR ? batch->row_count : column->value_count;
@@ -80,10 +89,14 @@ static size_t blocks_for(size_t distinct)
     return distinct * FILTER_KEY_BITS / BLOCK_BITS + 1;
 }
 
-size_t filter_scratch_bytes(const struct batch *batch)
+size_t filter_keys_bytes(const struct batch *batch)
 {
-    size_t total = keys_total(batch);
-    return 8 * total + bitmap_bits(total) / 8;
+    return 8 * keys_total(batch);
+}
+
+size_t filter_bitmap_bytes(const struct batch *batch)
+{
+    return bitmap_bits(keys_total(batch)) / 8;
 }
 
 size_t filter_blocks_max(const struct batch *batch)
@@ -91,12 +104,12 @@ size_t filter_blocks_max(const struct batch *batch)
     return blocks_for(keys_total(batch));
 }
 
-void filter_collect(struct filter_keys *out, void *scratch, const struct batch *batch)
+void filter_collect(struct filter_keys *out, void *room, const struct batch *batch)
 {
-    uint64_t *at = scratch;
-    *out = (struct filter_keys){.seed = batch->key_seed};
+    uint64_t *at = room;
+    *out = (struct filter_keys){.seed = batch->key_seed, .is_of_transfers = column_taken_by(COLUMN_payer_id, batch->op)};
     for (unsigned i = 0; i < FILTER_COLUMNS; i++) {
-        const struct column *column = &batch->columns[keyed[i].column];
+        const struct column *column = &batch->columns[keyed[i]];
         size_t count = keys_of_column(batch, i);
         out->keys[i] = count ? at : NULL;
         out->counts[i] = count;
@@ -107,22 +120,22 @@ void filter_collect(struct filter_keys *out, void *scratch, const struct batch *
         at += count;
         out->total += count;
     }
-    out->bitmap = column_taken_by(COLUMN_payer_id, batch->op) ? (unsigned char *)at : NULL;
 }
 
 /* Distinct keys by linear counting, a little high: -m·ln(1 - s/m) by its first terms, s ≤ m/4. */
-uint32_t filter_block_count(const struct filter_keys *keys)
+uint32_t filter_block_count(const struct filter_keys *keys, void *bitmap)
 {
     size_t bits = bitmap_bits(keys->total), set = 0;
-    if (!keys->bitmap)
+    unsigned char *bytes = bitmap;
+    if (!keys->is_of_transfers)
         return 0;
-    memset(keys->bitmap, 0, bits / 8);
+    memset(bytes, 0, bits / 8);
     for (unsigned i = 0; i < FILTER_COLUMNS; i++)
         for (size_t j = 0; j < keys->counts[i]; j++) {
-            size_t bit = (size_t)(filter_key_of(keyed[i].kind, keys->keys[i][j]) >> 7) & (bits - 1);
+            size_t bit = (size_t)(filter_key_of(filter_kinds[i], keys->keys[i][j]) >> 7) & (bits - 1);
             unsigned char mask = (unsigned char)(1u << (bit & 7));
-            set += !(keys->bitmap[bit >> 3] & mask);
-            keys->bitmap[bit >> 3] |= mask;
+            set += !(bytes[bit >> 3] & mask);
+            bytes[bit >> 3] |= mask;
         }
     size_t distinct = set + set * set / (2 * bits) + set * set / bits * set / (3 * bits) + 1;
     return (uint32_t)blocks_for(distinct < keys->total ? distinct : keys->total);
@@ -135,13 +148,9 @@ void filter_write(void *out, uint32_t block_count, const struct filter_keys *key
     memset(out, 0, (size_t)block_count * FILTER_BLOCK_BYTES);
     for (unsigned i = 0; i < FILTER_COLUMNS && block_count; i++)
         for (size_t j = 0; j < keys->counts[i]; j++) {
-            uint64_t key = filter_key_of(keyed[i].kind, keys->keys[i][j]);
-            uint64_t *words = (uint64_t *)(void *)(blocks + (size_t)filter_block_of(key, block_count) * FILTER_BLOCK_BYTES);
-            for (unsigned word = 0; word < WORDS; word++)
-                words[word] |= filter_bit(key, word);
+            uint64_t key = filter_key_of(filter_kinds[i], keys->keys[i][j]);
+            filter_block_add((uint64_t *)(void *)(blocks + (size_t)filter_block_of(key, block_count) * FILTER_BLOCK_BYTES), key);
         }
-    for (uint32_t i = 0; i < block_count; i++) {
-        uint64_t *words = (uint64_t *)(void *)(blocks + (size_t)i * FILTER_BLOCK_BYTES);
-        words[WORDS] = filter_check(words, i, keys->seed);
-    }
+    for (uint32_t i = 0; i < block_count; i++)
+        filter_block_seal((uint64_t *)(void *)(blocks + (size_t)i * FILTER_BLOCK_BYTES), i, keys->seed);
 }

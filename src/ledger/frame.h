@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "batch/batch.h"
+#include "ledger/filter.h"
 #include "ledger/ledger.h"
 
 /* A frame as it lies in a segment: header, body, filter; each begins at a multiple of 64 bytes. Little-endian. */
@@ -31,9 +32,11 @@ struct frame {
     uint32_t filter_blocks;
     uint32_t scene_mask; /* bit s: a row names scene s (31: or a later one) as its best */
     uint32_t verdict_counts[VERDICT_COUNT];
-    uint32_t segment; /* where commit put it */
+    uint32_t segment; /* where commit put it, and whose it is */
     uint64_t start;
+    int64_t tenant;
     size_t bytes;
+    struct filter_keys keys; /* for the segment's summary; they lie behind the room of data */
     unsigned char data[];
 };
 enum { FRAME_HELD_MAGIC = 0xf4a3e001 };

@@ -16,7 +16,7 @@ struct ledger;
 
 struct ledger_options {
     const char *folder;         /* created when absent; locked: a second server on it is refused */
-    uint64_t segment_bytes_max; /* a new segment is begun beyond, default 256 MiB */
+    uint64_t segment_bytes_max; /* a new segment is begun beyond, default 32 MiB */
     uint64_t reserve_bytes;     /* kept back, freed when the disk is full, default 16 MiB */
     uint32_t readers;           /* read-only connections for queries, default 4, at least 2 */
 };

@@ -20,7 +20,7 @@
 #include "base/must.h"
 #include "ledger/frame.h"
 
-#define SEGMENT_BYTES_DEFAULT (UINT64_C(256) << 20)
+#define SEGMENT_BYTES_DEFAULT (UINT64_C(32) << 20)
 #define RESERVE_BYTES_DEFAULT (UINT64_C(16) << 20)
 enum { READERS_DEFAULT = 4, READERS_LEAST = 2, READERS_MAX = 64 };
 
@@ -128,6 +128,7 @@ static void sqlite_close(struct ledger **ledger_p)
         log_line(LOG_WARN, "ledger", "the log could not be moved into the index; the next start does it");
     connection_close(&ledger->writer);
     segment_writer_close(&ledger->segments);
+    summary_fini(&ledger->summary);
     if (ledger->lock_fd >= 0)
         close(ledger->lock_fd);
     pthread_mutex_destroy(&ledger->write_lock);
@@ -158,6 +159,8 @@ static enum fault sqlite_open_parts(struct ledger *ledger, const struct ledger_o
         fault = segments_open(ledger, options->segment_bytes_max ? options->segment_bytes_max : SEGMENT_BYTES_DEFAULT, note);
     if (fault == FAULT_NONE)
         fault = readers_open(ledger, options->readers ? options->readers : READERS_DEFAULT, note);
+    if (fault == FAULT_NONE)
+        fault = summaries_open(ledger, note);
     if (fault == FAULT_NONE && file_ops->sync_folder(ledger->folder) != 0)
         fault = folder_fault(note, "keep", ledger->folder);
     return fault;

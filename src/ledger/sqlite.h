@@ -10,6 +10,7 @@
 #include "ledger/ledger.h"
 #include "ledger/segment.h"
 #include "ledger/statements.h"
+#include "ledger/summary.h"
 
 /* What the files of the embedded ledger share. Only they include sqlite3.h. */
 
@@ -38,7 +39,7 @@ enum fault tenant_find(struct connection *connection, int64_t *out, struct text 
 struct index_line {
     uint64_t sequence, key_seed;
     struct segment_place place;
-    int64_t scene_list;
+    int64_t scene_list, tenant;
     uint32_t rows, scene_mask, filter_blocks;
 };
 void index_line_of(struct index_line *out, sqlite3_stmt *statement);   /* of a statement that selects PLACE */
@@ -66,8 +67,9 @@ struct ledger {
     pthread_mutex_t write_lock; /* the writer's connection, segments and state: commit, idle, document_put */
     struct connection writer;
     struct segment_writer segments;
-    bool is_full;      /* the reserve was given back to the disk and is not there yet again */
-    bool is_unsettled; /* a COMMIT failed and the log may still hold it */
+    struct summary summary; /* of the segment that is being written */
+    bool is_full;           /* the reserve was given back to the disk and is not there yet again */
+    bool is_unsettled;      /* a COMMIT failed and the log may still hold it */
     int wal_pages;
 
     pthread_mutex_t reader_lock;
@@ -103,20 +105,30 @@ enum fault sqlite_document_get(struct ledger *ledger, const char *kind, struct d
 enum fault frame_load(const struct ledger *ledger, struct reader *reader, struct batch *out, const struct index_line *line,
                       struct fault_note *note);
 
-/* sqlite_query.c */
+enum fault lines_from(struct reader *reader, uint32_t *out_count, uint64_t from, struct fault_note *note); /* upwards, into reader->lines */
+
+/* sqlite_walk.c */
 struct walk { /* one query on its way down the index */
     const struct ledger_query *query;
     int64_t tenant;                              /* 0: all */
     struct text transfer, account, scene, batch; /* data NULL: does not narrow */
     uint64_t below;                              /* the next step's lines have smaller sequences */
     uint32_t left;                               /* rows, or lines, that the page still takes */
-    bool transfers_only;
+    bool transfers_only, is_done;
+    /* Ids of which one must be in a frame for it to count; none: every frame may. A segment without them is stepped over. */
+    struct text asked[SUMMARY_ASKED_MAX];
+    uint32_t asked_count, segment; /* the segment that was looked at last */
+    enum filter_kind asked_kind;
 };
 /* FAULT_not_found: the tenant has recorded nothing. */
 enum fault walk_init(struct walk *out, struct connection *connection, const struct ledger_query *query, bool transfers_only,
                      struct fault_note *note);
-/* The next lines into reader->lines; fewer than LINES_PER_STEP: the last. */
-enum fault walk_step(struct walk *walk, struct reader *reader, uint32_t *out_count, struct fault_note *note);
+void walk_ask(struct walk *walk, enum filter_kind kind, struct text id);
+/* The next lines into reader->lines, all of one segment when ids are asked for; is_done: there are none behind them. */
+enum fault walk_step(const struct ledger *ledger, struct walk *walk, struct reader *reader, uint32_t *out_count, struct fault_note *note);
+sqlite3_stmt *walk_statement(const struct walk *walk, struct connection *connection, enum statement plain, enum statement named);
+
+/* sqlite_query.c */
 /* Names of a list of scenes into reader->scene_names. */
 enum fault scenes_load(struct reader *reader, int64_t list, struct fault_note *note);
 /* What a label batch said last of a transfer; FAULT_not_found: none did. */
@@ -128,6 +140,11 @@ enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query,
 enum fault sqlite_batches(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *),
                           void *context, struct fault_note *note);
 enum fault sqlite_label_find(struct ledger *ledger, struct text tenant, struct text transfer, uint8_t *out, struct fault_note *note);
+
+/* sqlite_summary.c */
+/* Every full segment has its filter, made again where it is missing; that of the last one is filled as far as its frames go. */
+enum fault summaries_open(struct ledger *ledger, struct fault_note *note);
+void summaries_follow(struct ledger *ledger, const struct ledger_entry *entries, uint32_t entry_count); /* they are committed */
 
 /* sqlite_resolve.c */
 enum fault sqlite_find_transfers(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count,

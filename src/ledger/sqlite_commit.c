@@ -159,6 +159,7 @@ static enum fault entry_insert(struct connection *writer, const struct ledger_en
 {
     int64_t tenant;
     enum fault fault = tenant_ensure(writer, &tenant, entry->batch->tenant, note);
+    entry->frame->tenant = tenant;
     if (fault == FAULT_NONE)
         fault = batch_insert(writer, entry, tenant, note);
     if (fault == FAULT_NONE)
@@ -288,8 +289,10 @@ enum fault sqlite_commit(struct ledger *ledger, struct ledger_entry *entries, ui
     enum fault fault = ledger_is_able(ledger, note);
     if (fault == FAULT_NONE)
         fault = group_commit(ledger, entries, entry_count, note);
-    if (fault == FAULT_NONE)
+    if (fault == FAULT_NONE) {
         atomic_store(&ledger->last_sequence, entries[entry_count - 1].batch->sequence);
+        summaries_follow(ledger, entries, entry_count);
+    }
     if (ledger->wal_pages >= WAL_PAGES_MAX)
         checkpoint(ledger);
     pthread_mutex_unlock(&ledger->write_lock);

@@ -2,62 +2,14 @@
  * whether an id may be in it; only what may hold a hit is read and decoded. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/must.h"
 #include "ledger/filter.h"
 #include "ledger/frame.h"
 #include "ledger/sqlite.h"
 
-static struct text text_or_none(const char *text)
-{
-    return text && *text ? text_of(text) : (struct text){0};
-}
-
-enum fault walk_init(struct walk *out, struct connection *connection, const struct ledger_query *query, bool transfers_only,
-                     struct fault_note *note)
-{
-    *out = (struct walk){.query = query,
-                         .transfers_only = transfers_only,
-                         .left = query->rows_max ? query->rows_max : UINT32_MAX,
-                         .transfer = text_or_none(query->transfer),
-                         .account = text_or_none(query->account),
-                         .scene = text_or_none(query->scene),
-                         .batch = text_or_none(query->batch),
-                         .below = INT64_MAX};
-    if (query->after_sequence && query->after_sequence < INT64_MAX)
-        out->below = query->after_sequence + transfers_only;
-    if (!query->tenant || !*query->tenant)
-        return FAULT_NONE;
-    return tenant_find(connection, &out->tenant, text_of(query->tenant), note);
-}
-
-static sqlite3_stmt *walk_statement(const struct walk *walk, struct connection *connection, enum statement plain, enum statement named)
-{
-    const struct ledger_query *query = walk->query;
-    sqlite3_stmt *statement = statement_take(connection, walk->batch.data && walk->tenant ? named : plain);
-    sqlite3_bind_int64(statement, 1, (int64_t)walk->below);
-    sqlite3_bind_int64(statement, 2, walk->tenant);
-    sqlite3_bind_int64(statement, 3, query->from_us ? query->from_us : INT64_MIN);
-    sqlite3_bind_int64(statement, 4, query->to_us ? query->to_us : INT64_MAX);
-    sqlite3_bind_int(statement, 5, query->verdict);
-    sqlite3_bind_int(statement, 6, walk->transfers_only);
-    sqlite3_bind_int64(statement, 7, LINES_PER_STEP);
-    if (walk->batch.data)
-        statement_bind_text(statement, 8, walk->batch);
-    return statement;
-}
-
-enum fault walk_step(struct walk *walk, struct reader *reader, uint32_t *out_count, struct fault_note *note)
-{
-    sqlite3_stmt *statement = walk_statement(walk, &reader->connection, STATEMENT_lines_down, STATEMENT_lines_named);
-    int code;
-    for (*out_count = 0; (code = sqlite3_step(statement)) == SQLITE_ROW && *out_count < LINES_PER_STEP;)
-        index_line_of(&reader->lines[(*out_count)++], statement);
-    sqlite3_reset(statement);
-    if (*out_count)
-        walk->below = reader->lines[*out_count - 1].sequence;
-    return code == SQLITE_DONE || code == SQLITE_ROW ? FAULT_NONE : connection_fault(&reader->connection, code, "read the index", note);
-}
+enum { WAITED_NS = 20000 };
 
 /* Where the block of an id lies in its segment. */
 static uint64_t block_start(const struct index_line *line, uint64_t key)
@@ -81,16 +33,19 @@ static enum fault line_may_have(const struct ledger *ledger, struct reader *read
     return fault;
 }
 
-/* All blocks of a step are asked of the disk at once. */
+/* The other blocks of a step are asked of the disk at once when the first had to be waited for. */
 static void step_read_ahead(const struct ledger *ledger, const struct walk *walk, struct reader *reader, uint32_t count)
 {
-    enum filter_kind kind = walk->transfer.data ? FILTER_TRANSFER : FILTER_ACCOUNT;
-    struct text id = walk->transfer.data ? walk->transfer : walk->account;
-    for (uint32_t i = 0; id.data && i < count; i++) {
+    int64_t start = clock_steady_ns();
+    bool may;
+    if (count < 2 || line_may_have(ledger, reader, &may, &reader->lines[0], walk->asked_kind, walk->asked[0], NULL) != FAULT_NONE ||
+        clock_steady_ns() - start < WAITED_NS)
+        return;
+    for (uint32_t i = 1; i < count; i++) {
         const struct index_line *line = &reader->lines[i];
         if (line->filter_blocks)
             segment_read_ahead(&reader->segments, ledger->folder, line->place.segment,
-                               block_start(line, filter_key(line->key_seed, kind, id)), FILTER_BLOCK_BYTES);
+                               block_start(line, filter_key(line->key_seed, walk->asked_kind, walk->asked[0])), FILTER_BLOCK_BYTES);
     }
 }
 
@@ -189,11 +144,12 @@ static enum fault walk_rows(const struct ledger *ledger, struct walk *walk, stru
     bool more = true;
     enum fault fault;
     do {
-        fault = walk_step(walk, reader, &count, note);
-        step_read_ahead(ledger, walk, reader, count);
+        fault = walk_step(ledger, walk, reader, &count, note);
+        if (fault == FAULT_NONE && walk->asked_count)
+            step_read_ahead(ledger, walk, reader, count);
         for (uint32_t i = 0; i < count && more && fault == FAULT_NONE; i++)
             fault = line_visit(ledger, walk, reader, &reader->lines[i], each, context, &more, note);
-    } while (fault == FAULT_NONE && more && count == LINES_PER_STEP);
+    } while (fault == FAULT_NONE && more && !walk->is_done);
     return fault;
 }
 
@@ -203,6 +159,8 @@ enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query,
     struct walk walk;
     struct reader *reader = reader_take(ledger);
     enum fault fault = walk_init(&walk, &reader->connection, query, true, note);
+    if (walk.transfer.data || walk.account.data)
+        walk_ask(&walk, walk.transfer.data ? FILTER_TRANSFER : FILTER_ACCOUNT, walk.transfer.data ? walk.transfer : walk.account);
     if (fault == FAULT_NONE)
         fault = walk_rows(ledger, &walk, reader, each, context, note);
     reader_give(ledger, reader);
@@ -234,6 +192,7 @@ static enum fault transfer_find(struct ledger *ledger, struct reader *reader, st
     if (fault == FAULT_NONE)
         fault = tenant_find(&reader->connection, &walk.tenant, tenant, note);
     walk.transfer = transfer;
+    walk_ask(&walk, FILTER_TRANSFER, transfer);
     if (fault == FAULT_NONE && transfer.bytes)
         fault = walk_rows(ledger, &walk, reader, found_take, out, note);
     if (fault == FAULT_not_found || (fault == FAULT_NONE && !out->is_there))

@@ -137,7 +137,7 @@ enum fault sqlite_read(struct ledger *ledger, struct batch *out, uint64_t sequen
     return fault;
 }
 
-static enum fault lines_from(struct reader *reader, uint32_t *out_count, uint64_t from, struct fault_note *note)
+enum fault lines_from(struct reader *reader, uint32_t *out_count, uint64_t from, struct fault_note *note)
 {
     sqlite3_stmt *statement = statement_take(&reader->connection, STATEMENT_lines_up);
     int code;

@@ -194,15 +194,24 @@ static enum fault resolve_line(struct resolve *resolve, const struct index_line 
     return fault;
 }
 
+/* A few ids are asked of whole segments first. */
+static void resolve_ask(struct resolve *resolve)
+{
+    resolve->walk.asked_count = 0;
+    for (uint32_t i = 0; resolve->open_count <= SUMMARY_ASKED_MAX && i < resolve->open_count; i++)
+        walk_ask(&resolve->walk, FILTER_TRANSFER, column_text(resolve->ids, resolve->open[i]));
+}
+
 static enum fault resolve_run(struct resolve *resolve, struct fault_note *note)
 {
     uint32_t count;
     enum fault fault;
     do {
-        fault = walk_step(&resolve->walk, resolve->reader, &count, note);
+        resolve_ask(resolve);
+        fault = walk_step(resolve->ledger, &resolve->walk, resolve->reader, &count, note);
         for (uint32_t i = 0; i < count && resolve->open_count && fault == FAULT_NONE; i++)
             fault = resolve_line(resolve, &resolve->reader->lines[i], note);
-    } while (fault == FAULT_NONE && resolve->open_count && count == LINES_PER_STEP);
+    } while (fault == FAULT_NONE && resolve->open_count && !resolve->walk.is_done);
     return fault;
 }
 

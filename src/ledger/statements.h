@@ -4,7 +4,7 @@
 /* Every statement of the embedded ledger: S(name, whose connection prepares it, SQL). */
 
 /* Where a frame lies and what its filter needs: index_line_of reads these, in this order. */
-#define PLACE "sequence, rows, key_seed, scene_list, scene_mask, segment, start, bytes, filter_blocks"
+#define PLACE "sequence, rows, key_seed, scene_list, scene_mask, segment, start, bytes, filter_blocks, tenant"
 /* The whole line: batch_line_of reads these, in this order. */
 #define LINE \
     "sequence, op, now_us, rows, passed, held, rejected, invalid, digest, base_digest, config_digest, id, coalesce(name, id)," \

@@ -15,9 +15,11 @@ enum {
     REFUSING_CONTEXTS = 16,         /* of the server, beside those in flight */
     ADMIN_MESSAGES = 40,            /* of 1 MiB, twice the limit taken: connections and contexts of admin listeners */
     SQLITE_WRITER_BYTES = 32 << 20, /* page cache of 16 MiB, log index, statements */
+    LEDGER_FILTER_BYTES = 5 << 20,  /* of the segment that is being written */
     SQLITE_READER_BYTES = 10 << 20, /* page cache of 8 MiB */
     CODEC_BYTES = 4 << 20,          /* a context of zstd */
-    ENCODE_ROW_BYTES = 40,          /* keys of three ids and their count, narrowed values */
+    ENCODE_ROW_BYTES = 40,          /* narrowed values, the count of ids */
+    FRAME_ROW_BYTES = 24,           /* keys of three ids */
     FRAME_HEAD_BYTES = 128 << 10,   /* counts of rules, names, one block per field */
     FRAME_NOTE_BYTES = 64,          /* of a note, beside itself */
     STORED_AT_ONCE = 3,             /* recorded batches that are read again: by the asker, for labels, into history */
@@ -82,7 +84,7 @@ static uint64_t workers_bytes(const struct config *config)
 
 static uint64_t ledger_bytes(const struct config *config)
 {
-    return SQLITE_WRITER_BYTES + (uint64_t)bounds_reader_count(config) * SQLITE_READER_BYTES;
+    return SQLITE_WRITER_BYTES + LEDGER_FILTER_BYTES + (uint64_t)bounds_reader_count(config) * SQLITE_READER_BYTES;
 }
 
 /* A recorded batch that is read: its frame, and what it decodes to. The asker makes a reply of it, in two pieces. */
@@ -158,7 +160,9 @@ static size_t frame_bound(const struct job *job)
     const struct batch_limits *limits = &job->epoch->config->limits;
     if (!op_changes_state(job->request.op))
         return 0;
-    return job->message_bytes + job->request.arena_bytes + FRAME_HEAD_BYTES + (size_t)FRAME_NOTE_BYTES * limits->notes_max;
+    size_t values = least(job->message_bytes, limits->dict_values_max); /* a dictionary's values have keys as rows have */
+    return job->message_bytes + job->request.arena_bytes + FRAME_HEAD_BYTES + (size_t)FRAME_NOTE_BYTES * limits->notes_max +
+           FRAME_ROW_BYTES * (job->request.row_count + values);
 }
 
 enum fault bounds_reserve(struct job *job)

@@ -21,7 +21,7 @@ static int house_setup(void **state)
     (void)state;
     char id[24];
     rig_init(&rig);
-    rig.options.segment_bytes_max = 100000;
+    rig.options.segment_bytes_max = 20000;
     rig_open(&rig);
     for (uint64_t i = 1; i <= BATCHES; i += 2) {
         enum op op = i % 8 == 1 ? OP_import : i % 8 == 3 ? OP_observe : OP_screen;
