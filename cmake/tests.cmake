@@ -29,6 +29,13 @@ foreach(source ${check_sources})
   set_tests_properties(kernel.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
 endforeach()
 
+# The same for AArch64, by a cross compiler under emulation: kernel.neon.<name>.
+foreach(short panel points maps select)
+  add_test(NAME kernel.neon.${short}
+    COMMAND ${CMAKE_SOURCE_DIR}/tests/kernel/neon.sh ${CMAKE_SOURCE_DIR} check_${short} $<TARGET_FILE:check_${short}>)
+  set_tests_properties(kernel.neon.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 LABELS release)
+endforeach()
+
 # Fuzz targets: tests/fuzz/fuzz_<name>.c with its corpus in tests/fuzz/corpus/<name>; rerun by ctest with a plain driver.
 file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
 if(SLUICE_FUZZ)

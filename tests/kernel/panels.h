@@ -73,10 +73,12 @@ static inline void panel_shapes(struct check *check, const struct kernels *kerne
                                 void (*run)(struct check *, const struct kernels *, size_t rows, uint32_t columns, uint32_t clusters))
 {
     for (uint32_t n = 0; n <= 67; n++) {
-        run(check, kernels, n, 1 + check_below(check, 20), check_below(check, 68));
-        run(check, kernels, 1 + check_below(check, 67), n, check_below(check, 30));
-        run(check, kernels, 1 + check_below(check, 67), 1 + check_below(check, 20), n);
-        run(check, kernels, 1 + check_below(check, 67), 0, n);
+        /* drawn before the calls: the order of arguments is the compiler's */
+        const uint32_t rows = 1 + check_below(check, 67), columns = 1 + check_below(check, 20), count = check_below(check, 68);
+        run(check, kernels, n, columns, count);
+        run(check, kernels, rows, n, count / 2);
+        run(check, kernels, rows, columns, n);
+        run(check, kernels, rows, 0, n);
     }
     static const struct {
         uint16_t rows, columns, clusters;
