@@ -53,8 +53,9 @@ int command_label(int argc, char **argv)
     static const struct argp argp = {
         .parser = feed_parse,
         .args_doc = "FILE",
-        .doc = "Confirm transfers: FILE has transfer_id, label (good, or the name of a scene) and, where it differs from now, label_time."
-               "\vExit status: 0 taken, 2 refused, 3 could not reach the server.",
+        .doc = "Confirm transfers: FILE has transfer_id and label (good, or the name of a scene). A label acts from its arrival on, and "
+               "not before the "
+               "feedback delay of the transfer is over.\vExit status: 0 taken, 2 refused, 3 could not reach the server.",
         .children = feed_children,
     };
     struct feed_options feed = FEED_OPTIONS_DEFAULT;

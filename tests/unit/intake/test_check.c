@@ -55,9 +55,9 @@ static void test_clean(void **state)
     (void)state;
     assert_clean(OP_screen, 0, HEAD "\na,p,q,1,EUR\nb,p,q,1000000000000000,JPY\n");
     assert_clean(OP_screen, 0, HEAD ",memo,order_id\na,p,q,1,EUR,\"two\nlines, \xe4\xb8\xad\",o\nb,p,q,1,EUR,,\n");
-    assert_clean(OP_label, 0, "transfer_id,label,label_time\na,good,5\nb,mule,\nc,\"\",7\n");
+    assert_clean(OP_label, 0, "transfer_id,label\na,good\nb,mule\nc,\"\"\n");
     assert_clean(OP_observe, OBSERVE_USE, "account_id,device_id,address\na,d,\na,,10.0.0.1\n");
-    assert_clean(OP_import, 0, HEAD ",label\na,p,q,1,EUR,good\nb,p,q,1,EUR,\n");
+    assert_clean(OP_import, 0, HEAD ",label,label_time\na,p,q,1,EUR,good,5\nb,p,q,1,EUR,,\n");
 }
 
 static void test_missing(void **state)
@@ -142,6 +142,7 @@ static void test_columns(void **state)
                    "column payer_id is missing, screen needs it");
     assert_refused(OP_screen, 0, "transfer_id,payer_id,payee_id,currency\na,p,q,EUR\n", COLUMN_amount, "column amount is missing");
     assert_refused(OP_screen, 0, HEAD ",label\na,p,q,1,EUR,good\n", COLUMN_label, "screen takes no column label");
+    assert_refused(OP_label, 0, "transfer_id,label,label_time\na,good,5\n", COLUMN_label_time, "label takes no column label_time");
     assert_refused(OP_label, 0, "transfer_id\na\n", COLUMN_label, "column label is missing, label needs it");
     assert_refused(OP_observe, OBSERVE_CONTACT, "account_id\na\n", COLUMN_contact_id,
                    "column contact_id is missing, kind contact needs it");
