@@ -1,5 +1,5 @@
 # Kernels: flags per file, by its folder and ending.
-file(GLOB kernel_sources CONFIGURE_DEPENDS kernels/*.c kernels/ref/*.c kernels/blas/*.c)
+file(GLOB kernel_sources CONFIGURE_DEPENDS kernels/*.c kernels/ref/*.c kernels/blas/*.c kernels/opencl/*.c)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   file(GLOB x86_sources CONFIGURE_DEPENDS kernels/x86/*.c)
   list(APPEND kernel_sources ${x86_sources})
@@ -17,6 +17,7 @@ foreach(source ${kernel_sources})
   endif()
 endforeach()
 add_library(kernels STATIC ${kernel_sources})
+include(cmake/opencl.cmake)
 target_include_directories(kernels PRIVATE ${OPENBLAS_INCLUDE})
 target_link_libraries(kernels PUBLIC ${OPENBLAS_SERIAL} m)
 
@@ -39,8 +40,9 @@ foreach(room ${rooms})
   file(GLOB found CONFIGURE_DEPENDS src/${room}/*.c src/${room}/*/*.c)
   list(APPEND room_sources ${found})
 endforeach()
+list(FILTER room_sources EXCLUDE REGEX "/src/compute/${opencl_left_out}")
 set(room_libraries kernels nng::nng PkgConfig::MSGPACK PkgConfig::CYAML PkgConfig::YAML PkgConfig::JANSSON PkgConfig::ZSTD PkgConfig::XXHASH
-  PkgConfig::SQLITE PkgConfig::MICROHTTPD PkgConfig::SODIUM PkgConfig::SYSTEMD Threads::Threads m)
+  PkgConfig::SQLITE PkgConfig::MICROHTTPD PkgConfig::SODIUM PkgConfig::SYSTEMD ${opencl_libraries} Threads::Threads m)
 add_library(rooms STATIC ${room_sources})
 target_link_libraries(rooms PUBLIC ${room_libraries})
 

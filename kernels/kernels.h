@@ -126,4 +126,15 @@ void blas_points_products(float *approx, size_t stride, float *bound, const floa
                           const float *weights, float *scratch);
 const char *blas_core_name(void); /* the processor type that OpenBLAS chose its kernels for */
 
+/* OpenCL (kernels/opencl): panel.cl as text, with its end mark, and how it is compiled for a device. */
+extern const char opencl_panel_source[];
+struct opencl_tunables {
+    uint32_t vector, vectors, clusters, group; /* -DVECTOR=, -DVECTORS=, -DCLUSTERS=, -DGROUP= */
+    uint32_t part_clusters;                    /* the host's: least clusters of a part, 0: whole panels */
+};
+const struct opencl_tunables *opencl_tunables_of(const char *device); /* device: "TYPE PLATFORM NAME" */
+struct opencl_part {                                                  /* as panel.cl has it */
+    uint32_t columns, columns_before, block_first, block_count, values_first;
+};
+
 #endif
