@@ -14,3 +14,4 @@ pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
 # The serial OpenBLAS, by path: the server owns its threads.
 find_library(OPENBLAS_SERIAL NAMES openblas PATHS /usr/lib/${CMAKE_C_LIBRARY_ARCHITECTURE}/openblas-serial NO_DEFAULT_PATH REQUIRED)
 find_path(OPENBLAS_INCLUDE cblas.h PATHS /usr/include/${CMAKE_C_LIBRARY_ARCHITECTURE}/openblas-serial NO_DEFAULT_PATH REQUIRED)
+find_package(OpenCL) # optional: without it `device: opencl` is refused, and auto never meets one

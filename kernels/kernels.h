@@ -134,7 +134,7 @@ struct opencl_tunables {
 };
 const struct opencl_tunables *opencl_tunables_of(const char *device); /* device: "TYPE PLATFORM NAME" */
 struct opencl_part {                                                  /* as panel.cl has it */
-    uint32_t columns, columns_before, block_first, block_count, values_first;
+    uint32_t columns, columns_before, block_first, block_count, values_first, is_product;
 };
 
 #endif

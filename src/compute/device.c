@@ -3,6 +3,7 @@
 #include "compute/device.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -11,14 +12,29 @@
 
 enum { ALIGN = 64 };
 
-static const struct device_ops *const devices[] = {&device_cpu, &device_ref, &device_blas};
+static const struct device_ops *const devices[] = {&device_cpu, &device_ref, &device_blas, &device_opencl};
+
+enum { NO_INDEX = -2 };
+
+/* "opencl" is the first that can be used, "opencl:1" the second of the list. */
+static int opencl_index(const char *name)
+{
+    const size_t own = strlen(device_opencl.name);
+    if (!name || strcmp(name, device_opencl.name) == 0)
+        return OPENCL_FIRST;
+    if (strncmp(name, device_opencl.name, own) != 0 || name[own] != ':')
+        return NO_INDEX;
+    const char *number = name + own + 1;
+    const size_t digits = strlen(number);
+    return digits >= 1 && digits <= 2 && strspn(number, "0123456789") == digits ? atoi(number) : NO_INDEX;
+}
 
 const struct device_ops *device_find(const char *name)
 {
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         if (strcmp(devices[i]->name, name) == 0)
             return devices[i];
-    return NULL;
+    return opencl_index(name) == NO_INDEX ? NULL : &device_opencl;
 }
 
 static enum fault device_take(struct device **out, bool proposes, unsigned cpu_mask, struct fault_note *note)
@@ -65,8 +81,21 @@ static void device_close(struct device **device_p)
     if (!device)
         return;
     MUST(device->magic == (unsigned)DEVICE_MAGIC);
+    opencl_close(&device->opencl);
     device->magic = 0;
     memory_give(device);
+}
+
+static enum fault opencl_device_open(struct device **out, const struct device_options *options, struct fault_note *note)
+{
+    enum fault fault = device_take(out, false, options->cpu_mask, note);
+    if (fault == FAULT_NONE)
+        fault = opencl_open(&(*out)->opencl, opencl_index(options->name), NULL, note);
+    if (fault == FAULT_NONE)
+        snprintf((*out)->description, sizeof(*out)->description, "opencl %s", opencl_info_of((*out)->opencl)->name);
+    else
+        device_close(out);
+    return fault;
 }
 
 static const char *device_describe(const struct device *device)
@@ -107,6 +136,7 @@ static void resident_release(struct resident **resident_p)
     if (!resident)
         return;
     MUST(resident->magic == (unsigned)RESIDENT_MAGIC);
+    opencl_base_drop(&resident->opencl);
     arena_fini(&resident->arena);
     resident->magic = 0;
     memory_give(resident);
@@ -149,6 +179,11 @@ static enum fault resident_prepare(struct resident **out, struct device *device,
     struct resident *resident = memory_take_zeroed(1, sizeof *resident);
     if (resident) {
         *resident = (struct resident){.magic = (unsigned)RESIDENT_MAGIC, .device = device, .base = base};
+        struct opencl_set sets[SET_COUNT];
+        at_once_sets(sets, base);
+        enum fault fault = device->opencl ? opencl_base_put(&resident->opencl, device->opencl, sets, SET_COUNT, note) : FAULT_NONE;
+        if (fault != FAULT_NONE)
+            return resident_release(&resident), fault;
         if (!device->proposes || weights_take(resident))
             return *out = resident, FAULT_NONE;
     }
@@ -159,7 +194,7 @@ static enum fault resident_prepare(struct resident **out, struct device *device,
 /* --- a thread's working memory ------------------------------------------------------------------------------------ */
 
 /* Takes every block from the arena, or, without one, only counts. */
-static float *block_take(struct arena *arena, size_t *bytes, size_t floats)
+float *block_take(struct arena *arena, size_t *bytes, size_t floats)
 {
     *bytes += rounded(floats);
     return arena ? arena_take(arena, rounded(floats), ALIGN) : NULL;
@@ -212,10 +247,12 @@ static void proposal_lay(struct scratch *scratch, struct arena *arena, size_t *b
     scratch->packed = block_take(arena, bytes, packed);
 }
 
-static size_t scratch_lay(struct scratch *scratch, struct arena *arena, const struct scene_base *base, bool proposes)
+static size_t scratch_lay(struct scratch *scratch, struct arena *arena, const struct scene_base *base, bool proposes, bool at_once)
 {
-    size_t bytes = scores_lay(&scratch->scores, arena, base);
+    size_t bytes = at_once ? 0 : scores_lay(&scratch->scores, arena, base);
     scratch->column = block_take(arena, &bytes, SLICE_ROWS);
+    if (at_once)
+        at_once_lay(scratch, arena, &bytes, base);
     if (proposes)
         proposal_lay(scratch, arena, &bytes, base);
     return bytes;
@@ -224,7 +261,8 @@ static size_t scratch_lay(struct scratch *scratch, struct arena *arena, const st
 size_t scratch_bytes(const struct scene_base *base)
 {
     struct scratch counted = {0};
-    return sizeof counted + scratch_lay(&counted, NULL, base, true);
+    size_t proposing = scratch_lay(&counted, NULL, base, true, false), at_once = scratch_lay(&counted, NULL, base, false, true);
+    return sizeof counted + larger(proposing, at_once);
 }
 
 static void scratch_give(struct scratch **scratch_p)
@@ -234,6 +272,7 @@ static void scratch_give(struct scratch **scratch_p)
     if (!scratch)
         return;
     MUST(scratch->magic == (unsigned)SCRATCH_MAGIC);
+    opencl_queue_give(&scratch->queue);
     arena_fini(&scratch->arena);
     scratch->magic = 0;
     memory_give(scratch);
@@ -243,17 +282,23 @@ static enum fault scratch_take(struct scratch **out, const struct resident *resi
 {
     MUST(resident->magic == (unsigned)RESIDENT_MAGIC);
     struct scratch *scratch = memory_take_zeroed(1, sizeof *scratch), counted = {0};
+    enum fault fault = FAULT_memory;
     if (scratch) {
         scratch->magic = (unsigned)SCRATCH_MAGIC;
-        bool proposes = resident->device->proposes;
-        if (arena_init(&scratch->arena, scratch_lay(&counted, NULL, resident->base, proposes))) {
-            scratch_lay(scratch, &scratch->arena, resident->base, proposes);
+        const bool proposes = resident->device->proposes, at_once = resident->opencl;
+        if (arena_init(&scratch->arena, scratch_lay(&counted, NULL, resident->base, proposes, at_once))) {
+            scratch_lay(scratch, &scratch->arena, resident->base, proposes, at_once);
             MUST(!arena_overflowed(&scratch->arena));
-            return *out = scratch, FAULT_NONE;
+            fault = at_once ? opencl_queue_take(&scratch->queue, resident->opencl, SLICE_ROWS, note) : FAULT_NONE;
         }
     }
-    scratch_give(&scratch);
-    return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to score with");
+    if (fault == FAULT_memory)
+        fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to score with");
+    if (fault == FAULT_NONE)
+        *out = scratch;
+    else
+        scratch_give(&scratch);
+    return fault;
 }
 
 /* --- scoring ------------------------------------------------------------------------------------------------------ */
@@ -282,11 +327,8 @@ static void degrees_take(float *out, struct scratch *scratch, const struct resid
     kernels->sqrt_mean(out, scratch->minima, SLICE_ROWS, scratch->norm, row_count, points->segment_count);
 }
 
-static enum fault slice_score(struct scores *out, struct scratch *scratch, const struct resident *resident,
-                              const struct feature_block *features, struct fault_note *note)
+static void slice_score_by_sets(struct scratch *scratch, const struct resident *resident, const struct feature_block *features)
 {
-    MUST(scratch->magic == (unsigned)SCRATCH_MAGIC && resident->magic == (unsigned)RESIDENT_MAGIC && features->row_count <= SLICE_ROWS);
-    (void)note;
     const struct scene_base *base = resident->base;
     const struct kernels *kernels = &resident->device->kernels;
     const struct scores *scores = &scratch->scores;
@@ -305,7 +347,18 @@ static enum fault slice_score(struct scores *out, struct scratch *scratch, const
         scene_columns_tile(scores->z_anomaly[i], set->columns, set->column_count, features, kernels, scratch->column);
         degrees_take(scores->anomaly[i], scratch, resident, i, scores->z_anomaly[i], rows);
     }
-    *out = *scores;
+}
+
+static enum fault slice_score(struct scores *out, struct scratch *scratch, const struct resident *resident,
+                              const struct feature_block *features, struct fault_note *note)
+{
+    MUST(scratch->magic == (unsigned)SCRATCH_MAGIC && resident->magic == (unsigned)RESIDENT_MAGIC && features->row_count <= SLICE_ROWS);
+    (void)note;
+    if (scratch->queue)
+        at_once_score(scratch, resident, features);
+    else
+        slice_score_by_sets(scratch, resident, features);
+    *out = scratch->scores;
     return FAULT_NONE;
 }
 
@@ -324,3 +377,4 @@ static enum fault slice_score(struct scores *out, struct scratch *scratch, const
 DEVICE(cpu, cpu_open);
 DEVICE(ref, ref_open);
 DEVICE(blas, blas_open);
+DEVICE(opencl, opencl_device_open);

@@ -1,6 +1,7 @@
 #ifndef SLUICE_COMPUTE_DEVICE_H
 #define SLUICE_COMPUTE_DEVICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/fault.h"
@@ -16,6 +17,7 @@ struct scores {                       /* one slice's, row stride SLICE_ROWS, 64-
     float *anomaly[ANOMALY_COUNT];    /* [row]: raw ensemble mean; untouched when the base has no such set */
     float *z[DIMENSION_COUNT];        /* the row tiles scored, kept for explanation */
     float *z_anomaly[ANOMALY_COUNT];
+    bool fell_back; /* the device failed and the processor's kernels took over: the same bits */
 };
 
 struct device;   /* one per server: options, chosen kernels */
@@ -24,10 +26,11 @@ struct scratch;  /* one thread's working memory for one resident */
 
 struct device_options {
     unsigned cpu_mask; /* CPU_MASK_ALL, or a forced subset */
+    const char *name;  /* as configured: "opencl:1" is the second of `sluice devices`; NULL: the ops' own name */
 };
 
 struct device_ops {
-    const char *name; /* "cpu", "ref", "blas" (and "opencl") */
+    const char *name; /* "cpu", "ref", "blas", "opencl" */
     enum fault (*open)(struct device **out, const struct device_options *options, struct fault_note *note);
     void (*close)(struct device **device_p);
     const char *(*describe)(const struct device *device); /* "cpu avx512", for replies, figures, logs */
@@ -40,8 +43,8 @@ struct device_ops {
     enum fault (*score)(struct scores *out, struct scratch *scratch, const struct resident *resident, const struct feature_block *features,
                         struct fault_note *note);
 };
-extern const struct device_ops device_cpu, device_ref, device_blas;
-const struct device_ops *device_find(const char *name); /* NULL: none of that name in this build */
+extern const struct device_ops device_cpu, device_ref, device_blas, device_opencl;
+const struct device_ops *device_find(const char *name); /* "opencl:1" too; NULL: none of that name */
 size_t scratch_bytes(const struct scene_base *base);    /* upper bound, for the total printed at start */
 
 #endif

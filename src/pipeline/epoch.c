@@ -123,7 +123,7 @@ static enum fault epoch_device(struct epoch *epoch, struct fault_note *note)
     epoch->device_ops = device_find(config->device);
     if (!epoch->device_ops)
         return fault_set(note, FAULT_device, ROW_NONE, COLUMN_NONE, "no device %s in this build", config->device);
-    struct device_options options = {.cpu_mask = config->cpu_mask};
+    struct device_options options = {.cpu_mask = config->cpu_mask, .name = config->device};
     enum fault fault = epoch->device_ops->open(&epoch->device, &options, note);
     if (fault != FAULT_NONE)
         return fault;

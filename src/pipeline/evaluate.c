@@ -100,7 +100,7 @@ static void scoring_close(struct scoring *scoring)
 static enum fault scoring_open(struct scoring *scoring, const struct evaluate_options *options, struct fault_note *note)
 {
     const struct batch_limits limits = BATCH_LIMITS_DEFAULT;
-    const struct device_options device_options = {.cpu_mask = CPU_MASK_ALL};
+    const struct device_options device_options = {.cpu_mask = CPU_MASK_ALL, .name = options->device};
     memset(scoring, 0, sizeof *scoring);
     pthread_mutex_init(&scoring->lock, NULL);
     scoring->levels = options->past.config ? options->past.config->levels : LEVEL_RULES_DEFAULT;

@@ -177,6 +177,8 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
     ONE(commit_failures_total, "counter", "Commit groups that the ledger refused.", read_counter(&m->commit_failures)) \
     ONE(snapshots_total, "counter", "History snapshots saved.", read_counter(&m->snapshots)) \
     ONE(reloads_total, "counter", "Configurations taken over while running.", read_counter(&m->reloads)) \
+    ONE(device_fallbacks_total, "counter", "Slices that the device failed at and the processor scored.", \
+        read_counter(&m->device_fallbacks)) \
     ONE(repeats_total, "counter", "Requests answered with a stored reply.", read_counter(&m->twins)) \
     ONE(received_bytes_total, "counter", "Bytes of requests.", read_counter(&m->bytes_in)) \
     ONE(sent_bytes_total, "counter", "Bytes of replies.", read_counter(&m->bytes_out)) \

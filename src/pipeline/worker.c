@@ -76,6 +76,8 @@ static enum fault slice_score(struct worker *worker, struct slice *slice, struct
         watch = watch_begin();
         fault = step_scene(worker, slice, &scores, note);
         watch_end(metrics, STEP_scene, watch);
+        if (scores.fell_back)
+            atomic_fetch_add_explicit(&metrics->device_fallbacks, 1, memory_order_relaxed);
     }
     if (fault != FAULT_NONE)
         return fault;
