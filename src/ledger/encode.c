@@ -147,14 +147,17 @@ static unsigned str_width(const struct column *column, uint32_t rows)
 
 static void encode_str(struct packer *packer, const struct column *column, uint32_t rows, unsigned char *scratch)
 {
-    uint32_t first = str_bounds(column, 0), bytes = str_bounds(column, rows) - first;
-    for (uint32_t row = 0; first && row <= rows; row++) {
+    uint32_t first = str_bounds(column, 0), bytes = str_bounds(column, rows) - first, width = str_width(column, rows);
+    for (uint32_t row = 0; first && !width && row <= rows; row++) {
         uint32_t bound = str_bounds(column, row) - first;
         memcpy(scratch + 4 * (size_t)row, &bound, 4);
     }
-    pack_ints(packer, first ? scratch : column->offsets, 4, rows + 1, true);
+    if (width)
+        pack_bounds(packer, width, rows + 1);
+    else
+        pack_ints(packer, first ? scratch : column->offsets, 4, rows + 1, true);
     pack_uint(packer, bytes, 4);
-    pack_texts(packer, column->data + first, bytes, str_width(column, rows), rows, scratch);
+    pack_texts(packer, column->data + first, bytes, width, rows, scratch);
 }
 
 static void encode_column(struct packer *packer, const struct column *column, struct text name, uint32_t rows, unsigned char *scratch)

@@ -43,11 +43,9 @@ bool filter_block_has(const void *block, uint32_t index, uint64_t seed, uint64_t
 bool filter_block_add(uint64_t *block, uint64_t key)
 {
     uint64_t fresh = 0;
-    for (unsigned i = 0; i < WORDS; i++) {
-        uint64_t bit = filter_bit(key, i);
-        fresh |= ~block[i] & bit;
-        block[i] |= bit;
-    }
+#define ADD(i) fresh |= ~block[i] & filter_bit(key, i), block[i] |= filter_bit(key, i) /* a loop costs half as much again */
+    ADD(0), ADD(1), ADD(2), ADD(3), ADD(4), ADD(5), ADD(6);
+#undef ADD
     return fresh != 0;
 }
 

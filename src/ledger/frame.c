@@ -20,7 +20,7 @@ bool frame_is_whole(const void *bytes, size_t byte_count)
         return false;
     memcpy(&header, bytes, sizeof header);
     size_t left = byte_count - sizeof header;
-    if (header.magic != FRAME_MAGIC || header.version != FRAME_VERSION || header.body_bytes > left)
+    if (header.magic != FRAME_MAGIC || header.version == 0 || header.version > FRAME_VERSION || header.body_bytes > left)
         return false;
     if (left - header.body_bytes != (uint64_t)header.filter_blocks * FRAME_ALIGN)
         return false;

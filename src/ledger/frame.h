@@ -9,9 +9,10 @@
 #include "ledger/filter.h"
 #include "ledger/ledger.h"
 
-/* A frame as it lies in a segment: header, body, filter; each begins at a multiple of 64 bytes. Little-endian. */
+/* A frame as it lies in a segment: header, body, filter; each begins at a multiple of 64 bytes. Little-endian. Version 1 had
+ * no sparse bytes, else it is the same. */
 
-enum { FRAME_MAGIC = 0x4d465153 /* "SQFM" */, FRAME_VERSION = 1, FRAME_ALIGN = 64 };
+enum { FRAME_MAGIC = 0x4d465153 /* "SQFM" */, FRAME_VERSION = 2, FRAME_ALIGN = 64 };
 /* A body never unpacks to more than this times its own bytes: encode pads, decode refuses. */
 enum { FRAME_RATIO_MAX = 4096 };
 

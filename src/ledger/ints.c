@@ -155,24 +155,131 @@ void ints_widen(unsigned char *out, const struct ints_form *form, uint32_t count
     }
 }
 
-enum { TILE = 64 };
+/* --- texts of one length ---------------------------------------------------------------------------------------------- */
+
+enum { TILE_ROWS = 16, TILE_BYTES = 8 };
+typedef unsigned char bytes16 __attribute__((vector_size(16)));
+typedef uint64_t words2 __attribute__((vector_size(16)));
+#define LOW_HALVES(a, b)  __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH_HALVES(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+
+/* 128 bytes: the byte at place abcdefg (bits) moves to place bcdefga. */
+static inline void tile_shuffle(bytes16 v[8])
+{
+    bytes16 a = v[0], b = v[1], c = v[2], d = v[3], e = v[4], f = v[5], g = v[6], h = v[7];
+    v[0] = LOW_HALVES(a, e), v[1] = HIGH_HALVES(a, e);
+    v[2] = LOW_HALVES(b, f), v[3] = HIGH_HALVES(b, f);
+    v[4] = LOW_HALVES(c, g), v[5] = HIGH_HALVES(c, g);
+    v[6] = LOW_HALVES(d, h), v[7] = HIGH_HALVES(d, h);
+}
+
+/* 16 rows of 8 bytes to 8 rows of 16: four bits of the place are the row. */
+static void tile_turn(unsigned char *out, size_t out_stride, const unsigned char *in, size_t in_stride)
+{
+    bytes16 v[8];
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t rows[2];
+        memcpy(&rows[0], in + in_stride * (2 * i), 8);
+        memcpy(&rows[1], in + in_stride * (2 * i + 1), 8);
+        v[i] = (bytes16)(words2){rows[0], rows[1]};
+    }
+    for (unsigned i = 0; i < 4; i++)
+        tile_shuffle(v);
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(out + out_stride * i, &v[i], 16);
+}
+
+static void tile_turn_back(unsigned char *out, size_t out_stride, const unsigned char *in, size_t in_stride)
+{
+    bytes16 v[8];
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(&v[i], in + in_stride * i, 16);
+    for (unsigned i = 0; i < 3; i++)
+        tile_shuffle(v);
+    for (unsigned i = 0; i < 8; i++) {
+        words2 rows = (words2)v[i];
+        memcpy(out + out_stride * (2 * i), &(uint64_t){rows[0]}, 8);
+        memcpy(out + out_stride * (2 * i + 1), &(uint64_t){rows[1]}, 8);
+    }
+}
+
+static uint32_t rows_in_tiles(unsigned width, uint32_t count)
+{
+    return width < TILE_BYTES ? 0 : count / TILE_ROWS * TILE_ROWS;
+}
+
+/* The last tile of a row begins early enough to end with it. */
+static unsigned tile_start(unsigned at, unsigned width)
+{
+    return at + TILE_BYTES <= width ? at : width - TILE_BYTES;
+}
 
 void texts_turn(unsigned char *out, const unsigned char *texts, unsigned width, uint32_t count)
 {
-    for (uint32_t done = 0; done < count; done += TILE) {
-        uint32_t part = count - done < TILE ? count - done : TILE;
-        for (unsigned at = 0; at < width; at++)
-            for (uint32_t i = done; i < done + part; i++)
-                out[(size_t)at * count + i] = texts[(size_t)i * width + at];
-    }
+    uint32_t tiled = rows_in_tiles(width, count);
+    for (uint32_t row = 0; row < tiled; row += TILE_ROWS)
+        for (unsigned at = 0; at < width; at += TILE_BYTES) {
+            unsigned start = tile_start(at, width);
+            tile_turn(out + (size_t)start * count + row, count, texts + (size_t)row * width + start, width);
+        }
+    for (unsigned at = 0; at < width; at++)
+        for (uint32_t row = tiled; row < count; row++)
+            out[(size_t)at * count + row] = texts[(size_t)row * width + at];
 }
 
 void texts_turn_back(unsigned char *out, const unsigned char *turned, unsigned width, uint32_t count)
 {
-    for (uint32_t done = 0; done < count; done += TILE) {
-        uint32_t part = count - done < TILE ? count - done : TILE;
+    uint32_t tiled = rows_in_tiles(width, count);
+    for (uint32_t row = 0; row < tiled; row += TILE_ROWS)
+        for (unsigned at = 0; at < width; at += TILE_BYTES) {
+            unsigned start = tile_start(at, width);
+            tile_turn_back(out + (size_t)row * width + start, width, turned + (size_t)start * count + row, count);
+        }
+    for (uint32_t row = tiled; row < count; row++)
         for (unsigned at = 0; at < width; at++)
-            for (uint32_t i = done; i < done + part; i++)
-                out[(size_t)i * width + at] = turned[(size_t)at * count + i];
+            out[(size_t)row * width + at] = turned[(size_t)at * count + row];
+}
+
+/* --- bytes that are mostly one ------------------------------------------------------------------------------------------ */
+
+enum { GAP_GOES_ON = 255 };
+
+size_t sparse_write(unsigned char *out, size_t bytes_max, const unsigned char *values, uint32_t count, unsigned char usual)
+{
+    uint64_t usuals = 0x0101010101010101u * usual, eight;
+    size_t at = 0;
+    uint32_t gap = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + 8 <= count && (memcpy(&eight, values + i, 8), eight == usuals)) {
+            gap += 8, i += 7;
+            continue;
+        }
+        if (values[i] == usual) {
+            gap++;
+            continue;
+        }
+        if (at + gap / GAP_GOES_ON + 2 > bytes_max)
+            return 0;
+        for (; gap >= GAP_GOES_ON; gap -= GAP_GOES_ON)
+            out[at++] = GAP_GOES_ON;
+        out[at++] = (unsigned char)gap;
+        out[at++] = values[i];
+        gap = 0;
     }
+    return at;
+}
+
+bool sparse_read(unsigned char *out, uint32_t count, unsigned char usual, const unsigned char *in, size_t bytes)
+{
+    uint64_t place = 0;
+    memset(out, usual, count);
+    for (size_t i = 0; i < bytes; i++) {
+        place += in[i];
+        if (in[i] == GAP_GOES_ON)
+            continue;
+        if (place >= count || ++i == bytes)
+            return false;
+        out[place++] = in[i];
+    }
+    return true;
 }

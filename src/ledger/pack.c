@@ -9,7 +9,7 @@
 #include "base/must.h"
 #include "ledger/ints.h"
 
-enum { ZSTD_LEVEL = 1, TRY_BYTES_MIN = 64, SAMPLE_BYTES = 4096, TURN_WIDTH_MAX = 64, TURN_COUNT_MIN = 16 };
+enum { ZSTD_LEVEL = -20, TRY_BYTES_MIN = 64, SAMPLE_BYTES = 4096, TURN_WIDTH_MAX = 64, TURN_COUNT_MIN = 16, SPARSE_SHARE = 16 };
 
 size_t pack_workspace_bytes(void)
 {
@@ -20,6 +20,8 @@ void *pack_context_init(void *workspace)
 {
     void *context = ZSTD_initStaticCCtx(workspace, pack_workspace_bytes());
     MUST(context);
+    MUST(!ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, ZSTD_LEVEL)));
+    MUST(!ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_literalCompressionMode, ZSTD_ps_enable)));
     return context;
 }
 
@@ -55,11 +57,11 @@ static size_t compress(struct packer *packer, unsigned char *out, const unsigned
 {
     ZSTD_CCtx *context = packer->context;
     if (bytes > 4 * SAMPLE_BYTES) {
-        size_t sample = ZSTD_compressCCtx(context, out, SAMPLE_BYTES - SAMPLE_BYTES / 8, data + bytes / 2, SAMPLE_BYTES, ZSTD_LEVEL);
+        size_t sample = ZSTD_compress2(context, out, SAMPLE_BYTES - SAMPLE_BYTES / 8, data + bytes / 2, SAMPLE_BYTES);
         if (ZSTD_isError(sample))
             return 0;
     }
-    size_t stored = ZSTD_compressCCtx(context, out, bytes - 1, data, bytes, ZSTD_LEVEL);
+    size_t stored = ZSTD_compress2(context, out, bytes - 1, data, bytes);
     return ZSTD_isError(stored) ? 0 : stored;
 }
 
@@ -87,10 +89,38 @@ static void pack_narrow(struct packer *packer, const unsigned char *values, cons
     pack_block(packer, narrow, bytes, gains);
 }
 
+/* Most values are one: the others, each with its place. false: they are too many, or none. */
+static bool pack_sparse(struct packer *packer, const unsigned char *values, uint32_t count)
+{
+    enum { HEAD_BYTES = 6 };
+    size_t bytes_max = count / SPARSE_SHARE;
+    MUST(HEAD_BYTES + bytes_max <= (size_t)(packer->end - packer->at));
+    unsigned char usual = count ? values[count / 2] : 0;
+    size_t bytes = sparse_write(packer->at + HEAD_BYTES, bytes_max, values, count, usual);
+    if (bytes == 0)
+        return false;
+    pack_uint(packer, INTS_SPARSE, 1);
+    pack_uint(packer, usual, 1);
+    pack_uint(packer, bytes, 4);
+    packer->at += bytes;
+    return true;
+}
+
+void pack_bounds(struct packer *packer, uint32_t width, uint32_t count)
+{
+    pack_array_taken(packer, 4 * (size_t)count);
+    pack_uint(packer, INTS_STEPS, 1);
+    pack_uint(packer, width, 8);
+    pack_uint(packer, 0 - (uint64_t)width, 8);
+    pack_block(packer, NULL, 0, false);
+}
+
 void pack_ints(struct packer *packer, const void *values, unsigned width, uint32_t count, bool gains)
 {
-    struct ints_form form = ints_form_of(values, width, count, gains);
     pack_array_taken(packer, (size_t)width * count);
+    if (width == 1 && gains && pack_sparse(packer, values, count))
+        return;
+    struct ints_form form = ints_form_of(values, width, count, gains);
     pack_uint(packer, form.width | (form.steps ? INTS_STEPS : 0), 1);
     if (form.width == width && !form.steps) {
         pack_block(packer, values, (size_t)width * count, gains);

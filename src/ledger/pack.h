@@ -9,10 +9,12 @@
 #include "batch/batch.h"
 
 /* The body of a frame, written front to back and read the same way. Integers are brought to the fewest bytes that hold
- * (value - base), or the step from the value before; blocks that gain by it are compressed (zstd level 1).
+ * (value - base), or the step from the value before; blocks that gain by it are compressed (zstd's fastest search,
+ * with Huffman codes).
  *     bytes: u32 raw, u32 stored (equal: as they are), stored bytes
  *     texts: u8 width (0: as they are, else all first bytes first), bytes
- *     ints:  u8 mode (bytes per value 0..8, 0x10: steps), [i64 base unless width and no steps], [i64 first if steps], bytes */
+ *     ints:  u8 mode (bytes per value 0..8, 0x10: steps), [i64 base unless width and no steps], [i64 first if steps], bytes
+ *     or:    u8 0x20, u8 usual value, u32 bytes of sparse_write, these: values of one byte that are mostly the usual one */
 
 /* The writer has room for all it is asked to write: the caller computed the bound. */
 struct packer {
@@ -29,6 +31,7 @@ void pack_raw(struct packer *packer, const void *data, size_t bytes);
 void pack_text(struct packer *packer, struct text text); /* u32 length and bytes */
 void pack_block(struct packer *packer, const void *data, size_t bytes, bool gains);
 void pack_ints(struct packer *packer, const void *values, unsigned width, uint32_t count, bool gains); /* width 1, 2, 4, 8; unaligned */
+void pack_bounds(struct packer *packer, uint32_t width, uint32_t count); /* as pack_ints of the u32 0, width, 2 × width, … */
 /* The bytes of count texts; width: of each, 0 when they differ. scratch: room for all of them. */
 void pack_texts(struct packer *packer, const void *data, size_t bytes, unsigned width, uint32_t count, unsigned char *scratch);
 void pack_array_taken(struct packer *packer, size_t bytes); /* the reader takes an array of bytes */

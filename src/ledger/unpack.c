@@ -102,9 +102,22 @@ void *unpack_texts(struct unpacker *unpacker, size_t bytes, uint32_t count)
     return out;
 }
 
+static void *unpack_sparse(struct unpacker *unpacker, uint32_t count)
+{
+    unsigned char usual = (unsigned char)unpack_uint(unpacker, 1);
+    size_t bytes = unpack_uint(unpacker, 4);
+    const unsigned char *at = unpack_raw(unpacker, bytes);
+    unsigned char *out = at ? unpack_room(unpacker, count) : NULL;
+    if (out && !sparse_read(out, count, usual, at, bytes))
+        unpack_fails(unpacker);
+    return out;
+}
+
 void *unpack_ints(struct unpacker *unpacker, unsigned width, uint32_t count)
 {
     unsigned mode = (unsigned)unpack_uint(unpacker, 1);
+    if (mode == INTS_SPARSE && width == 1)
+        return unpack_sparse(unpacker, count);
     struct ints_form form = {.value_width = width, .width = mode & 0xf, .steps = mode & INTS_STEPS};
     if (mode > (INTS_STEPS | 8) || form.width > width)
         return unpack_fails(unpacker), NULL;

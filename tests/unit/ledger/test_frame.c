@@ -113,6 +113,83 @@ static void ints_of_every_shape_come_back(void **state)
     }
 }
 
+static void texts_of_every_length_turn_and_turn_back(void **state)
+{
+    (void)state;
+    enum { WIDTH_MAX = 70, COUNT_MAX = 70 };
+    static unsigned char texts[WIDTH_MAX * COUNT_MAX], turned[sizeof texts + 1], back[sizeof texts + 1];
+    uint64_t random = seed_of_run();
+    for (unsigned width = 1; width <= WIDTH_MAX; width++)
+        for (uint32_t count = 0; count <= COUNT_MAX; count += 1 + (uint32_t)(sample_random(&random) % 3)) {
+            size_t bytes = (size_t)width * count;
+            for (size_t i = 0; i < bytes; i++)
+                texts[i] = (unsigned char)sample_random(&random);
+            turned[bytes] = back[bytes] = 0x5a;
+            texts_turn(turned, texts, width, count);
+            for (uint32_t row = 0; row < count; row++)
+                for (unsigned at = 0; at < width; at++)
+                    assert_int_equal(turned[(size_t)at * count + row], texts[(size_t)row * width + at]);
+            texts_turn_back(back, turned, width, count);
+            assert_memory_equal(back, texts, bytes);
+            assert_true(turned[bytes] == 0x5a && back[bytes] == 0x5a);
+        }
+}
+
+static void bytes_that_are_mostly_one_come_back(void **state)
+{
+    (void)state;
+    enum { COUNT_MAX = 3000 };
+    static unsigned char values[COUNT_MAX], packed[2 * COUNT_MAX], back[COUNT_MAX + 1];
+    uint64_t random = seed_of_run();
+    for (unsigned round = 0; round < 2000; round++) {
+        uint32_t count = (uint32_t)(sample_random(&random) % COUNT_MAX), others = 0, every = 1 + (uint32_t)(sample_random(&random) % 700);
+        unsigned char usual = (unsigned char)sample_random(&random);
+        for (uint32_t i = 0; i < count; i++) {
+            bool is_other = round % 2 ? i % every == every - 1 : sample_random(&random) % every == 0; /* gaps of 254, 255, 256, 510 too */
+            values[i] = is_other ? (unsigned char)sample_random(&random) : usual;
+            others += values[i] != usual;
+        }
+        size_t bytes = sparse_write(packed, sizeof packed, values, count, usual);
+        assert_true((bytes > 0) == (others > 0) && bytes <= 2 * (size_t)others + count / 255);
+        assert_true(bytes == 0 || sparse_write(packed, bytes - 1, values, count, usual) == 0);
+        bytes = sparse_write(packed, sizeof packed, values, count, usual);
+        back[count] = 0x5a;
+        assert_true(sparse_read(back, count, usual, packed, bytes));
+        assert_memory_equal(back, values, count);
+        for (unsigned i = 0; bytes && i < 10; i++) { /* hostile: an answer, and nothing written behind */
+            packed[sample_random(&random) % bytes] = (unsigned char)sample_random(&random);
+            sparse_read(back, count, usual, packed, bytes - i % 2);
+        }
+        assert_int_equal(back[count], 0x5a);
+    }
+    assert_false(sparse_read(back, 5, 0, (const unsigned char[]){5, 1}, 2));
+    assert_false(sparse_read(back, 5, 0, (const unsigned char[]){1}, 1));
+}
+
+static void frames_of_earlier_versions_are_read(void **state)
+{
+    (void)state;
+    struct batch batch, back;
+    struct frame *frame;
+    struct frame_header header;
+    sample_make(&batch, &(struct sample){.rows = 1, .seed = 5, .op = OP_screen, .sequence = 3});
+    assert_int_equal(frame_encode(&frame, &batch, NULL), FAULT_NONE);
+    for (uint32_t version = 0; version <= FRAME_VERSION + 1; version++) {
+        memcpy(&header, frame->data, sizeof header);
+        header.version = version;
+        memcpy(frame->data, &header, sizeof header);
+        header.checksum = frame_checksum(frame->data, frame->bytes);
+        memcpy(frame->data, &header, sizeof header);
+        bool is_known = version >= 1 && version <= FRAME_VERSION;
+        assert_int_equal(frame_decode(&back, frame->data, frame->bytes, NULL), is_known ? FAULT_NONE : FAULT_ledger);
+        assert_true(!is_known || !sample_difference(&batch, &back));
+        if (is_known)
+            batch_fini(&back);
+    }
+    frame_give(&frame);
+    batch_fini(&batch);
+}
+
 static void every_flipped_byte_is_found(void **state)
 {
     (void)state;
@@ -285,6 +362,9 @@ int main(void)
         cmocka_unit_test(large_batch_comes_back),
         cmocka_unit_test(unusual_columns_come_back),
         cmocka_unit_test(ints_of_every_shape_come_back),
+        cmocka_unit_test(texts_of_every_length_turn_and_turn_back),
+        cmocka_unit_test(bytes_that_are_mostly_one_come_back),
+        cmocka_unit_test(frames_of_earlier_versions_are_read),
         cmocka_unit_test(every_flipped_byte_is_found),
         cmocka_unit_test(wrong_bodies_do_no_harm),
         cmocka_unit_test(nonsense_is_refused),
