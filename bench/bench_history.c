@@ -1,7 +1,8 @@
-/* History alone, one thread: rows per second of its time on a processor that are read and counted, counted alone (import), read alone
- * (score), and bytes per account, over transfers of 30 days between accounts drawn by Zipf's law with exponent 1. usage: bench_history
- * [ACCOUNTS [ROWS]]... (default: 10,000, 1,000,000 and 10,000,000 accounts) */
-#include <math.h>
+/* History alone, one thread: nanoseconds a row of its time on a processor, and what they are spent on, over the generator's
+ * transfers (Zipf 1.0). Two kinds of traffic: those of 30 days, and as bench/server sends them: half a million rows again and
+ * again, all of them now. The rows that are measured go in turn through four calls: read and counted (screen), counted (import),
+ * read (score), found (keys, fetches and nothing else). The digests at the end of a line tell whether two programs remember and
+ * read the same. usage: bench_history [ACCOUNTS [ROWS]]... (default: 100,000, 1,000,000 and 10,000,000 accounts) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,76 +11,121 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/must.h"
-#include "feature/feature.h"
 #include "history/history.h"
+#include "synth/synth.h"
 
-enum { BATCH_ROWS = 10240, MEASURED_BATCHES = 40 };
-#define START_US (17800 * US_PER_DAY)
+enum { BATCH_ROWS = 10240, POOL_BATCHES = 48, MEASURED_ROUNDS = 30 };
+enum call { SCREEN, IMPORT, SCORE, FIND, CALL_COUNT };
+#define START_US (20300 * US_PER_DAY)
+#define DELAY_US (7 * US_PER_DAY)
 
-static uint64_t random_state = 1;
+/* --- traffic -------------------------------------------------------------------------------------------------------- */
 
-static uint64_t random64(void)
-{
-    uint64_t x = random_state += 0x9e3779b97f4a7c15u;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
-static uint64_t key_of(uint64_t kind, uint64_t id)
-{
-    uint64_t both[2] = {kind, id};
-    return hash64(7, both, sizeof both);
-}
-
-static uint64_t zipf(double log_count) /* from 0; P(r) = log((r + 2) / (r + 1)) / log(count + 1) */
-{
-    return (uint64_t)exp((double)(random64() >> 11) * 0x1p-53 * log_count) - 1;
-}
-
-struct traffic {
-    uint64_t accounts, rows, made;
-    bool with_places;
-    struct batch batch;
-    uint64_t payer[BATCH_ROWS], payee[BATCH_ROWS], device[BATCH_ROWS], address[BATCH_ROWS];
-    uint32_t network[BATCH_ROWS];
+struct rows { /* of one batch, as intake leaves them */
+    uint64_t payer[BATCH_ROWS], payee[BATCH_ROWS];
+    uint64_t payer_device[BATCH_ROWS], payee_device[BATCH_ROWS], payer_address[BATCH_ROWS], payee_address[BATCH_ROWS];
+    uint32_t payer_network[BATCH_ROWS], payee_network[BATCH_ROWS];
     int64_t amount[BATCH_ROWS], time_us[BATCH_ROWS];
     uint8_t invalid[BATCH_ROWS];
 };
 
-static void traffic_init(struct traffic *out, uint64_t accounts, uint64_t rows, bool with_places)
+struct traffic {
+    struct synth *synth;
+    struct rows *pool;
+    bool is_now; /* the pool in turn, else only its first batch, made anew */
+    uint64_t row_count, given;
+    struct batch batch;
+};
+
+static uint64_t key_of(uint64_t kind, uint64_t number)
 {
-    *out = (struct traffic){.accounts = accounts, .rows = rows, .with_places = with_places};
-    out->batch = (struct batch){.magic = BATCH_MAGIC, .op = OP_screen, .row_count = BATCH_ROWS};
-    out->batch.facts = (struct batch_facts){
-        .payer = out->payer, .payee = out->payee, .amount = out->amount, .time_us = out->time_us, .invalid = out->invalid};
-    if (with_places) {
-        out->batch.facts.payer_device = out->device;
-        out->batch.facts.payer_address = out->address;
-        out->batch.facts.payer_network = out->network;
+    return hash64_pair(7, kind, number);
+}
+
+static void row_take(struct rows *out, uint32_t i, const struct synth_row *row)
+{
+    out->payer[i] = key_of(1, row->payer);
+    out->payee[i] = key_of(1, row->payee);
+    out->payer_device[i] = row->payer_device ? key_of(2, row->payer_device) : 0;
+    out->payee_device[i] = row->payee_device ? key_of(2, row->payee_device) : 0;
+    out->payer_address[i] = row->payer_address ? key_of(3, row->payer_address) : 0;
+    out->payee_address[i] = row->payee_address ? key_of(3, row->payee_address) : 0;
+    out->payer_network[i] = row->payer_address ? 1 + row->payer_network : 0;
+    out->payee_network[i] = row->payee_address ? 1 + row->payee_network : 0;
+    out->amount[i] = row->amount;
+    out->time_us[i] = row->time_us;
+}
+
+static void rows_make(struct rows *out, struct synth *synth)
+{
+    struct synth_row row;
+    for (uint32_t i = 0; i < BATCH_ROWS; i++) {
+        MUST(synth_row_next(synth, &row));
+        row_take(out, i, &row);
     }
 }
 
-static void traffic_next(struct traffic *traffic)
+static void traffic_init(struct traffic *out, uint32_t accounts, uint64_t row_count, bool is_now)
 {
-    const double log_count = log((double)traffic->accounts + 1);
-    for (uint32_t i = 0; i < BATCH_ROWS; i++, traffic->made++) {
-        uint64_t payer = zipf(log_count) % traffic->accounts;
-        uint64_t payee = zipf(log_count) * 7919 % traffic->accounts; /* who receives most is not who sends most */
-        traffic->payer[i] = key_of(1, payer);
-        traffic->payee[i] = key_of(1, payee);
-        traffic->device[i] = key_of(2, 2 * payer + (random64() % 10 == 0));
-        traffic->address[i] = key_of(3, 3 * payer + random64() % 3);
-        traffic->network[i] = 1 + (uint32_t)(payer % 50);
-        traffic->amount[i] = 100 + (int64_t)(random64() % 1000000);
-        traffic->time_us[i] = START_US + (int64_t)((double)traffic->made / (double)traffic->rows * 30 * (double)US_PER_DAY);
-    }
+    const uint64_t made = is_now ? (uint64_t)POOL_BATCHES * BATCH_ROWS : row_count;
+    struct synth_options options = {
+        .seed = 1, .row_count = made, .account_count = accounts, .from_us = START_US, .day_count = 30, .currency = "EUR"};
+    memcpy(options.rates, synth_rates_default, sizeof options.rates);
+    *out = (struct traffic){.is_now = is_now, .row_count = row_count};
+    MUST(synth_open(&out->synth, &options, NULL) == FAULT_NONE);
+    MUST(out->pool = memory_take_zeroed(is_now ? POOL_BATCHES : 1, sizeof *out->pool));
+    for (unsigned i = 0; is_now && i < POOL_BATCHES; i++)
+        rows_make(&out->pool[i], out->synth);
 }
 
-static void relate(struct history *history, const struct batch *batch, bool add, struct figures *out)
+static void traffic_fini(struct traffic *traffic)
 {
-    for (uint32_t first = 0; first < batch->row_count; first += SLICE_ROWS)
-        history_memory.relate(history, batch, first, SLICE_ROWS, 7 * US_PER_DAY, add, out);
+    synth_close(&traffic->synth);
+    memory_give(traffic->pool);
+}
+
+static const struct batch *traffic_next(struct traffic *traffic)
+{
+    struct rows *rows = &traffic->pool[traffic->is_now ? traffic->given / BATCH_ROWS % POOL_BATCHES : 0];
+    if (!traffic->is_now)
+        rows_make(rows, traffic->synth);
+    for (uint32_t i = 0; traffic->is_now && i < BATCH_ROWS; i++)
+        rows->time_us[i] = START_US + (int64_t)traffic->given * 2; /* half a million rows a second */
+    traffic->batch = (struct batch){.magic = BATCH_MAGIC, .op = OP_screen, .row_count = BATCH_ROWS};
+    traffic->batch.facts = (struct batch_facts){.payer = rows->payer,
+                                                .payee = rows->payee,
+                                                .payer_device = rows->payer_device,
+                                                .payee_device = rows->payee_device,
+                                                .payer_address = rows->payer_address,
+                                                .payee_address = rows->payee_address,
+                                                .payer_network = rows->payer_network,
+                                                .payee_network = rows->payee_network,
+                                                .amount = rows->amount,
+                                                .time_us = rows->time_us,
+                                                .invalid = rows->invalid};
+    traffic->given += BATCH_ROWS;
+    return &traffic->batch;
+}
+
+/* --- measuring ------------------------------------------------------------------------------------------------------ */
+
+static int64_t cpu_ns(void)
+{
+    struct timespec spent;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (int64_t)spent.tv_sec * 1000000000 + spent.tv_nsec;
+}
+
+static int double_order(const void *a, const void *b)
+{
+    double difference = *(const double *)a - *(const double *)b;
+    return (difference > 0) - (difference < 0);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, double_order);
+    return values[count / 2];
 }
 
 static struct figures figures_take(void)
@@ -96,78 +142,91 @@ static void figures_give(struct figures *figures)
         memory_give(figures->column[f]);
 }
 
-static int64_t cpu_ns(void)
+static uint64_t figures_hash(uint64_t seed, const struct figures *figures)
 {
-    struct timespec spent;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-    return (int64_t)spent.tv_sec * 1000000000 + spent.tv_nsec;
+    for (unsigned f = 0; f < FIGURE_COUNT; f++)
+        seed = hash64(seed, figures->column[f], SLICE_ROWS * sizeof(float));
+    return seed;
 }
 
-static void counts_print(const struct history *history)
+static int64_t batch_relate(struct history *history, const struct batch *batch, enum call call, struct figures *figures, uint64_t *hash)
+{
+    bool adds = call == SCREEN || call == IMPORT, reads = call == SCREEN || call == SCORE;
+    int64_t spent_ns = 0;
+    for (uint32_t first = 0; first < batch->row_count; first += SLICE_ROWS) {
+        int64_t start_ns = cpu_ns();
+        history_memory.relate(history, batch, first, SLICE_ROWS, DELAY_US, adds, reads ? figures : NULL);
+        spent_ns += cpu_ns() - start_ns;
+        if (reads)
+            *hash = figures_hash(*hash, figures);
+    }
+    return spent_ns;
+}
+
+static void counts_print(const struct history *history, uint64_t figures)
 {
     struct history_counts counts;
     history_memory.count(history, &counts);
-    printf("  %llu accounts known, %.0f bytes each; %llu busy sides, %llu events in rings, %llu links, %llu places; %llu evicted, %llu "
-           "dropped; "
-           "%.2f GB taken\n",
+    printf("    %llu accounts known, %.0f bytes each; %llu busy sides, %llu events in rings, %llu links, %llu places; %llu evicted, %llu "
+           "dropped; %.2f GB taken; digests %016llx %016llx\n",
            (unsigned long long)counts.accounts, (double)counts.account_bytes / (double)counts.accounts, (unsigned long long)counts.busy,
            (unsigned long long)counts.events, (unsigned long long)counts.links, (unsigned long long)counts.places,
-           (unsigned long long)counts.evicted, (unsigned long long)counts.dropped, (double)counts.bytes * 1e-9);
+           (unsigned long long)counts.evicted, (unsigned long long)counts.dropped, (double)counts.bytes * 1e-9,
+           (unsigned long long)history_memory.state_digest(history).low, (unsigned long long)figures);
 }
 
-static double bench(uint64_t accounts, uint64_t rows, bool with_places)
+static double bench(uint32_t accounts, uint64_t row_count, bool is_now)
 {
-    static struct traffic traffic;
+    struct traffic traffic;
     const struct history_limits limits = {
         .accounts_max = accounts,
-        .events_max = accounts * 16 + 1000000,
-        .busy_max = accounts / 40 + 5000,
-        .links_max = rows + accounts * (with_places ? 4 : 0),
-        .places_max = with_places ? accounts * 4 : 1000,
+        .events_max = accounts * 8ull + 1000000,
+        .busy_max = accounts / 20 + 1000,
+        .links_max = accounts * 4ull + row_count,
+        .places_max = accounts * 2ull,
     };
+    const uint64_t measured = (uint64_t)CALL_COUNT * MEASURED_ROUNDS * BATCH_ROWS;
     struct history *history;
     struct fault_note note = {0};
     struct figures figures = figures_take();
+    uint64_t hash = 0;
+    double each_ns[CALL_COUNT][MEASURED_ROUNDS], ns[CALL_COUNT];
     MUST(history_memory.open(&history, &limits, &note) == FAULT_NONE);
-    traffic_init(&traffic, accounts, rows, with_places);
-    int64_t spent_ns[3] = {0}; /* screen, import, score */
-    while (traffic.made + 3 * MEASURED_BATCHES * BATCH_ROWS < rows) {
-        traffic_next(&traffic);
-        history_memory.relate(history, &traffic.batch, 0, BATCH_ROWS, 0, true, NULL);
-    }
-    for (unsigned i = 0; i < 3 * MEASURED_BATCHES; i++) {
-        traffic_next(&traffic);
-        int64_t start = cpu_ns();
-        relate(history, &traffic.batch, i % 3 != 2, i % 3 != 1 ? &figures : NULL);
-        spent_ns[i % 3] += cpu_ns() - start;
-    }
-    double rate[3];
-    for (unsigned i = 0; i < 3; i++)
-        rate[i] = MEASURED_BATCHES * BATCH_ROWS * 1e3 / (double)spent_ns[i];
-    printf("%9llu accounts, %9llu rows, %s: read and counted %.2f, counted %.2f, read %.2f million rows/s\n", (unsigned long long)accounts,
-           (unsigned long long)rows, with_places ? "with devices and addresses" : "accounts and pairs alone  ", rate[0], rate[1], rate[2]);
-    counts_print(history);
+    traffic_init(&traffic, accounts, row_count, is_now);
+    while (traffic.given + measured + BATCH_ROWS < row_count)
+        history_memory.relate(history, traffic_next(&traffic), 0, BATCH_ROWS, DELAY_US, true, NULL);
+    for (unsigned i = 0; i < CALL_COUNT * MEASURED_ROUNDS; i++)
+        each_ns[i % CALL_COUNT][i / CALL_COUNT] =
+            (double)batch_relate(history, traffic_next(&traffic), i % CALL_COUNT, &figures, &hash) / BATCH_ROWS;
+    for (unsigned i = 0; i < CALL_COUNT; i++)
+        ns[i] = median(each_ns[i], MEASURED_ROUNDS);
+    printf("%9u accounts, %9llu rows %s: %.0f ns a row read and counted (%.0f finding, %.0f figures, %.0f counting); %.0f counted, %.0f "
+           "read\n",
+           accounts, (unsigned long long)row_count, is_now ? "of now    " : "of 30 days", ns[SCREEN], ns[FIND], ns[SCORE] - ns[FIND],
+           ns[SCREEN] - ns[SCORE], ns[IMPORT], ns[SCORE]);
+    counts_print(history, hash);
     fflush(stdout);
+    traffic_fini(&traffic);
     figures_give(&figures);
     history_memory.close(&history);
-    return rate[0];
+    return ns[SCREEN];
 }
 
 int main(int count, char **arguments)
 {
-    const char *const usual[] = {"10000", "3000000", "1000000", "3000000", "1000000", "10000000", "10000000", "10000000"};
+    const char *const usual[] = {"100000", "3000000", "1000000", "6000000", "10000000", "10000000"};
     const char *const *chosen = count > 1 ? (const char *const *)arguments + 1 : usual;
-    int pairs = count > 1 ? count / 2 : 4;
-    double most = 0, least = 1e9;
-    for (int with_places = 0; with_places < 2; with_places++, most = 0, least = 1e9) {
+    int pairs = count > 1 ? count / 2 : 3;
+    for (int is_now = 0; is_now < 2; is_now++) {
+        double most = 0, least = 1e9;
         for (int i = 0; i < pairs; i++) {
-            uint64_t accounts = strtoull(chosen[2 * i], NULL, 10);
-            uint64_t rows = count == 2 ? 3 * accounts : strtoull(chosen[2 * i + 1], NULL, 10);
-            double rate = bench(accounts, rows, with_places);
-            most = rate > most ? rate : most;
-            least = rate < least ? rate : least;
+            uint32_t accounts = (uint32_t)strtoul(chosen[2 * i], NULL, 10);
+            uint64_t rows = count == 2 ? 3ull * accounts : strtoull(chosen[2 * i + 1], NULL, 10);
+            double ns = bench(accounts, rows, is_now);
+            most = ns > most ? ns : most;
+            least = ns < least ? ns : least;
         }
-        printf("fastest by slowest: %.2f\n", most / least);
+        printf("slowest by fastest: %.2f\n", most / least);
     }
     return 0;
 }
