@@ -3,8 +3,6 @@
  * it is used, because rows in between may have changed them. */
 #include "history/sides.h"
 
-enum { AT_SETS = AHEAD_ROWS, AT_RECORDS = 16, AT_SIDES = 10, AT_REST = 4 };
-
 static const enum place_kind place_kinds[ROW_PLACES] = {PLACE_DEVICE, PLACE_ADDRESS, PLACE_DEVICE, PLACE_ADDRESS};
 static const enum link_kind use_kinds[PAYER_PLACES] = {LINK_DEVICE, LINK_ADDRESS};
 
@@ -43,6 +41,8 @@ static void keys_fill(struct row_keys *out, const struct batch_facts *facts, uin
     out->known_by = known_by(facts->time_us[row], delay_us);
     out->networks[SENT] = facts->payer_network ? facts->payer_network[row] : 0;
     out->networks[RECEIVED] = facts->payee_network ? facts->payee_network[row] : 0;
+    out->network_bits[SENT] = network_bit(out->networks[SENT]);
+    out->network_bits[RECEIVED] = network_bit(out->networks[RECEIVED]);
     out->accounts[SENT] = lookup_of(payer);
     out->accounts[RECEIVED] = lookup_of(payee);
     out->pair = lookup_of(link_hash(LINK_PAIR, payer, payee));
@@ -53,96 +53,117 @@ static void keys_fill(struct row_keys *out, const struct batch_facts *facts, uin
     }
 }
 
-static void sets_fetch(const struct history *history, const struct row_keys *keys)
+void ahead_keys(const struct walk *walk, uint32_t row)
 {
-    table_fetch_set(&history->accounts, &keys->accounts[SENT]);
-    table_fetch_set(&history->accounts, &keys->accounts[RECEIVED]);
-    table_fetch_set(&history->links, &keys->pair);
-    table_fetch_set(&history->links, &keys->back);
+    const struct history *history = walk->history;
+    struct row_keys *keys = &walk->history->ahead[row % AHEAD];
+    if (row >= walk->end)
+        return;
+    keys_fill(keys, &walk->batch->facts, row, walk->delay_us);
+    table_fetch_set(&history->accounts, &keys->accounts[SENT], sizeof(struct account));
+    table_fetch_set(&history->accounts, &keys->accounts[RECEIVED], sizeof(struct account));
+    table_fetch_set(&history->links, &keys->pair, sizeof(struct link));
+    table_fetch_set(&history->links, &keys->back, sizeof(struct link));
+    for (unsigned i = 0; i < ROW_PLACES; i++)
+        if (keys->key[i])
+            table_fetch_set(&history->places, &keys->places[i], sizeof(struct place));
+    for (unsigned i = 0; i < PAYER_PLACES; i++)
+        if (keys->key[i])
+            table_fetch_set(&history->links, &keys->uses[i], sizeof(struct link));
 }
 
-/* Of the places that the row names (or of those that it does not). */
-static void place_sets_fetch(const struct history *history, const struct row_keys *keys, bool named)
+void ahead_records(const struct walk *walk, uint32_t row)
+{
+    const struct history *history = walk->history;
+    struct row_keys *keys = &walk->history->ahead[row % AHEAD];
+    if (row >= walk->end)
+        return;
+    table_fetch_record(&history->accounts, &keys->accounts[SENT], sizeof(struct account), walk->adds);
+    table_fetch_record(&history->accounts, &keys->accounts[RECEIVED], sizeof(struct account), walk->adds);
+    table_fetch_record(&history->links, &keys->pair, sizeof(struct link), walk->adds);
+    table_fetch_record(&history->links, &keys->back, sizeof(struct link), false);
+    for (unsigned i = 0; i < ROW_PLACES; i++)
+        if (keys->key[i])
+            table_fetch_record(&history->places, &keys->places[i], sizeof(struct place), walk->adds);
+    for (unsigned i = 0; i < PAYER_PLACES; i++)
+        if (keys->key[i])
+            table_fetch_record(&history->links, &keys->uses[i], sizeof(struct link), walk->adds);
+}
+
+/* As far as it was seen: who is new, or has moved since, is not waited for. */
+static const struct account *account_ahead(const struct lookup *lookup)
+{
+    const struct account *account = lookup->slot == SLOT_NONE ? NULL : lookup_record(lookup, sizeof(struct account));
+    return account && account->hash == lookup->hash ? account : NULL;
+}
+
+/* Of the places that the row does not name. */
+static void last_places_fetch(const struct history *history, struct row_keys *keys)
 {
     for (unsigned i = 0; i < ROW_PLACES; i++) {
-        if (!keys->key[i] || (keys->named[i] != 0) != named)
+        if (keys->named[i] || !keys->key[i])
             continue;
-        table_fetch_set(&history->places, &keys->places[i]);
+        table_fetch_set(&history->places, &keys->places[i], sizeof(struct place));
         if (i < PAYER_PLACES)
-            table_fetch_set(&history->links, &keys->uses[i]);
+            table_fetch_set(&history->links, &keys->uses[i], sizeof(struct link));
     }
 }
 
-static void records_fetch(const struct history *history, struct row_keys *keys)
-{
-    table_fetch_room(&history->accounts, &keys->accounts[SENT]);
-    table_fetch_room(&history->accounts, &keys->accounts[RECEIVED]);
-    table_fetch_room(&history->links, &keys->pair);
-    table_fetch_record(&history->links, &keys->back);
-}
-
-static void place_records_fetch(const struct history *history, struct row_keys *keys, bool named)
+static void last_place_records_fetch(const struct history *history, struct row_keys *keys)
 {
     for (unsigned i = 0; i < ROW_PLACES; i++) {
-        if (!keys->key[i] || (keys->named[i] != 0) != named)
+        if (keys->named[i] || !keys->key[i])
             continue;
-        table_fetch_room(&history->places, &keys->places[i]);
+        table_fetch_record(&history->places, &keys->places[i], sizeof(struct place), false);
         if (i < PAYER_PLACES)
-            table_fetch_room(&history->links, &keys->uses[i]);
+            table_fetch_record(&history->links, &keys->uses[i], sizeof(struct link), false);
     }
 }
 
-static const struct account *account_ahead(const struct history *history, struct lookup *lookup)
+void ahead_sides(const struct walk *walk, uint32_t row)
 {
-    uint32_t slot = account_find(history, lookup);
-    return slot == SLOT_NONE ? NULL : account_at(history, slot);
-}
-
-static void sides_fetch(const struct history *history, struct row_keys *keys, bool reads)
-{
-    const struct account *payer = account_ahead(history, &keys->accounts[SENT]), *payee = account_ahead(history, &keys->accounts[RECEIVED]);
+    const struct history *history = walk->history;
+    struct row_keys *keys = &walk->history->ahead[row % AHEAD];
+    if (row >= walk->end)
+        return;
+    const struct account *payer = account_ahead(&keys->accounts[SENT]), *payee = account_ahead(&keys->accounts[RECEIVED]);
     if (payer)
         side_fetch(history, &payer->sides[SENT]);
     if (payee)
         side_fetch(history, &payee->sides[RECEIVED]);
-    if (!reads)
+    if (!walk->reads)
         return;
     if (payer)
         side_fetch(history, &payer->sides[RECEIVED]);
     if (payee)
         side_fetch(history, &payee->sides[SENT]);
     keys_complete(keys, payer, payee);
-    place_sets_fetch(history, keys, false);
+    last_places_fetch(history, keys);
 }
 
-static void rest_fetch(const struct history *history, struct row_keys *keys)
+void ahead_rest(const struct walk *walk, uint32_t row)
 {
-    const struct account *payer = account_ahead(history, &keys->accounts[SENT]), *payee = account_ahead(history, &keys->accounts[RECEIVED]);
-    const struct side_question question = {.hour = hour_of(keys->second), .risk_end = hour_of(keys->known_by) / RISK_HOURS};
+    const struct history *history = walk->history;
+    struct row_keys *keys = &walk->history->ahead[row % AHEAD];
+    if (row >= walk->end || !walk->reads)
+        return;
+    const struct account *payer = account_ahead(&keys->accounts[SENT]), *payee = account_ahead(&keys->accounts[RECEIVED]);
+    keys->question = side_question_of(hour_of(keys->second), hour_of(keys->known_by) / RISK_HOURS);
     if (payer)
-        side_fetch_rest(history, &payer->sides[SENT], &question);
+        side_fetch_rest(history, &payer->sides[SENT], &keys->question);
     if (payee)
-        side_fetch_rest(history, &payee->sides[RECEIVED], &question);
-    place_records_fetch(history, keys, false);
+        side_fetch_rest(history, &payee->sides[RECEIVED], &keys->question);
+    last_place_records_fetch(history, keys);
 }
 
-void ahead_step(struct history *history, const struct batch *batch, uint32_t first, uint32_t i, uint32_t end, int64_t delay_us, bool reads)
+void ahead_begin(const struct walk *walk)
 {
-    struct row_keys *keys = &history->ahead[i % AHEAD];
-    if (i < end) {
-        keys_fill(keys, &batch->facts, i, delay_us);
-        sets_fetch(history, keys);
-        place_sets_fetch(history, keys, true);
-    }
-    uint32_t at = i - (AT_SETS - AT_RECORDS);
-    if (i >= first + (AT_SETS - AT_RECORDS) && at < end) {
-        records_fetch(history, &history->ahead[at % AHEAD]);
-        place_records_fetch(history, &history->ahead[at % AHEAD], true);
-    }
-    at = i - (AT_SETS - AT_SIDES);
-    if (i >= first + (AT_SETS - AT_SIDES) && at < end)
-        sides_fetch(history, &history->ahead[at % AHEAD], reads);
-    at = i - (AT_SETS - AT_REST);
-    if (reads && i >= first + (AT_SETS - AT_REST) && at < end)
-        rest_fetch(history, &history->ahead[at % AHEAD]);
+    for (uint32_t i = 0; i < AT_KEYS; i++)
+        ahead_keys(walk, walk->first + i);
+    for (uint32_t i = 0; i < AT_RECORDS; i++)
+        ahead_records(walk, walk->first + i);
+    for (uint32_t i = 0; i < AT_SIDES; i++)
+        ahead_sides(walk, walk->first + i);
+    for (uint32_t i = 0; i < AT_REST; i++)
+        ahead_rest(walk, walk->first + i);
 }

@@ -4,7 +4,6 @@
 
 #include "base/must.h"
 
-const uint32_t window_hours[WINDOW_COUNT] = {1, 7, 30};
 const uint32_t risk_window_buckets[WINDOW_COUNT] = {4, 28, 120};
 
 /* --- the pool ------------------------------------------------------------------------------------------------------- */
@@ -118,11 +117,10 @@ static void risk_advance(struct busy *busy, uint32_t from, uint32_t to)
 
 static void busy_advance(struct busy *busy, uint32_t hour)
 {
-    for (unsigned w = 0; w < WINDOW_COUNT; w++) {
-        uint32_t from = busy->newest / window_hours[w], to = hour / window_hours[w];
-        if (to > from)
-            window_advance(busy, w, from, to);
-    }
+    const struct buckets from = buckets_of(busy->newest), to = buckets_of(hour);
+    for (unsigned w = 0; w < WINDOW_COUNT; w++)
+        if (to.of[w] > from.of[w])
+            window_advance(busy, w, from.of[w], to.of[w]);
     if (hour / RISK_HOURS > busy->newest / RISK_HOURS)
         risk_advance(busy, busy->newest / RISK_HOURS, hour / RISK_HOURS);
     busy->newest = hour;
@@ -130,9 +128,8 @@ static void busy_advance(struct busy *busy, uint32_t hour)
 
 /* --- events and labels ---------------------------------------------------------------------------------------------- */
 
-static void window_add(struct busy *busy, unsigned w, const struct event *event)
+static void window_add(struct busy *busy, unsigned w, const struct event *event, uint32_t bucket, uint32_t newest)
 {
-    uint32_t bucket = event->hour / window_hours[w], newest = busy->newest / window_hours[w];
     if (bucket + WINDOW_BUCKETS <= newest)
         return;
     for (uint32_t b = bucket; b < newest; b++) {
@@ -165,14 +162,15 @@ void busy_add(struct busy *busy, const struct event *event)
 {
     if (event->hour > busy->newest)
         busy_advance(busy, event->hour);
+    const struct buckets buckets = buckets_of(event->hour), newests = buckets_of(busy->newest);
     for (unsigned w = 0; w < WINDOW_COUNT; w++)
-        window_add(busy, w, event);
+        window_add(busy, w, event, buckets.of[w], newests.of[w]);
     risk_change(busy, event->hour / RISK_HOURS, 1, event->label == 2);
 }
 
-static struct risk_total risk_until(const struct busy *busy, uint32_t bucket) /* total up to the end of bucket */
+/* Total up to the end of bucket; newest: that of busy->newest. */
+static inline struct risk_total risk_until(const struct busy *busy, uint32_t bucket, uint32_t newest)
 {
-    uint32_t newest = busy->newest / RISK_HOURS;
     return bucket >= newest ? busy->risk_all : bucket + RISK_BUCKETS <= newest ? busy->risk_before : busy->risk[bucket % RISK_BUCKETS];
 }
 
@@ -181,7 +179,7 @@ void busy_label(struct busy *busy, const struct event *event, uint8_t before)
     uint32_t bucket = event->hour / RISK_HOURS, newest = busy->newest / RISK_HOURS;
     if (bucket > newest || bucket + RISK_BUCKETS <= newest)
         return;
-    struct risk_total start = risk_until(busy, bucket - 1), end = risk_until(busy, bucket);
+    struct risk_total start = risk_until(busy, bucket - 1, newest), end = risk_until(busy, bucket, newest);
     uint32_t bad = end.bad - start.bad, known = end.known - start.known;
     if (event->label == 2 && bad < known)
         risk_change(busy, bucket, 0, 1);
@@ -192,9 +190,10 @@ void busy_label(struct busy *busy, const struct event *event, uint8_t before)
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 
 /* A window that does not end with the newest bucket: later, or of a late row; what is newer than newest is empty. */
-static void window_read_apart(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t bucket, unsigned peers_left_out)
+static void window_read_apart(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t bucket, uint32_t newest,
+                              unsigned peers_left_out)
 {
-    uint32_t newest = busy->newest / window_hours[w], first = (bucket > newest ? bucket : newest) + 1 - WINDOW_BUCKETS;
+    uint32_t first = (bucket > newest ? bucket : newest) + 1 - WINDOW_BUCKETS;
     bool has_newest = bucket > newest, from_start = first + WINDOW_BUCKETS == newest + 1;
     uint32_t end = has_newest ? newest : bucket + 1; /* of those with an entry */
     if (first > newest || bucket < first)
@@ -203,7 +202,7 @@ static void window_read_apart(struct side_answer *out, const struct busy *busy, 
     out->count[w] = (has_newest ? busy->count_all[w] : busy->count[w][j]) - (from_start ? busy->count_before[w] : busy->count[w][i]);
     out->sum[w] = (has_newest ? busy->sum_all[w] : busy->sum[w][j]) - (from_start ? busy->sum_before[w] : busy->sum[w][i]);
     if (w != peers_left_out)
-        out->peers[w] = popcount64(peers_between(busy->peers[w], first, end) | (has_newest ? busy->peers_newest[w] : 0));
+        out->peers[w] = peers_between(busy->peers[w], first, end) | (has_newest ? busy->peers_newest[w] : 0);
     if (w < WINDOW_COUNT - 1)
         return;
     out->max = max_between(busy->max, first, end);
@@ -211,33 +210,34 @@ static void window_read_apart(struct side_answer *out, const struct busy *busy, 
         out->max = busy->max_newest;
 }
 
-static void window_read(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t hour, unsigned peers_left_out)
+static void window_read(struct side_answer *out, const struct busy *busy, unsigned w, uint32_t bucket, uint32_t newest,
+                        unsigned peers_left_out)
 {
-    uint32_t bucket = hour / window_hours[w];
-    if (bucket != busy->newest / window_hours[w]) {
-        window_read_apart(out, busy, w, bucket, peers_left_out);
+    if (bucket != newest) {
+        window_read_apart(out, busy, w, bucket, newest, peers_left_out);
         return;
     }
     out->count[w] = busy->count_all[w] - busy->count_before[w];
     out->sum[w] = busy->sum_all[w] - busy->sum_before[w];
-    out->peers[w] = popcount64(busy->peers_all[w]);
+    out->peers[w] = busy->peers_all[w];
     if (w == WINDOW_COUNT - 1)
         out->max = busy->max_all;
 }
 
 static uint32_t bad_hour_find(const struct busy *busy, uint32_t last) /* there is one, up to bucket last */
 {
-    uint32_t total = risk_until(busy, last).bad;
-    while (risk_until(busy, last - 1).bad == total)
+    const uint32_t newest = busy->newest / RISK_HOURS, total = risk_until(busy, last, newest).bad;
+    while (risk_until(busy, last - 1, newest).bad == total)
         last--;
     return (last + 1) * RISK_HOURS;
 }
 
 static void risk_read(struct side_answer *out, const struct busy *busy, uint32_t end)
 {
-    struct risk_total total = risk_until(busy, end - 1);
+    const uint32_t newest = busy->newest / RISK_HOURS;
+    const struct risk_total total = risk_until(busy, end - 1, newest);
     for (unsigned w = 0; w < WINDOW_COUNT; w++) {
-        struct risk_total start = risk_until(busy, end - 1 - risk_window_buckets[w]);
+        struct risk_total start = risk_until(busy, end - 1 - risk_window_buckets[w], newest);
         out->known[w] = total.known - start.known;
         out->bad[w] = total.bad - start.bad;
     }
@@ -248,8 +248,9 @@ static void risk_read(struct side_answer *out, const struct busy *busy, uint32_t
 void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question, enum side_depth depth)
 {
     unsigned window_count = depth == SIDE_BRIEF ? WINDOW_COUNT - 1 : WINDOW_COUNT, peers_left_out = depth == SIDE_BRIEF ? 0 : 1;
+    const struct buckets newests = buckets_of(busy->newest);
     for (unsigned w = 0; w < window_count; w++)
-        window_read(out, busy, w, question->hour, peers_left_out);
+        window_read(out, busy, w, question->buckets.of[w], newests.of[w], peers_left_out);
     if (depth == SIDE_WHOLE)
         risk_read(out, busy, question->risk_end);
 }
@@ -269,9 +270,10 @@ void busy_fetch(const struct busy *busy)
 
 void busy_fetch_rest(const struct busy *busy, const struct side_question *question)
 {
+    const struct buckets newests = buckets_of(busy->newest);
     for (unsigned w = 0; w < WINDOW_COUNT; w++) {
-        uint32_t bucket = question->hour / window_hours[w], before = (bucket - WINDOW_BUCKETS) % WINDOW_BUCKETS;
-        if (bucket == busy->newest / window_hours[w])
+        uint32_t bucket = question->buckets.of[w], before = (bucket - WINDOW_BUCKETS) % WINDOW_BUCKETS;
+        if (bucket == newests.of[w])
             continue;
         __builtin_prefetch(&busy->count[w][before]);
         __builtin_prefetch(&busy->sum[w][before]);

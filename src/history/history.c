@@ -122,23 +122,22 @@ static void account_forget(struct history *history, struct account *account)
     side_release(history, &account->sides[RECEIVED]);
 }
 
-uint32_t account_make(struct history *history, struct lookup *lookup, uint32_t second)
+struct account *account_make(struct history *history, struct lookup *lookup, uint32_t second)
 {
-    uint32_t slot = account_find(history, lookup);
-    if (slot != SLOT_NONE)
-        return slot;
-    slot = lookup->slot = table_room(&history->accounts, lookup->hash);
-    if (table_is_used(&history->accounts, slot))
-        account_forget(history, account_at(history, slot));
-    struct account *account = table_claim(&history->accounts, slot, lookup->hash, true);
+    if (account_find(history, lookup) != SLOT_NONE)
+        return lookup_record(lookup, sizeof(struct account));
+    lookup_set(lookup, &history->accounts, table_room(&history->accounts, lookup->hash), sizeof(struct account));
+    if (table_is_used(&history->accounts, lookup->slot))
+        account_forget(history, account_at(history, lookup->slot));
+    struct account *account = table_claim(&history->accounts, lookup->slot, lookup->hash, true);
     account->since = account->active = second;
-    return slot;
+    return account;
 }
 
-void account_seen(struct history *history, uint32_t slot, uint32_t second)
+void account_seen(struct history *history, const struct lookup *lookup, uint32_t second)
 {
-    struct account *account = account_at(history, slot);
-    table_touch(&history->accounts, slot, second);
+    struct account *account = lookup_record(lookup, sizeof(struct account));
+    table_touch(&history->accounts, lookup, second);
     account->since = second < account->since ? second : account->since;
     account->active = second > account->active ? second : account->active;
 }

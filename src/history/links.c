@@ -10,20 +10,18 @@ uint64_t link_hash(enum link_kind kind, uint64_t from, uint64_t to)
 
 const struct link *link_find(const struct history *history, struct lookup *lookup)
 {
-    uint32_t slot = table_find(&history->links, lookup, sizeof(struct link), false);
-    return slot == SLOT_NONE ? NULL : table_record(&history->links, slot);
+    return table_find(&history->links, lookup, sizeof(struct link), false) == SLOT_NONE ? NULL : lookup_record(lookup, sizeof(struct link));
 }
 
 struct link *link_make(struct history *history, struct lookup *lookup, uint32_t second)
 {
-    uint32_t slot = table_find(&history->links, lookup, sizeof(struct link), false);
-    if (slot == SLOT_NONE) {
-        slot = lookup->slot = table_room(&history->links, lookup->hash);
-        struct link *link = table_claim(&history->links, slot, lookup->hash, false);
+    if (table_find(&history->links, lookup, sizeof(struct link), false) == SLOT_NONE) {
+        lookup_set(lookup, &history->links, table_room(&history->links, lookup->hash), sizeof(struct link));
+        struct link *link = table_claim(&history->links, lookup->slot, lookup->hash, false);
         link->last = second;
     }
-    table_touch(&history->links, slot, second);
-    return table_record(&history->links, slot);
+    table_touch(&history->links, lookup, second);
+    return lookup_record(lookup, sizeof(struct link));
 }
 
 static void link_first(struct link *link, uint32_t second)

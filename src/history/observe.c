@@ -34,7 +34,7 @@ static void contact_observe(struct history *history, uint64_t account, uint64_t 
 static void device_observe(struct history *history, uint64_t account, uint64_t device, uint32_t network, uint32_t second, bool is_use)
 {
     struct lookup place = lookup_of(place_hash(PLACE_DEVICE, device)), use = lookup_of(link_hash(LINK_DEVICE, account, device));
-    place_use(history, &place, account, network, second, is_use);
+    place_use(history, &place, account, network_bit(network), second, is_use);
     if (is_use)
         link_use(history, &use, second);
     else
@@ -44,7 +44,7 @@ static void device_observe(struct history *history, uint64_t account, uint64_t d
 static void address_observe(struct history *history, uint64_t account, uint64_t address, uint32_t network, uint32_t second)
 {
     struct lookup place = lookup_of(place_hash(PLACE_ADDRESS, address)), use = lookup_of(link_hash(LINK_ADDRESS, account, address));
-    place_use(history, &place, account, network, second, true);
+    place_use(history, &place, account, network_bit(network), second, true);
     link_use(history, &use, second);
 }
 
@@ -55,10 +55,9 @@ static void row_observe(struct history *history, const struct batch *batch, uint
     uint64_t device = key_cell(facts->payer_device, row), address = key_cell(facts->payer_address, row);
     uint32_t second = second_of(facts->time_us[row]), network = facts->payer_network ? facts->payer_network[row] : 0;
     bool is_use = batch->observe_kind == OBSERVE_USE;
-    uint32_t slot = account_make(history, &lookup, second);
-    struct account *account = account_at(history, slot);
+    struct account *account = account_make(history, &lookup, second);
     bool is_newest = second >= account->active;
-    account_seen(history, slot, second);
+    account_seen(history, &lookup, second);
     if (is_newest && device && (is_use || batch->observe_kind == OBSERVE_REGISTRATION))
         account->device = device;
     if (is_newest && address && is_use)

@@ -10,38 +10,37 @@ uint64_t place_hash(enum place_kind kind, uint64_t key)
     return hash ? hash : 1;
 }
 
-static uint32_t place_slot(const struct history *history, struct lookup *lookup)
+static struct place *place_seek(const struct history *history, struct lookup *lookup)
 {
-    return table_find(&history->places, lookup, sizeof(struct place), true);
+    uint32_t slot = table_find(&history->places, lookup, sizeof(struct place), true);
+    return slot == SLOT_NONE ? NULL : lookup_record(lookup, sizeof(struct place));
 }
 
 const struct place *place_find(const struct history *history, struct lookup *lookup)
 {
-    uint32_t slot = place_slot(history, lookup);
-    return slot == SLOT_NONE ? NULL : table_record(&history->places, slot);
+    return place_seek(history, lookup);
 }
 
 static struct place *place_make(struct history *history, struct lookup *lookup, uint32_t second)
 {
-    uint32_t slot = place_slot(history, lookup);
-    if (slot == SLOT_NONE) {
-        slot = lookup->slot = table_room(&history->places, lookup->hash);
-        struct place *place = table_claim(&history->places, slot, lookup->hash, true);
+    struct place *place = place_seek(history, lookup);
+    if (!place) {
+        lookup_set(lookup, &history->places, table_room(&history->places, lookup->hash), sizeof(struct place));
+        place = table_claim(&history->places, lookup->slot, lookup->hash, true);
         place->first = place->last = second;
     }
-    table_touch(&history->places, slot, second);
-    return table_record(&history->places, slot);
+    table_touch(&history->places, lookup, second);
+    return place;
 }
 
-void place_use(struct history *history, struct lookup *lookup, uint64_t account, uint32_t network, uint32_t second, bool is_counted)
+void place_use(struct history *history, struct lookup *lookup, uint64_t account, uint64_t network_bit, uint32_t second, bool is_counted)
 {
     struct place *place = place_make(history, lookup, second);
     place->first = second < place->first ? second : place->first;
     place->last = second > place->last ? second : place->last;
     place->count += is_counted && place->count < UINT32_MAX;
     place->accounts |= 1ull << (account >> 58);
-    if (network)
-        place->networks |= 1ull << (hash_mix(network) >> 58);
+    place->networks |= network_bit;
 }
 
 static void bad_day_advance(struct place *place, uint32_t day)
@@ -57,10 +56,10 @@ static void bad_day_advance(struct place *place, uint32_t day)
 
 void place_label(struct history *history, struct lookup *lookup, uint32_t second, int change)
 {
-    uint32_t slot = place_slot(history, lookup), day = second / DAY_S + PLACE_BAD_DAYS;
-    if (slot == SLOT_NONE)
+    uint32_t day = second / DAY_S + PLACE_BAD_DAYS;
+    struct place *place = place_seek(history, lookup);
+    if (!place)
         return;
-    struct place *place = table_record(&history->places, slot);
     if (day > place->bad_day)
         bad_day_advance(place, day);
     if (day + PLACE_BAD_DAYS <= place->bad_day) {

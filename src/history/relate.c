@@ -25,9 +25,8 @@ static void payer_read(float *row, const struct history *history, const struct r
 {
     struct side_answer sent = {0}, received = {0};
     if (payer) {
-        uint32_t slot = keys->accounts[SENT].slot;
-        side_read(&sent, history, slot, SENT, question, SIDE_WHOLE);
-        side_read(&received, history, slot, RECEIVED, question, SIDE_BRIEF);
+        side_read(&sent, history, payer, SENT, question, SIDE_WHOLE);
+        side_read(&received, history, payer, RECEIVED, question, SIDE_BRIEF);
         PUT(payer_age, gap_of(keys->second, payer->since));
         PUT(payer_changed, gap_of(keys->second, payer->changed));
         PUT(payer_out_gap, gap_of(keys->second, payer->last[SENT]));
@@ -39,13 +38,13 @@ static void payer_read(float *row, const struct history *history, const struct r
     PUT(payer_out_sum_1d, (float)sent.sum[0]);
     PUT(payer_out_sum_7d, (float)sent.sum[1]);
     PUT(payer_out_sum_30d, (float)sent.sum[2]);
-    PUT(payer_out_peers_1d, (float)sent.peers[0]);
-    PUT(payer_out_peers_30d, (float)sent.peers[2]);
+    PUT(payer_out_peers_1d, (float)popcount64(sent.peers[0]));
+    PUT(payer_out_peers_30d, (float)popcount64(sent.peers[2]));
     PUT(payer_in_count_1d, (float)received.count[0]);
     PUT(payer_in_count_7d, (float)received.count[1]);
     PUT(payer_in_sum_1d, (float)received.sum[0]);
     PUT(payer_in_sum_7d, (float)received.sum[1]);
-    PUT(payer_in_peers_7d, (float)received.peers[1]);
+    PUT(payer_in_peers_7d, (float)popcount64(received.peers[1]));
     PUT(payer_max_30d, sent.count[2] ? (float)sent.max : -1.0f);
     PUT(payer_bad_1d, (float)sent.bad[0]);
     PUT(payer_bad_7d, (float)sent.bad[1]);
@@ -61,9 +60,8 @@ static void payee_read(float *row, const struct history *history, const struct r
 {
     struct side_answer sent = {0}, received = {0};
     if (payee) {
-        uint32_t slot = keys->accounts[RECEIVED].slot;
-        side_read(&sent, history, slot, SENT, question, SIDE_BRIEF);
-        side_read(&received, history, slot, RECEIVED, question, SIDE_WHOLE);
+        side_read(&sent, history, payee, SENT, question, SIDE_BRIEF);
+        side_read(&received, history, payee, RECEIVED, question, SIDE_WHOLE);
         PUT(payee_age, gap_of(keys->second, payee->since));
         PUT(payee_changed, gap_of(keys->second, payee->changed));
         PUT(payee_in_gap, gap_of(keys->second, payee->last[RECEIVED]));
@@ -75,8 +73,8 @@ static void payee_read(float *row, const struct history *history, const struct r
     PUT(payee_in_sum_1d, (float)received.sum[0]);
     PUT(payee_in_sum_7d, (float)received.sum[1]);
     PUT(payee_in_sum_30d, (float)received.sum[2]);
-    PUT(payee_in_peers_1d, (float)received.peers[0]);
-    PUT(payee_in_peers_30d, (float)received.peers[2]);
+    PUT(payee_in_peers_1d, (float)popcount64(received.peers[0]));
+    PUT(payee_in_peers_30d, (float)popcount64(received.peers[2]));
     PUT(payee_max_30d, received.count[2] ? (float)received.max : -1.0f);
     PUT(payee_out_count_1d, (float)sent.count[0]);
     PUT(payee_out_count_7d, (float)sent.count[1]);
@@ -166,19 +164,15 @@ static void places_read(float *row, const struct history *history, struct row_ke
 
 static const struct account *party_find(const struct history *history, struct lookup *lookup) /* NULL: not known */
 {
-    uint32_t slot = account_find(history, lookup);
-    return slot == SLOT_NONE ? NULL : account_at(history, slot);
+    return account_find(history, lookup) == SLOT_NONE ? NULL : lookup_record(lookup, sizeof(struct account));
 }
 
-static void row_read(float *row, const struct history *history, struct row_keys *keys)
+static void accounts_read(float *row, const struct history *history, struct row_keys *keys)
 {
     const struct account *payer = party_find(history, &keys->accounts[SENT]), *payee = party_find(history, &keys->accounts[RECEIVED]);
-    const struct side_question question = {.hour = hour_of(keys->second), .risk_end = hour_of(keys->known_by) / RISK_HOURS};
     keys_complete(keys, payer, payee);
-    payer_read(row, history, keys, payer, &question);
-    payee_read(row, history, keys, payee, &question);
-    pairs_read(row, history, keys);
-    places_read(row, history, keys);
+    payer_read(row, history, keys, payer, &keys->question);
+    payee_read(row, history, keys, payee, &keys->question);
     PUT(payer_network_new, is_new(keys->networks[SENT], payer ? payer->network : 0));
     PUT(payee_network_new, is_new(keys->networks[RECEIVED], payee ? payee->network : 0));
 }
@@ -189,8 +183,7 @@ static void party_add(struct history *history, struct row_keys *keys, int which,
 {
     if (!keys->accounts[which].hash)
         return;
-    uint32_t slot = account_make(history, &keys->accounts[which], keys->second);
-    struct account *account = account_at(history, slot);
+    struct account *account = account_make(history, &keys->accounts[which], keys->second);
     uint64_t device = keys->named[which == SENT ? PAYER_DEVICE : PAYEE_DEVICE];
     uint64_t address = keys->named[which == SENT ? PAYER_ADDRESS : PAYEE_ADDRESS];
     if (keys->second >= account->active) {
@@ -198,11 +191,11 @@ static void party_add(struct history *history, struct row_keys *keys, int which,
         account->address = address ? address : account->address;
         account->network = keys->networks[which] ? keys->networks[which] : account->network;
     }
-    account_seen(history, slot, keys->second);
+    account_seen(history, &keys->accounts[which], keys->second);
     if (keys->second > account->last[which])
         account->last[which] = keys->second;
     event.peer = (uint8_t)(keys->accounts[!which].hash >> 58);
-    side_add(history, slot, which, &event);
+    side_add(history, account, keys->accounts[which].slot, which, &event);
 }
 
 static void pair_add(struct history *history, struct row_keys *keys, uint64_t amount)
@@ -222,7 +215,7 @@ static void places_add(struct history *history, struct row_keys *keys, bool is_r
         unsigned which = i < PAYER_PLACES ? SENT : RECEIVED;
         if (!keys->named[i])
             continue;
-        place_use(history, &keys->places[i], keys->accounts[which].hash, keys->networks[which], keys->second, true);
+        place_use(history, &keys->places[i], keys->accounts[which].hash, keys->network_bits[which], keys->second, true);
         if (i < PAYER_PLACES)
             link_use(history, &keys->uses[i], keys->second);
         if (is_risky && (i == PAYER_DEVICE || i == PAYEE_DEVICE))
@@ -302,17 +295,26 @@ static void clock_advance(struct history *history, uint32_t second)
         waiting_fire(history);
 }
 
-static void row_relate(struct history *history, const struct batch *batch, uint32_t row, int64_t delay_us, bool add, float *out)
+/* What is fetched for the rows to come is spread over the row, so that memory always has something to do, but not too much. */
+static void row_relate(const struct walk *walk, uint32_t row, float *out)
 {
+    struct history *history = walk->history;
     struct row_keys *keys = &history->ahead[row % AHEAD];
-    if (batch->facts.invalid[row])
-        return;
-    if (add)
+    const bool is_valid = !walk->batch->facts.invalid[row];
+    ahead_keys(walk, row + AT_KEYS);
+    if (is_valid && walk->adds)
         clock_advance(history, keys->second);
-    if (out)
-        row_read(out, history, keys);
-    if (add)
-        row_add(history, batch, row, keys, delay_us);
+    if (is_valid && walk->reads)
+        accounts_read(out, history, keys);
+    ahead_records(walk, row + AT_RECORDS);
+    if (is_valid && walk->reads) {
+        pairs_read(out, history, keys);
+        places_read(out, history, keys);
+    }
+    ahead_sides(walk, row + AT_SIDES);
+    if (is_valid && walk->adds)
+        row_add(history, walk->batch, row, keys, walk->delay_us);
+    ahead_rest(walk, row + AT_REST);
 }
 
 void history_relate(struct history *history, const struct batch *batch, uint32_t first, uint32_t count, int64_t delay_us, bool add,
@@ -320,17 +322,22 @@ void history_relate(struct history *history, const struct batch *batch, uint32_t
 {
     MUST(history->magic == (unsigned)HISTORY_MAGIC && first <= batch->row_count && count <= batch->row_count - first);
     MUST(!out || count <= SLICE_ROWS);
-    uint32_t end = first + count;
-    delay_us = delay_us < 0 ? 0 : delay_us > HISTORY_DELAY_MAX_US ? HISTORY_DELAY_MAX_US : delay_us;
-    for (uint32_t i = first; i < end && i < first + AHEAD_ROWS; i++)
-        ahead_step(history, batch, first, i, end, delay_us, out != NULL);
-    for (uint32_t row = first; row < end; row++) {
+    const struct walk walk = {.history = history,
+                              .batch = batch,
+                              .first = first,
+                              .end = first + count,
+                              .delay_us = delay_us < 0                      ? 0
+                                          : delay_us > HISTORY_DELAY_MAX_US ? HISTORY_DELAY_MAX_US
+                                                                            : delay_us,
+                              .adds = add,
+                              .reads = out != NULL};
+    ahead_begin(&walk);
+    for (uint32_t row = first; row < walk.end; row++) {
         uint32_t lane = (row - first) % BLOCK_ROWS;
-        ahead_step(history, batch, first, row + AHEAD_ROWS, end, delay_us, out != NULL);
         if (out && lane == 0)
             block_clear(history);
-        row_relate(history, batch, row, delay_us, add, out ? &history->block[0][lane] : NULL);
-        if (out && (lane == BLOCK_ROWS - 1 || row + 1 == end))
+        row_relate(&walk, row, &history->block[0][lane]);
+        if (out && (lane == BLOCK_ROWS - 1 || row + 1 == walk.end))
             block_store(out, history, row - first - lane, lane + 1);
     }
 }

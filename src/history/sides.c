@@ -168,9 +168,8 @@ static bool side_make_room(struct history *history, uint32_t slot, int which, ui
     return true;
 }
 
-void side_add(struct history *history, uint32_t slot, int which, const struct event *event)
+void side_add(struct history *history, struct account *account, uint32_t slot, int which, const struct event *event)
 {
-    struct account *account = account_at(history, slot);
     struct side *side = &account->sides[which];
     uint32_t newest = hour_of(account->last[which]);
     if (event->hour < hour_kept(newest))
@@ -236,53 +235,74 @@ bool side_holds(const struct history *history, const struct side *side, uint32_t
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 
-/* How many of the events were before the hour, which is more often than not behind the last of them. */
-static unsigned ring_end(const uint64_t *ring, unsigned event_count, uint32_t hour)
+struct side_question side_question_of(uint32_t hour, uint32_t risk_end)
 {
-    return ring[event_count - 1] >> EVENT_HOUR_SHIFT < hour ? event_count : ring_index(ring, event_count, hour);
+    struct side_question question = {.hour = hour, .risk_end = risk_end, .buckets = buckets_of(hour)};
+    for (unsigned w = 0; w < WINDOW_COUNT; w++) {
+        question.first_hours[w] = (question.buckets.of[w] + 1 - WINDOW_BUCKETS) * window_hours(w);
+        question.risk_first_hours[w] = (risk_end - risk_window_buckets[w]) * RISK_HOURS;
+    }
+    return question;
 }
 
 struct running { /* over events backwards from some point; longer windows go on where shorter ones began */
-    unsigned from, to;
+    unsigned from;
     uint64_t sum, peers, max;
 };
 
-static void running_extend(struct running *running, const uint64_t *ring, uint32_t first_hour)
+static inline struct running running_extend(struct running so_far, const uint64_t *ring, uint32_t first_hour)
 {
     const uint64_t limit = (uint64_t)first_hour << EVENT_HOUR_SHIFT;
-    while (running->from > 0 && ring[running->from - 1] >= limit) {
-        uint64_t packed = ring[--running->from], amount = amount_unpack(packed >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK);
-        running->sum += amount;
-        running->max = amount > running->max ? amount : running->max;
-        running->peers |= 1ull << (packed >> EVENT_PEER_SHIFT & 63);
+    uint64_t sum = so_far.sum, peers = so_far.peers, max = so_far.max;
+    const uint64_t *at = ring + so_far.from;
+    while (at > ring && at[-1] >= limit) {
+        const uint64_t packed = *--at, amount = amount_unpack(packed >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK);
+        sum += amount;
+        max = amount > max ? amount : max;
+        peers |= 1ull << (packed >> EVENT_PEER_SHIFT & 63);
     }
+    return (struct running){.from = (unsigned)(at - ring), .sum = sum, .peers = peers, .max = max};
 }
 
-static void ring_read_windows(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned window_count, uint32_t hour,
-                              uint32_t newest)
+static inline void running_tell(struct side_answer *out, const struct running *running, unsigned w, unsigned to)
 {
-    struct running running = {0};
+    out->count[w] = to - running->from;
+    out->sum[w] = running->sum;
+    out->peers[w] = running->peers;
+    out->max = running->max;
+}
+
+/* No event is newer than the question: every window ends with the last one. */
+static void ring_read_windows(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned window_count,
+                              const struct side_question *question)
+{
+    struct running running = {.from = event_count};
     for (unsigned w = 0; w < window_count; w++) {
-        uint32_t bucket = hour / window_hours[w], newest_bucket = newest / window_hours[w];
-        uint32_t first = (bucket > newest_bucket ? bucket : newest_bucket) + 1 - WINDOW_BUCKETS;
-        unsigned to = ring_end(ring, event_count, (bucket + 1) * window_hours[w]);
-        if (w == 0 || to != running.to)
-            running = (struct running){.from = to, .to = to};
-        running_extend(&running, ring, first * window_hours[w]);
-        out->count[w] = to - running.from;
-        out->sum[w] = running.sum;
-        out->peers[w] = popcount64(running.peers);
+        running = running_extend(running, ring, question->first_hours[w]);
+        running_tell(out, &running, w, event_count);
     }
-    out->max = running.max;
 }
 
-static void ring_read_risks(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned risky_count, uint32_t end,
-                            uint32_t newest)
+/* Of a late row: a window may end before the last event, and begins no earlier than the newest transfer's does. */
+static void ring_read_windows_late(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned window_count,
+                                   const struct side_question *question, uint32_t newest)
 {
+    const struct buckets newests = buckets_of(newest);
+    for (unsigned w = 0; w < window_count; w++) {
+        uint32_t bucket = question->buckets.of[w], first = (bucket > newests.of[w] ? bucket : newests.of[w]) + 1 - WINDOW_BUCKETS;
+        unsigned to = ring_index(ring, event_count, (bucket + 1) * window_hours(w));
+        const struct running running = running_extend((struct running){.from = to}, ring, first * window_hours(w));
+        running_tell(out, &running, w, to);
+    }
+}
+
+static void ring_read_risks(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned risky_count,
+                            const struct side_question *question, uint32_t newest)
+{
+    unsigned to = ring_index(ring, event_count, question->risk_end * RISK_HOURS);
     uint32_t kept = hour_kept(newest);
-    unsigned to = ring_end(ring, event_count, end * RISK_HOURS);
-    for (unsigned w = 0; w < WINDOW_COUNT; w++) {
-        uint32_t first = (end - risk_window_buckets[w]) * RISK_HOURS;
+    for (unsigned w = 0; to > 0 && w < WINDOW_COUNT; w++) {
+        uint32_t first = question->risk_first_hours[w];
         unsigned from = ring_index(ring, to, first > kept ? first : kept);
         out->known[w] = to - from;
         for (unsigned i = from; risky_count && i < to; i++) {
@@ -294,21 +314,23 @@ static void ring_read_risks(struct side_answer *out, const uint64_t *ring, unsig
     }
 }
 
-void side_read(struct side_answer *out, const struct history *history, uint32_t slot, int which, const struct side_question *question,
-               enum side_depth depth)
+void side_read(struct side_answer *out, const struct history *history, const struct account *account, int which,
+               const struct side_question *question, enum side_depth depth)
 {
-    const struct account *account = account_at(history, slot);
     const struct side *side = &account->sides[which];
-    *out = (struct side_answer){0};
+    const unsigned event_count = side->event_count, window_count = depth == SIDE_BRIEF ? WINDOW_COUNT - 1 : WINDOW_COUNT;
     if (side->form == SIDE_BUSY) {
         busy_read(out, &history->busies[side->at], question, depth);
         return;
     }
-    if (side->event_count == 0)
+    if (event_count == 0)
         return;
     const uint64_t *ring = ring_at(history, side->at);
     uint32_t newest = hour_of(account->last[which]);
-    ring_read_windows(out, ring, side->event_count, depth == SIDE_BRIEF ? WINDOW_COUNT - 1 : WINDOW_COUNT, question->hour, newest);
-    if (depth == SIDE_WHOLE)
-        ring_read_risks(out, ring, side->event_count, side->risky_count, question->risk_end, newest);
+    if (newest <= question->hour)
+        ring_read_windows(out, ring, event_count, window_count, question);
+    else
+        ring_read_windows_late(out, ring, event_count, window_count, question, newest);
+    if (depth == SIDE_WHOLE && ring[0] >> EVENT_HOUR_SHIFT < question->risk_end * RISK_HOURS)
+        ring_read_risks(out, ring, event_count, side->risky_count, question, newest);
 }

@@ -16,15 +16,12 @@ struct event { /* as it comes in */
     uint64_t amount; /* of amount_kept */
 };
 
-struct side_question {
-    uint32_t hour;
-    uint32_t risk_end; /* the first bucket of 6 hours that is not known yet */
-};
+struct side_question side_question_of(uint32_t hour, uint32_t risk_end);
 
 struct side_answer {
-    uint32_t count[WINDOW_COUNT], peers[WINDOW_COUNT], known[WINDOW_COUNT], bad[WINDOW_COUNT];
-    uint64_t sum[WINDOW_COUNT];
-    uint64_t max;      /* 30 days */
+    uint32_t count[WINDOW_COUNT], known[WINDOW_COUNT], bad[WINDOW_COUNT];
+    uint64_t sum[WINDOW_COUNT], peers[WINDOW_COUNT]; /* peers: the sketch itself */
+    uint64_t max;                                    /* 30 days */
     uint32_t bad_hour; /* end of the newest bucket with a risky transfer in the risk window of 30 days; 0: none */
 };
 
@@ -37,10 +34,11 @@ enum side_depth {
     SIDE_BRIEF, /* counts and sums of 1 and 7 days, peers of 7 days */
 };
 
-void side_read(struct side_answer *out, const struct history *history, uint32_t slot, int which, const struct side_question *question,
-               enum side_depth depth);
+/* out is zero. */
+void side_read(struct side_answer *out, const struct history *history, const struct account *account, int which,
+               const struct side_question *question, enum side_depth depth);
 /* account.last[which] has been moved to the event's time, if that is newer. */
-void side_add(struct history *history, uint32_t slot, int which, const struct event *event);
+void side_add(struct history *history, struct account *account, uint32_t slot, int which, const struct event *event);
 /* The event's label in place of before; nothing when the event is no longer there. */
 void side_label(struct history *history, uint32_t slot, int which, const struct event *event, uint8_t before);
 void side_release(struct history *history, struct side *side);

@@ -22,7 +22,6 @@ enum {
     RING_EVENTS_MAX = RING_UNIT_EVENTS << (RING_CLASSES - 1),
     RING_CHUNK_UNITS = 1 << (RING_CLASSES - 1),
 };
-extern const uint32_t window_hours[WINDOW_COUNT]; /* of one bucket */
 extern const uint32_t risk_window_buckets[WINDOW_COUNT];
 
 enum side_form { SIDE_EMPTY = 0, SIDE_RING = 1 /* + class */, SIDE_BUSY = 255 };
@@ -108,10 +107,23 @@ struct history_head {
     struct table_counts accounts, links, places, waiting;
 };
 
+struct buckets { /* the ones that an hour lies in, of each window */
+    uint32_t of[WINDOW_COUNT];
+};
+
+struct side_question { /* what an account's side is asked: see sides.h */
+    uint32_t hour;
+    uint32_t risk_end; /* the first bucket of 6 hours that is not known yet */
+    struct buckets buckets;
+    uint32_t first_hours[WINDOW_COUNT], risk_first_hours[WINDOW_COUNT]; /* where windows begin, unless the row is late */
+};
+
 enum row_place { PAYER_DEVICE, PAYER_ADDRESS, PAYEE_DEVICE, PAYEE_ADDRESS, ROW_PLACES, PAYER_PLACES = PAYEE_DEVICE };
 
-struct row_keys {                     /* of one row, computed ahead */
-    uint32_t second, networks[2];     /* of payer, payee; 0: absent */
+struct row_keys {                 /* of one row, computed ahead */
+    uint32_t second, networks[2]; /* of payer, payee; 0: absent */
+    uint64_t network_bits[2];
+    struct side_question question;    /* of both accounts */
     uint32_t known_by;                /* second up to which labels of transfers act for it */
     struct lookup accounts[2];        /* payer, payee; hash 0: absent */
     struct lookup pair, back;         /* links */
@@ -121,7 +133,8 @@ struct row_keys {                     /* of one row, computed ahead */
     struct lookup uses[PAYER_PLACES]; /* links of the payer to them */
 };
 
-enum { AHEAD_ROWS = 24, AHEAD = 32, BLOCK_ROWS = 16 }; /* a row's keys stay in their place until it has been related */
+enum { AT_KEYS = 24, AT_RECORDS = 16, AT_SIDES = 10, AT_REST = 4 }; /* rows ahead */
+enum { AHEAD = 32, BLOCK_ROWS = 16 };                               /* a row's keys stay in their place until it has been related */
 
 struct history {
     unsigned magic;
@@ -155,6 +168,16 @@ static inline uint32_t hour_of(uint32_t second)
     return second / HOUR_S + HOUR_OFFSET;
 }
 
+static inline uint32_t window_hours(unsigned w) /* of one bucket */
+{
+    return w == 0 ? 1 : w == 1 ? 7 : 30;
+}
+
+static inline struct buckets buckets_of(uint32_t hour)
+{
+    return (struct buckets){.of = {hour / window_hours(0), hour / window_hours(1), hour / window_hours(2)}};
+}
+
 static inline uint32_t popcount64(uint64_t x)
 {
     x -= x >> 1 & 0x5555555555555555u;
@@ -174,8 +197,8 @@ static inline uint32_t account_find(const struct history *history, struct lookup
 
 /* Found, or made; one that gives way takes its transfers with it. hash is not 0. Slots stay, pointers may be reused by
  * the next make. */
-uint32_t account_make(struct history *history, struct lookup *lookup, uint32_t second);
-void account_seen(struct history *history, uint32_t slot, uint32_t second); /* moves since and active */
+struct account *account_make(struct history *history, struct lookup *lookup, uint32_t second);
+void account_seen(struct history *history, const struct lookup *lookup, uint32_t second); /* found or made; moves since and active */
 /* Of the next slots those accounts whose sides were idle for so long lose their transfers; not the account in except. */
 void history_sweep(struct history *history, uint32_t slot_count, uint32_t idle_hours, uint32_t except);
 
@@ -191,7 +214,11 @@ void link_meet(struct history *history, struct lookup *lookup, uint32_t second);
 enum place_kind { PLACE_DEVICE = 0x51, PLACE_ADDRESS = 0xa3 };
 uint64_t place_hash(enum place_kind kind, uint64_t key);
 const struct place *place_find(const struct history *history, struct lookup *lookup);
-void place_use(struct history *history, struct lookup *lookup, uint64_t account, uint32_t network, uint32_t second, bool is_counted);
+void place_use(struct history *history, struct lookup *lookup, uint64_t account, uint64_t network_bit, uint32_t second, bool is_counted);
+static inline uint64_t network_bit(uint32_t network) /* in the sketch of a place */
+{
+    return network ? 1ull << (hash_mix(network) >> 58) : 0;
+}
 void place_label(struct history *history, struct lookup *lookup, uint32_t second, int change);
 /* Risky transfers on whole days that ended at or before the second; -1: no longer known. */
 int64_t place_bad(const struct place *place, uint32_t second);
@@ -208,9 +235,19 @@ struct digest history_state_digest(const struct history *history);
 enum fault history_save(const struct history *history, uint64_t sequence, const char *path, struct fault_note *note);
 enum fault history_load(struct history *history, uint64_t *sequence, const char *path, struct fault_note *note);
 
-/* history/ahead.c */
-/* Row i of [first, end) comes into sight: its keys are computed, and rows nearer by have their next step fetched. */
-void ahead_step(struct history *history, const struct batch *batch, uint32_t first, uint32_t i, uint32_t end, int64_t delay_us, bool reads);
+/* history/ahead.c: a row comes nearer, and what is known of it by then is used to fetch what will be needed */
+struct walk { /* over rows of one batch */
+    struct history *history;
+    const struct batch *batch;
+    uint32_t first, end;
+    int64_t delay_us;
+    bool adds, reads;
+};
+void ahead_begin(const struct walk *walk);
+void ahead_keys(const struct walk *walk, uint32_t row); /* its keys; fetches the sets that they belong to */
+void ahead_records(const struct walk *walk, uint32_t row);
+void ahead_sides(const struct walk *walk, uint32_t row);
+void ahead_rest(const struct walk *walk, uint32_t row);
 /* Sets key and what follows from it to what the accounts (NULL: not known) used last, where the row names nothing. */
 void keys_complete(struct row_keys *keys, const struct account *payer, const struct account *payee);
 

@@ -6,6 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* A table of equal records in sets of sixteen slots that never grows; a record stays where it is. A set's head, one cache
  * line, tells most strangers apart and holds the quarters of an hour of last activity, so that neither looking for what is
  * not there nor choosing who gives way touches a record. What finds its set full goes to a second one, which is looked at
@@ -39,22 +43,16 @@ uint32_t table_room(const struct table *table, uint64_t hash);
 /* Takes the slot for the hash: the record is zeroed but for its hash. */
 void *table_claim(struct table *table, uint32_t slot, uint64_t hash, bool whole);
 void table_release(struct table *table, uint32_t slot);
-/* The record was active then; an earlier second than before changes nothing. */
-void table_touch(struct table *table, uint32_t slot, uint32_t second);
 /* A hash, and the slot where a record with its tag was seen: told ahead, held to the record when it is used. */
 struct lookup {
     uint64_t hash;
+    struct set *set; /* the slot's; without a slot the one that was fetched */
     uint32_t slot;
 };
 
-/* What will be needed: first the set; when that is here, the record, or the room where it would be made. */
-void table_fetch_set(const struct table *table, const struct lookup *lookup);
-void table_fetch_record(const struct table *table, struct lookup *lookup);
-void table_fetch_room(const struct table *table, struct lookup *lookup);
-
 static inline struct lookup lookup_of(uint64_t hash)
 {
-    return (struct lookup){.hash = hash, .slot = SLOT_NONE};
+    return (struct lookup){.hash = hash, .set = NULL, .slot = SLOT_NONE};
 }
 
 static inline uint64_t hash_mix(uint64_t key) /* a bijection: equal hashes are equal keys */
@@ -111,55 +109,129 @@ static inline uint16_t tag_of(uint64_t hash)
     return (uint16_t)(hash >> 32 | 1);
 }
 
-/* One bit for every slot of the set whose tag is this one; slot_of_bit tells which. */
-static inline uint64_t set_match(const struct set *set, uint16_t tag)
+/* One bit for every slot of the set whose tag is this one. */
+static inline uint32_t set_match(const struct set *set, uint16_t tag)
 {
-    const uint64_t low = 0x7fff7fff7fff7fffu, pattern = tag * 0x0001000100010001u;
-    uint64_t words[SET_SLOTS / 4], match = 0;
-    memcpy(words, set->tags, sizeof words);
-    for (unsigned i = 0; i < SET_SLOTS / 4; i++) {
-        uint64_t x = words[i] ^ pattern;
-        match |= ~(((x & low) + low) | x | low) >> (15 - i);
-    }
+#ifdef __SSE2__
+    const __m128i wanted = _mm_set1_epi16((short)tag), *tags = (const __m128i *)(const void *)set->tags;
+    __m128i low = _mm_cmpeq_epi16(_mm_loadu_si128(tags), wanted), high = _mm_cmpeq_epi16(_mm_loadu_si128(tags + 1), wanted);
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+#else
+    uint32_t match = 0;
+    for (unsigned i = 0; i < SET_SLOTS; i++)
+        match |= (uint32_t)(set->tags[i] == tag) << i;
     return match;
+#endif
 }
 
-static inline unsigned slot_of_bit(uint64_t match) /* the lowest */
+static inline unsigned slot_of_bit(uint32_t match) /* the lowest */
 {
-    unsigned bit = (unsigned)__builtin_ctzll(match);
-    return bit / 16 + bit % 16 * 4;
+    return (unsigned)__builtin_ctz(match);
 }
 
-static inline bool table_holds(const struct table *table, uint32_t slot, uint64_t hash, size_t record_bytes, bool whole)
+/* Which of the free slots is taken: 0, 4, 8, 12, 1, 5 … Another turn would make another history of the same log. */
+static inline unsigned free_slot(uint32_t free)
+{
+    unsigned turn = 0;
+    while (!(free & 0x1111u << turn))
+        turn++;
+    return slot_of_bit(free & 0x1111u << turn);
+}
+
+static inline void *slot_record(struct set *set, uint32_t slot, size_t record_bytes)
+{
+    return (unsigned char *)set + sizeof *set + slot % SET_SLOTS * record_bytes;
+}
+
+static inline void *lookup_record(const struct lookup *lookup, size_t record_bytes) /* of a slot that was found or made */
+{
+    return slot_record(lookup->set, lookup->slot, record_bytes);
+}
+
+static inline void lookup_set(struct lookup *lookup, const struct table *table, uint32_t slot, size_t record_bytes)
+{
+    lookup->slot = slot;
+    lookup->set = set_at(table, slot / SET_SLOTS, record_bytes);
+}
+
+static inline bool set_holds(struct set *set, uint32_t slot, uint64_t hash, size_t record_bytes, bool whole)
 {
     uint64_t kept = 0;
-    memcpy(&kept, record_at(table, slot, record_bytes), whole ? sizeof(uint64_t) : sizeof(uint32_t));
+    memcpy(&kept, slot_record(set, slot, record_bytes), whole ? sizeof(uint64_t) : sizeof(uint32_t));
     return kept == (whole ? hash : (uint32_t)hash);
 }
 
-static inline uint32_t table_find_in(const struct table *table, uint32_t set, uint64_t hash, size_t record_bytes, bool whole)
+static inline bool table_find_in(const struct table *table, struct lookup *lookup, uint32_t number, size_t record_bytes, bool whole)
 {
-    for (uint64_t match = set_match(set_at(table, set, record_bytes), tag_of(hash)); match; match &= match - 1) {
-        uint32_t slot = set * SET_SLOTS + slot_of_bit(match);
-        if (table_holds(table, slot, hash, record_bytes, whole))
-            return slot;
+    struct set *set = set_at(table, number, record_bytes);
+    for (uint32_t match = set_match(set, tag_of(lookup->hash)); match; match &= match - 1) {
+        uint32_t slot = number * SET_SLOTS + slot_of_bit(match);
+        if (!set_holds(set, slot, lookup->hash, record_bytes, whole))
+            continue;
+        lookup->slot = slot;
+        lookup->set = set;
+        return true;
     }
-    return SLOT_NONE;
+    return false;
 }
 
 /* The record's slot, noted in the lookup; SLOT_NONE: none. record_bytes and whole are constants where it is called. */
 static inline uint32_t table_find(const struct table *table, struct lookup *lookup, size_t record_bytes, bool whole)
 {
-    uint64_t hash = lookup->hash;
-    uint32_t slot = lookup->slot;
-    if (slot != SLOT_NONE && set_at(table, slot / SET_SLOTS, record_bytes)->tags[slot % SET_SLOTS] == tag_of(hash) &&
-        table_holds(table, slot, hash, record_bytes, whole))
+    const uint64_t hash = lookup->hash;
+    const uint32_t slot = lookup->slot;
+    if (slot != SLOT_NONE && lookup->set->tags[slot % SET_SLOTS] == tag_of(hash) && set_holds(lookup->set, slot, hash, record_bytes, whole))
         return slot;
-    uint32_t first = table_set_first(table, hash);
-    slot = table_find_in(table, first, hash, record_bytes, whole);
-    if (slot == SLOT_NONE && !set_match(set_at(table, first, record_bytes), 0))
-        slot = table_find_in(table, table_set_second(table, hash), hash, record_bytes, whole);
-    return lookup->slot = slot;
+    const uint32_t first = table_set_first(table, hash);
+    lookup->slot = SLOT_NONE;
+    if (!table_find_in(table, lookup, first, record_bytes, whole) && !set_match(set_at(table, first, record_bytes), 0))
+        table_find_in(table, lookup, table_set_second(table, hash), record_bytes, whole);
+    return lookup->slot;
+}
+
+/* The record was active then; an earlier second than before changes nothing. */
+static inline void table_touch(const struct table *table, const struct lookup *lookup, uint32_t second)
+{
+    uint16_t *kept = &lookup->set->quarters[lookup->slot % SET_SLOTS];
+    const uint64_t quarter = second / 900, before = table->counts->newest_quarter, newest = quarter > before ? quarter : before;
+    table->counts->newest_quarter = newest;
+    if (newest - quarter < (uint16_t)(newest - *kept))
+        *kept = (uint16_t)quarter;
+}
+
+/* --- ahead of use: first the set; when that is here, the record, or the room where it would be made ----------------- */
+
+#define ALWAYS_INLINE \
+    inline __attribute__((always_inline)) /* what only fetches ahead does nothing in gcc's eyes, and calls of it vanish \
+                                           */
+
+void table_fetch_apart(const struct table *table, struct lookup *lookup, bool makes); /* of what is not in its first set, which is full */
+
+static ALWAYS_INLINE void record_fetch(struct set *set, uint32_t slot, size_t record_bytes)
+{
+    const char *record = slot_record(set, slot, record_bytes);
+    __builtin_prefetch(record);
+    if (64 % record_bytes != 0 && (uintptr_t)record % 64 + record_bytes > 64)
+        __builtin_prefetch(record + record_bytes - 1);
+}
+
+static ALWAYS_INLINE void table_fetch_set(const struct table *table, struct lookup *lookup, size_t record_bytes)
+{
+    lookup->set = set_at(table, table_set_first(table, lookup->hash), record_bytes);
+    __builtin_prefetch(lookup->set);
+}
+
+static ALWAYS_INLINE void table_fetch_record(const struct table *table, struct lookup *lookup, size_t record_bytes, bool makes)
+{
+    uint32_t match = set_match(lookup->set, tag_of(lookup->hash)), free = set_match(lookup->set, 0);
+    if (match) {
+        lookup->slot = table_set_first(table, lookup->hash) * SET_SLOTS + slot_of_bit(match);
+        record_fetch(lookup->set, lookup->slot, record_bytes);
+    } else if (!free) {
+        table_fetch_apart(table, lookup, makes);
+    } else if (makes) {
+        record_fetch(lookup->set, free_slot(free), record_bytes);
+    }
 }
 
 #endif

@@ -38,13 +38,13 @@ static uint32_t find(const struct case_table *table, uint64_t key)
 
 static uint32_t make(struct case_table *table, uint64_t key, uint32_t second)
 {
-    uint32_t slot = find(table, key);
-    if (slot == SLOT_NONE) {
-        slot = table_room(&table->table, hash_mix(key));
-        table_claim(&table->table, slot, hash_mix(key), true);
+    struct lookup lookup = lookup_of(hash_mix(key));
+    if (table_find(&table->table, &lookup, RECORD_BYTES, true) == SLOT_NONE) {
+        lookup_set(&lookup, &table->table, table_room(&table->table, lookup.hash), RECORD_BYTES);
+        table_claim(&table->table, lookup.slot, lookup.hash, true);
     }
-    table_touch(&table->table, slot, second);
-    return slot;
+    table_touch(&table->table, &lookup, second);
+    return lookup.slot;
 }
 
 static void test_finds_what_is_there(void **state)
