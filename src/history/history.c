@@ -58,7 +58,7 @@ static size_t state_lay(struct history *history, unsigned char *state)
 size_t history_bytes(const struct history_limits *limits)
 {
     struct history history = {.limits = *limits};
-    return sizeof history + STATE_ALIGN + state_lay(&history, NULL);
+    return sizeof history + STATE_ALIGN + SNAPSHOT_ROOM_BYTES + state_lay(&history, NULL);
 }
 
 static enum fault limits_check(const struct history_limits *limits, struct fault_note *note)
@@ -205,7 +205,7 @@ static void history_count(const struct history *history, struct history_counts *
         .links = head->links.used,
         .places = head->places.used,
         .evicted = head->accounts.evicted + head->links.evicted + head->places.evicted,
-        .bytes = sizeof *history + STATE_ALIGN + history->state_bytes,
+        .bytes = history_bytes(&history->limits),
         .dropped = head->dropped,
         .account_bytes = head->accounts.used * (sizeof(struct account) + sizeof(struct set) / SET_SLOTS) * 5 / 4 +
                          head->ring_units_used * (RING_UNIT_EVENTS * sizeof(uint64_t) + 1) + head->busy_used * sizeof(struct busy),

@@ -28,7 +28,7 @@ struct history_limits {
     uint64_t links_max;    /* pairs, account-device, account-address, contacts */
     uint64_t places_max;   /* devices and addresses */
 };
-size_t history_bytes(const struct history_limits *limits); /* what open will take */
+size_t history_bytes(const struct history_limits *limits); /* what open will take, and save or load meanwhile */
 #define HISTORY_DELAY_MAX_US  (15 * 86400000000LL)
 #define HISTORY_WINDOW_MAX_US (30 * 86400000000LL)
 
@@ -44,7 +44,7 @@ struct history_label {
 struct history_counts {
     uint64_t accounts, busy, events, links, places;
     uint64_t evicted;       /* records that gave way */
-    uint64_t bytes;         /* taken at open */
+    uint64_t bytes;         /* history_bytes of its limits */
     uint64_t dropped;       /* events, bucket records and waiting labels given up because a pool was used up */
     uint64_t account_bytes; /* accounts with what their rings and bucket records take, and the tables' slack */
 };

@@ -1,5 +1,6 @@
-/* A snapshot is the state's block in chunks, each with its digest; chunks of zeros are not written. Written beside,
- * synced, renamed. What is read back is held to its digests and then looked through: no index of it leads outside. */
+/* A snapshot is the state's block in chunks, each with its digest; neither chunks nor lines of zeros are written: tables are
+ * strewn with them, so that the file is as large as what is used. Written beside, synced, renamed. What is read back is held to its digests
+ * and then looked through: no index of it leads outside. */
 #include "history/state.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include "base/must.h"
 #include "history/sides.h"
 
-enum { SNAPSHOT_VERSION = 1, CHUNK_BYTES = 1 << 18 };
+enum { SNAPSHOT_VERSION = 2, DIGEST_SEED = 1, CHUNK_BYTES = 1 << 18, LINE_BYTES = 64, CHUNK_LINES = CHUNK_BYTES / LINE_BYTES };
 #define SNAPSHOT_MAGIC 0x31534948454c4c53ull
 #define CHUNK_END      UINT64_MAX
 
@@ -28,6 +29,13 @@ struct chunk_head {
     uint64_t index;       /* CHUNK_END: the last one */
     struct digest digest; /* of the chunk; of the last one: of the whole state */
 };
+
+struct packed_chunk {
+    struct chunk_head head;
+    uint64_t used[CHUNK_LINES / 64]; /* a bit for every line that follows */
+    unsigned char lines[CHUNK_BYTES];
+};
+_Static_assert(sizeof(struct packed_chunk) <= SNAPSHOT_ROOM_BYTES, "what history_bytes counts");
 
 static struct snapshot_head snapshot_head_of(const struct history *history, uint64_t sequence)
 {
@@ -70,7 +78,7 @@ static bool is_zero(const unsigned char *data, size_t bytes) /* bytes: a multipl
 static struct digest digest_chain(struct digest before, uint64_t index, struct digest chunk)
 {
     const uint64_t all[5] = {before.low, before.high, index, chunk.low, chunk.high};
-    return hash128(SNAPSHOT_VERSION, all, sizeof all);
+    return hash128(DIGEST_SEED, all, sizeof all);
 }
 
 struct digest history_state_digest(const struct history *history)
@@ -94,7 +102,24 @@ static bool write_next(int fd, const void *data, size_t bytes, int64_t *offset)
     return written;
 }
 
-static bool snapshot_write(int fd, const struct history *history, uint64_t sequence)
+static size_t chunk_pack(struct packed_chunk *out, uint64_t index, const unsigned char *chunk, size_t bytes) /* 0: all zero */
+{
+    size_t packed = 0;
+    memset(out->used, 0, sizeof out->used);
+    for (size_t at = 0; at < bytes; at += LINE_BYTES) {
+        if (is_zero(chunk + at, LINE_BYTES))
+            continue;
+        out->used[at / LINE_BYTES / 64] |= 1ull << at / LINE_BYTES % 64;
+        memcpy(out->lines + packed, chunk + at, LINE_BYTES);
+        packed += LINE_BYTES;
+    }
+    if (packed == 0)
+        return 0;
+    out->head = (struct chunk_head){.index = index, .digest = hash128(0, chunk, bytes)};
+    return offsetof(struct packed_chunk, lines) + packed;
+}
+
+static bool snapshot_write(int fd, struct packed_chunk *room, const struct history *history, uint64_t sequence)
 {
     const struct snapshot_head head = snapshot_head_of(history, sequence);
     struct digest all = {0};
@@ -102,13 +127,11 @@ static bool snapshot_write(int fd, const struct history *history, uint64_t seque
     if (!write_next(fd, &head, sizeof head, &offset))
         return false;
     for (uint64_t i = 0; i < chunk_count(history); i++) {
-        const unsigned char *chunk = history->state + i * CHUNK_BYTES;
-        size_t bytes = chunk_bytes(history, i);
-        if (is_zero(chunk, bytes))
+        size_t packed = chunk_pack(room, i, history->state + i * CHUNK_BYTES, chunk_bytes(history, i));
+        if (packed == 0)
             continue;
-        const struct chunk_head chunk_head = {.index = i, .digest = hash128(0, chunk, bytes)};
-        all = digest_chain(all, i, chunk_head.digest);
-        if (!write_next(fd, &chunk_head, sizeof chunk_head, &offset) || !write_next(fd, chunk, bytes, &offset))
+        all = digest_chain(all, i, room->head.digest);
+        if (!write_next(fd, room, packed, &offset))
             return false;
     }
     const struct chunk_head end = {.index = CHUNK_END, .digest = all};
@@ -127,16 +150,19 @@ enum fault history_save(const struct history *history, uint64_t sequence, const 
     if ((size_t)snprintf(beside, sizeof beside, "%s.new", path) >= sizeof beside)
         return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "path too long: %.100s", path);
     snprintf(folder, sizeof folder, "%s", path);
+    struct packed_chunk *room = memory_take(sizeof *room);
+    if (!room)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for a snapshot's chunk");
     int fd = file_ops->open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return snapshot_fault(note, "create", beside);
-    bool written = snapshot_write(fd, history, sequence);
-    enum fault fault = written ? FAULT_NONE : snapshot_fault(note, "write", beside);
-    file_ops->close(fd);
+    bool written = fd >= 0 && snapshot_write(fd, room, history, sequence);
+    enum fault fault = written ? FAULT_NONE : snapshot_fault(note, fd < 0 ? "create" : "write", beside);
+    if (fd >= 0)
+        file_ops->close(fd);
     if (written && (rename(beside, path) != 0 || file_ops->sync_folder(dirname(folder)) != 0))
         fault = snapshot_fault(note, "rename", beside);
-    if (fault != FAULT_NONE)
+    if (fd >= 0 && fault != FAULT_NONE)
         unlink(beside);
+    memory_give(room);
     return fault;
 }
 
@@ -228,28 +254,52 @@ static bool read_next(int fd, void *out, size_t bytes, int64_t *offset)
     return read;
 }
 
-static const char *chunks_read(int fd, struct history *history, int64_t offset) /* NULL: all went well */
+static bool is_used(const struct packed_chunk *chunk, size_t line)
+{
+    return chunk->used[line / 64] >> line % 64 & 1;
+}
+
+/* Its head has been read. What was zero stays zero. */
+static bool chunk_unpack(int fd, struct packed_chunk *chunk, unsigned char *out, size_t bytes, int64_t *offset)
+{
+    size_t used = 0, beyond = 0, taken = 0;
+    if (!read_next(fd, chunk->used, sizeof chunk->used, offset))
+        return false;
+    for (size_t line = 0; line < CHUNK_LINES; line++) {
+        used += is_used(chunk, line);
+        beyond += line >= bytes / LINE_BYTES && is_used(chunk, line);
+    }
+    if (beyond || !read_next(fd, chunk->lines, used * LINE_BYTES, offset))
+        return false;
+    for (size_t line = 0; line < CHUNK_LINES; line++)
+        if (is_used(chunk, line))
+            memcpy(out + line * LINE_BYTES, chunk->lines + LINE_BYTES * taken++, LINE_BYTES);
+    return true;
+}
+
+static const char *chunks_read(int fd, struct packed_chunk *chunk, struct history *history, int64_t offset) /* NULL: all went well */
 {
     struct digest all = {0};
     for (uint64_t next = 0;;) {
-        struct chunk_head head;
-        if (!read_next(fd, &head, sizeof head, &offset))
+        if (!read_next(fd, &chunk->head, sizeof chunk->head, &offset))
             return "it ends too early";
+        const struct chunk_head head = chunk->head;
         if (head.index == CHUNK_END)
             return digest_equal(head.digest, all) && offset == file_ops->size(fd) ? NULL : "its chunks are not those that were written";
         if (head.index < next || head.index >= chunk_count(history))
             return "its chunks are out of order";
-        size_t bytes = chunk_bytes(history, head.index);
-        if (!read_next(fd, history->state + head.index * CHUNK_BYTES, bytes, &offset))
-            return "it ends too early";
-        if (!digest_equal(head.digest, hash128(0, history->state + head.index * CHUNK_BYTES, bytes)))
+        unsigned char *out = history->state + head.index * CHUNK_BYTES;
+        const size_t bytes = chunk_bytes(history, head.index);
+        if (!chunk_unpack(fd, chunk, out, bytes, &offset))
+            return "it ends too early, or a chunk holds more than it may";
+        if (!digest_equal(head.digest, hash128(0, out, bytes)))
             return "a checksum is wrong";
         all = digest_chain(all, head.index, head.digest);
         next = head.index + 1;
     }
 }
 
-static const char *snapshot_read(int fd, struct history *history, uint64_t *sequence)
+static const char *snapshot_read(int fd, struct packed_chunk *room, struct history *history, uint64_t *sequence)
 {
     struct snapshot_head head;
     int64_t offset = 0;
@@ -260,7 +310,7 @@ static const char *snapshot_read(int fd, struct history *history, uint64_t *sequ
         return "its head is damaged";
     if (memcmp(&head, &expected, sizeof head) != 0)
         return "it was made with other limits or by another version";
-    const char *wrong = chunks_read(fd, history, offset);
+    const char *wrong = chunks_read(fd, room, history, offset);
     if (!wrong && !state_holds(history))
         wrong = "its tables contradict each other";
     *sequence = head.sequence;
@@ -273,7 +323,9 @@ enum fault history_load(struct history *history, uint64_t *sequence, const char 
     int fd = file_ops->open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "cannot open %s: %s", path, strerror(errno));
-    const char *wrong = snapshot_read(fd, history, sequence);
+    struct packed_chunk *room = memory_take(sizeof *room);
+    const char *wrong = room ? snapshot_read(fd, room, history, sequence) : "no memory for a chunk";
+    memory_give(room);
     file_ops->close(fd);
     if (!wrong)
         return FAULT_NONE;

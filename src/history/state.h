@@ -231,6 +231,7 @@ void waiting_fire(struct history *history);                                    /
 void label_apply(struct history *history, const struct history_label *label, uint8_t before);
 
 /* history/snapshot.c */
+enum { SNAPSHOT_ROOM_BYTES = (1 << 18) + (1 << 10) }; /* taken while one is saved or loaded */
 struct digest history_state_digest(const struct history *history);
 enum fault history_save(const struct history *history, uint64_t sequence, const char *path, struct fault_note *note);
 enum fault history_load(struct history *history, uint64_t *sequence, const char *path, struct fault_note *note);

@@ -88,6 +88,24 @@ static void test_goes_on(void **state)
     history_memory.close(&whole);
 }
 
+/* A thousand tables' worth of empty room is not written, wherever the few records lie. */
+static void test_as_large_as_what_is_used(void **state)
+{
+    (void)state;
+    struct history *history = history_of(20000, 65536, 60, 40000, 20000), *again = history_of(20000, 65536, 60, 40000, 20000);
+    struct fault_note note = {0};
+    uint64_t sequence;
+    struct stat file;
+    history_memory.relate(history, &batch, 0, 10, 7 * DAY_US, true, NULL);
+    save(history, 9);
+    assert_int_equal(stat(path, &file), 0);
+    assert_true(history->state_bytes > 4000000 && file.st_size < 60000);
+    assert_int_equal(history_memory.load(again, &sequence, path, &note), FAULT_NONE);
+    assert_true(digest_equal(history_memory.state_digest(history), history_memory.state_digest(again)));
+    history_memory.close(&history);
+    history_memory.close(&again);
+}
+
 /* Pools that run dry, labels and observations: a state that contradicts itself would be refused when it is loaded. */
 static void test_any_state_holds(void **state)
 {
@@ -263,13 +281,10 @@ static void test_full_disk_keeps_the_old(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goes_on),
-        cmocka_unit_test(test_any_state_holds),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_forged),
-        cmocka_unit_test(test_other_limits),
-        cmocka_unit_test(test_absent),
-        cmocka_unit_test(test_full_disk_keeps_the_old),
+        cmocka_unit_test(test_goes_on),         cmocka_unit_test(test_as_large_as_what_is_used),
+        cmocka_unit_test(test_any_state_holds), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_forged),          cmocka_unit_test(test_other_limits),
+        cmocka_unit_test(test_absent),          cmocka_unit_test(test_full_disk_keeps_the_old),
     };
     seed = world_seed();
     return cmocka_run_group_tests_name("history snapshot", tests, folder_open, folder_close);
