@@ -196,8 +196,8 @@ static double bench(uint32_t accounts, uint64_t row_count, bool is_now)
     struct traffic traffic;
     const struct history_limits limits = {
         .accounts_max = accounts,
-        .events_max = accounts * 8ull + 1000000,
-        .busy_max = accounts / 20 + 1000,
+        .events_max = accounts * 16ull + 1000000,
+        .busy_max = accounts / 40 + 5000,
         .links_max = accounts * 4ull + row_count,
         .places_max = accounts * 2ull,
     };
