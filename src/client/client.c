@@ -117,6 +117,11 @@ int client_send(struct sluice_client *client, struct batch *batch, int64_t deadl
     return call_run(client, &request, &wish, out);
 }
 
+uint32_t client_server_in_flight(const struct sluice_client *client)
+{
+    return client->servers[0].in_flight_max;
+}
+
 static int batch_send(struct sluice_client *client, const char *op, const struct sluice_batch *batch, int64_t deadline_ms,
                       sluice_done_fn *done, void *context, struct sluice_reply **out)
 {

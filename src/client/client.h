@@ -25,9 +25,9 @@ struct server {
     nng_socket socket;
     atomic_uint in_flight, connections;
     atomic_bool greeted;
-    atomic_llong shunned_until_ns; /* after a failed greeting */
-    size_t message_bytes_max;      /* of its hello; read once greeted */
-    uint32_t rows_max;
+    atomic_llong shunned_until_ns;    /* after a failed greeting */
+    size_t message_bytes_max;         /* of its hello; read once greeted */
+    uint32_t rows_max, in_flight_max; /* of one tenant; 0: not told */
 };
 
 struct sluice_client {
@@ -83,5 +83,7 @@ const struct wire_value *reply_top(const struct sluice_reply *reply);
 int client_send(struct sluice_client *client, struct batch *batch, int64_t deadline_ms, sluice_done_fn *done, void *context,
                 struct sluice_reply **out);
 void client_room_wait(struct sluice_client *client); /* until an asynchronous call would not have to wait */
+/* Batches that change state and that the server takes from one tenant at once; 0: it does not tell. */
+uint32_t client_server_in_flight(const struct sluice_client *client);
 
 #endif

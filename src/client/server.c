@@ -108,6 +108,7 @@ static int hello_take(struct server *server, const struct sluice_reply *reply, c
     int64_t rows_max = hello_integer(reply, "rows", limits.rows_max);
     server->message_bytes_max = (size_t)hello_integer(reply, "message_bytes", (int64_t)limits.message_bytes_max);
     server->rows_max = rows_max < UINT32_MAX ? (uint32_t)rows_max : UINT32_MAX;
+    server->in_flight_max = (uint32_t)hello_integer(reply, "in_flight", 0) & INT32_MAX;
     atomic_store(&server->greeted, true);
     return SLUICE_OK;
 }

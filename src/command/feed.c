@@ -22,7 +22,7 @@ static const struct argp_option options[] = {
      "not taken twice)",
      5},
     {"batch-rows", KEY_BATCH_ROWS, "N", 0, "Rows of a batch (default 10000)", 5},
-    {"in-flight", KEY_IN_FLIGHT, "N", 0, "Batches under way at once (default 4)", 5},
+    {"in-flight", KEY_IN_FLIGHT, "N", 0, "Batches under way at once, as far as the server takes them (default 4)", 5},
     {"deadline", KEY_DEADLINE, "MS", 0, "Refuse a batch that the server cannot take within MS", 5},
     {"save", KEY_SAVE, "FILE", 0, "Write the request to FILE (.columns) instead of sending it; one batch", 5},
     {"quiet", 'q', NULL, 0, "No progress bar", 5},
@@ -89,7 +89,7 @@ struct feed {
     struct sluice_client *client;
     struct source *source;
     struct slot *slots;
-    size_t slot_count;
+    size_t slot_count, slots_made;
     uint64_t *row_hashes;
     uint64_t rows_read, rows_done;
     int64_t begun_ns, ended_ns;
@@ -264,6 +264,7 @@ static int feed_open(struct feed *feed)
     feed->row_hashes = memory_take(sizeof(uint64_t) * rows);
     if (!feed->slots || !feed->row_hashes)
         return command_fail(COMMAND_REFUSED, of->name, "no memory for batches of %u rows", rows);
+    feed->slots_made = feed->slot_count;
     for (size_t i = 0; i < feed->slot_count; i++) {
         feed->slots[i].feed = feed;
         if (batch_init(&feed->slots[i].batch, source_arena_bytes(feed->source, rows), &note) != FAULT_NONE)
@@ -272,10 +273,21 @@ static int feed_open(struct feed *feed)
     return COMMAND_DONE;
 }
 
+/* No more at once than the server takes: one that is refused as busy and sent again comes behind those sent after it. */
+static int feed_connect(struct feed *feed)
+{
+    struct connect_options connect = feed->options->connect;
+    int status = connect_open(&feed->client, feed->options->name, &connect);
+    uint32_t most = status == COMMAND_DONE ? client_server_in_flight(feed->client) : 0;
+    if (most && feed->slot_count > most)
+        feed->slot_count = most;
+    return status;
+}
+
 static void feed_close(struct feed *feed)
 {
     sluice_close(&feed->client);
-    for (size_t i = 0; feed->slots && i < feed->slot_count; i++)
+    for (size_t i = 0; feed->slots && i < feed->slots_made; i++)
         batch_fini(&feed->slots[i].batch);
     memory_give(feed->slots);
     memory_give(feed->row_hashes);
@@ -288,13 +300,12 @@ int feed_run(const struct feed_options *of, void (*each)(void *context, const st
              struct feed_totals *totals)
 {
     struct feed feed = {.options = of, .each = each, .context = context};
-    struct connect_options connect = of->connect;
     pthread_mutex_init(&feed.lock, NULL);
     pthread_cond_init(&feed.changed, NULL);
     feed.status = feed_open(&feed);
     if (feed.status == COMMAND_DONE && of->save_path) {
         feed_save(&feed);
-    } else if (feed.status == COMMAND_DONE && (feed.status = connect_open(&feed.client, of->name, &connect)) == COMMAND_DONE) {
+    } else if (feed.status == COMMAND_DONE && (feed.status = feed_connect(&feed)) == COMMAND_DONE) {
         progress_begin(&feed.progress, source_rows_expected(feed.source), of->quiet);
         feed_send_all(&feed);
     }

@@ -26,7 +26,7 @@ bool job_is_late(const struct job *job)
     return job->deadline_ns && clock_steady_ns() >= job->deadline_ns;
 }
 
-/* Gives back what was held in line; the last one in flight ends a drain. */
+/* The place is free before the reply is out: who has it may send the next. The last one in flight ends a drain. */
 static void line_leave(struct job *job, int64_t took_ns)
 {
     struct pipeline *pipeline = job->pipeline;
@@ -35,12 +35,20 @@ static void line_leave(struct job *job, int64_t took_ns)
     pthread_mutex_lock(&pipeline->line_lock);
     pipeline->in_flight--;
     job->line->in_flight--;
-    pipeline->reserved_bytes -= job->reserved_bytes;
     if (job->note.fault == FAULT_NONE)
         pipeline->request_ns += (took_ns - pipeline->request_ns) / 8;
     if (pipeline->in_flight == 0)
         pthread_cond_broadcast(&pipeline->idle);
     pthread_mutex_unlock(&pipeline->line_lock);
+}
+
+static void line_release_memory(struct job *job)
+{
+    if (!job->in_flight_counted)
+        return;
+    pthread_mutex_lock(&job->pipeline->line_lock);
+    job->pipeline->reserved_bytes -= job->reserved_bytes;
+    pthread_mutex_unlock(&job->pipeline->line_lock);
 }
 
 /* Repeats of an id that was in flight: the stored reply when the first was recorded, its fault when it was not. */
@@ -98,14 +106,14 @@ static void job_count(const struct job *job, size_t reply_bytes, int64_t took_ns
 }
 
 /* What follows a reply: all that the job held is given back. */
-static void step_follow_up(struct job *job, int64_t took_ns)
+static void step_follow_up(struct job *job)
 {
     FAILPOINT(step_follow_up);
     arena_pool_give(&job->pipeline->arenas, &job->batch.arena);
     batch_fini(&job->batch);
     frame_give(&job->frame);
     wire_buffer_fini(&job->reply);
-    line_leave(job, took_ns);
+    line_release_memory(job);
     pthread_mutex_destroy(&job->arena_lock);
     epoch_release(&job->epoch);
     memory_give(job);
@@ -118,9 +126,11 @@ void job_answer(struct job *job, struct wire_buffer *reply)
     uint64_t sequence = job->stored_sequence ? job->stored_sequence : job->batch.sequence;
     int64_t took_ns = clock_steady_ns() - job->received_ns;
     bool is_batch = job->in_flight_counted;
+    struct job *refused = order_leave(job);
     registry_leave(job);
     labels_leave(job);
     flying_leave(job);
+    line_leave(job, took_ns);
     struct job *twins = job->twins;
     job_count(job, reply->bytes, took_ns);
     struct wire_buffer out = *reply;
@@ -130,10 +140,11 @@ void job_answer(struct job *job, struct wire_buffer *reply)
     if (is_batch)
         watch_end(&pipeline->metrics, STEP_reply, watch);
     watch = watch_begin();
-    step_follow_up(job, took_ns);
+    step_follow_up(job);
     if (is_batch)
         watch_end(&pipeline->metrics, STEP_follow_up, watch);
     twins_answer(twins, sequence, &note);
+    jobs_fail(refused);
 }
 
 void job_fail_note(struct job *job)
@@ -167,6 +178,7 @@ enum fault registry_enter(struct job *job, bool *out_is_twin)
 {
     struct pipeline *pipeline = job->pipeline;
     enum fault fault = FAULT_NONE;
+    struct job *refused = NULL;
     *out_is_twin = false;
     pthread_mutex_lock(&pipeline->registry_lock);
     struct job *first = NULL;
@@ -176,6 +188,7 @@ enum fault registry_enter(struct job *job, bool *out_is_twin)
     if (first && !digest_equal(first->batch.digest, job->batch.digest)) {
         fault = fault_set(&job->note, FAULT_conflict, ROW_NONE, COLUMN_NONE, "id is in flight with other content");
     } else if (first) {
+        refused = order_leave(job);
         job->next = first->twins;
         first->twins = job;
         *out_is_twin = true;
@@ -185,6 +198,7 @@ enum fault registry_enter(struct job *job, bool *out_is_twin)
         job->registered = true;
     }
     pthread_mutex_unlock(&pipeline->registry_lock);
+    jobs_fail(refused);
     return fault;
 }
 
@@ -237,7 +251,9 @@ struct job *line_pick(struct pipeline *pipeline)
         return NULL;
     pipeline->turn = next->turn;
     next->turn += ((uint64_t)next->first->request.row_count + BATCH_COSTS_ROWS) * TURN_SCALE / next->weight;
-    return line_take(pipeline, next, NULL);
+    struct job *job = line_take(pipeline, next, NULL);
+    order_enter(job);
+    return job;
 }
 
 static bool wait_is_over(const struct pipeline *pipeline, const struct job *job, int64_t now_ns)
@@ -279,14 +295,19 @@ void line_expire(struct pipeline *pipeline)
     }
 }
 
+/* One tenant never takes the last quarter of the places while others exist. */
+uint32_t line_share(const struct pipeline *pipeline, const struct epoch *epoch)
+{
+    return epoch->config->tenant_count > 1 ? pipeline->in_flight_max - pipeline->in_flight_max / 4 : pipeline->in_flight_max;
+}
+
 static enum fault line_refuses(struct pipeline *pipeline, struct job *job)
 {
     if (pipeline->draining)
         return job->note.retry_after_ms = 1000, fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the server is draining");
     if (pipeline->in_flight >= pipeline->in_flight_max)
         return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "%u requests are in flight", pipeline->in_flight);
-    /* One tenant never takes the last quarter of the places while others exist. */
-    if (job->epoch->config->tenant_count > 1 && job->line->in_flight >= pipeline->in_flight_max - pipeline->in_flight_max / 4)
+    if (job->line->in_flight >= line_share(pipeline, job->epoch))
         return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "%u requests of this tenant are in flight", job->line->in_flight);
     if (job->reserved_bytes > pipeline->budget_bytes)
         return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch needs %zu bytes, memory for batches is %llu",

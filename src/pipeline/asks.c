@@ -53,10 +53,11 @@ static void answer(struct job *job)
 
 /* --- at once --------------------------------------------------------------------------------------------------------- */
 
-static void pack_limits(struct wire_buffer *out, const struct batch_limits *limits, size_t reply_bytes_max)
+static void pack_limits(struct wire_buffer *out, const struct job *job)
 {
+    const struct batch_limits *limits = &job->epoch->config->limits;
     wire_pack_text(out, "limits");
-    wire_pack_map(out, 8);
+    wire_pack_map(out, 9);
     pack_pair_i64(out, "message_bytes", (int64_t)limits->message_bytes_max);
     pack_pair_i64(out, "rows", limits->rows_max);
     pack_pair_i64(out, "columns", limits->columns_max);
@@ -64,7 +65,8 @@ static void pack_limits(struct wire_buffer *out, const struct batch_limits *limi
     pack_pair_i64(out, "id_bytes", limits->id_bytes_max);
     pack_pair_i64(out, "dict_values", limits->dict_values_max);
     pack_pair_i64(out, "notes", limits->notes_max);
-    pack_pair_i64(out, "reply_bytes", (int64_t)reply_bytes_max);
+    pack_pair_i64(out, "reply_bytes", (int64_t)job->pipeline->reply_bytes_max);
+    pack_pair_i64(out, "in_flight", line_share(job->pipeline, job->epoch));
 }
 
 static void answer_hello(struct job *job)
@@ -74,7 +76,7 @@ static void answer_hello(struct job *job)
     pack_head(out, job->request.id, 7);
     pack_pair_text(out, "server", "sluice");
     pack_pair_text(out, "version", SLUICE_VERSION);
-    pack_limits(out, &job->epoch->config->limits, job->pipeline->reply_bytes_max);
+    pack_limits(out, job);
     wire_pack_text(out, "ops");
     wire_pack_array(out, OP_COUNT);
     for (unsigned i = 0; i < OP_COUNT; i++)

@@ -57,13 +57,19 @@ struct epoch {
 
 enum { EPOCHS_MAX = 2, LINES_MAX = EPOCHS_MAX * TENANTS_MAX };
 
+/* Those of one tenant between the line and their sequence, in order of receipt; under sequence_lock. */
+struct order {
+    struct job *first, *last;
+};
+
 /* The waiting line of one tenant; lines are served in turn, by rows and weight. Guarded by the pipeline's line_lock. */
 struct tenant_line {
     char name[129];
     uint32_t weight, epochs; /* epochs that name it; 0: free */
     struct job *first, *last;
     uint32_t waiting, in_flight;
-    uint64_t turn; /* rows served, over weight */
+    uint64_t turn;                /* rows served, over weight */
+    struct order changes, labels; /* labels: until they wait for their claim */
 };
 
 struct slice {
@@ -96,6 +102,9 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     uint32_t verdict_counts[VERDICT_COUNT];
     struct frame *frame;
     struct wire_buffer reply;
+    struct order *order; /* where it stands; NULL: nowhere */
+    struct job *order_before, *order_next;
+    bool filled; /* waits in order for those before it; under sequence_lock */
     struct job *next, *twins;
     struct job *flying_before, *flying_next; /* of all that is in flight, under line_lock */
 };
@@ -219,9 +228,10 @@ enum fault epoch_names_stored(struct stored_names **out, struct pipeline *pipeli
 void stored_names_give(struct stored_names **stored_p); /* NULL is fine */
 
 /* admit.c */
-struct job *line_pick(struct pipeline *pipeline);            /* under line_lock; NULL: nothing waits */
-void line_expire(struct pipeline *pipeline);                 /* answers those whose wait or deadline ended */
-void job_answer(struct job *job, struct wire_buffer *reply); /* delivers, releases everything, frees the job */
+struct job *line_pick(struct pipeline *pipeline);                                /* under line_lock; NULL: nothing waits */
+uint32_t line_share(const struct pipeline *pipeline, const struct epoch *epoch); /* requests that one tenant may have in flight */
+void line_expire(struct pipeline *pipeline);                                     /* answers those whose wait or deadline ended */
+void job_answer(struct job *job, struct wire_buffer *reply);                     /* delivers, releases everything, frees the job */
 void job_fail(struct job *job, enum fault fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool job_is_late(const struct job *job);                       /* its deadline has passed; asked until the sequence is taken, never after */
 void job_fail_note(struct job *job);                           /* with job->note */
@@ -246,15 +256,20 @@ void workers_stop(struct pipeline *pipeline);
 void worker_give_slice(struct pipeline *pipeline, struct slice *slice); /* scored next */
 void worker_give_encode(struct pipeline *pipeline, struct job *job);    /* or to fill again: what its step says */
 
-/* relate.c */
-enum fault sequence_take(struct job *job); /* number, now, place in history's queue; FAULT_NONE: handed on */
+/* sequence.c */
+void order_enter(struct job *job);        /* under line_lock: the order of calls is the order of receipt */
+struct job *order_leave(struct job *job); /* the place is given up; gives those that it held up and that are refused: jobs_fail */
+void jobs_fail(struct job *refused);      /* each with its note */
+void sequence_take(struct job *job);      /* in its turn: number, now, place in history's queue. The job is handed on, or answered */
 enum fault sequence_start(struct pipeline *pipeline, struct fault_note *note);
+bool labels_claim(struct job *job); /* false: parked until the label batch before it is committed */
+void labels_leave(struct job *job);
+
+/* relate.c */
 void history_run(void *pipeline);
 enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note);
 enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note);
-bool labels_claim(struct job *job);          /* false: parked until the label batch before it is committed */
 enum step_next labels_fill(struct job *job); /* where the labelled transfers stand, then the sequence */
-void labels_leave(struct job *job);
 
 /* record.c */
 enum { RELOAD_RETRY_MS = 200 };

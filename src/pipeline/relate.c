@@ -14,98 +14,7 @@
 
 enum { SNAPSHOT_LOOK_NS = 100000000, LABEL_SHOWN_BYTES = 64 };
 
-/* --- the sequence -------------------------------------------------------------------------------------------------- */
-
-static enum fault sequence_refuses(struct job *job)
-{
-    if (job->pipeline->recovering)
-        return job->note.retry_after_ms = RELOAD_RETRY_MS,
-               fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
-    if (job_is_late(job))
-        return fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before the batch was taken");
-    return FAULT_NONE;
-}
-
-enum fault sequence_take(struct job *job)
-{
-    struct pipeline *pipeline = job->pipeline;
-    struct batch *batch = &job->batch;
-    FAILPOINT(sequence);
-    pthread_mutex_lock(&pipeline->sequence_lock);
-    enum fault fault = sequence_refuses(job);
-    if (fault == FAULT_NONE) {
-        int64_t now = clock_wall_us();
-        pipeline->now_last_us = now > pipeline->now_last_us ? now : pipeline->now_last_us;
-        batch->now_us = pipeline->now_last_us;
-        batch->scene_epoch = batch->config_epoch = job->epoch->number;
-        if (op_changes_state(batch->op)) {
-            batch->sequence = pipeline->sequence_next++;
-            job->sequenced = true;
-            atomic_fetch_add(&pipeline->sequenced_pending, 1);
-        }
-        atomic_fetch_add(&pipeline->history_pending, 1);
-        job->step = STEP_relate;
-        MUST(queue_try_push(&pipeline->history_queue, job)); /* as wide as what may be in flight */
-    }
-    pthread_mutex_unlock(&pipeline->sequence_lock);
-    return fault;
-}
-
-static bool now_take(void *context, const struct ledger_batch *last)
-{
-    *(int64_t *)context = last->now_us;
-    return false;
-}
-
-/* Numbers and time go on behind the last batch, also when the machine's clock stands before it. */
-enum fault sequence_start(struct pipeline *pipeline, struct fault_note *note)
-{
-    const struct ledger_query newest = {.verdict = -1, .rows_max = 1};
-    pipeline->sequence_next = pipeline->record_next = pipeline->ledger_ops->last_sequence(pipeline->ledger) + 1;
-    return pipeline->ledger_ops->batches(pipeline->ledger, &newest, now_take, &pipeline->now_last_us, note);
-}
-
 /* --- labels -------------------------------------------------------------------------------------------------------- */
-
-/* Which label a transfer had before is read from the ledger: one label batch at a time is between there and its commit. */
-bool labels_claim(struct job *job)
-{
-    struct pipeline *pipeline = job->pipeline;
-    if (!job->labels_counted)
-        atomic_fetch_add(&pipeline->labels_resolving, 1);
-    job->labels_counted = true;
-    pthread_mutex_lock(&pipeline->sequence_lock);
-    bool claimed = job->holds_labels || !pipeline->label_uncommitted;
-    if (claimed) {
-        pipeline->label_uncommitted = job->holds_labels = true;
-    } else {
-        job->next = NULL;
-        *(pipeline->labels_parked_last ? &pipeline->labels_parked_last->next : &pipeline->labels_parked) = job;
-        pipeline->labels_parked_last = job;
-    }
-    pthread_mutex_unlock(&pipeline->sequence_lock);
-    return claimed;
-}
-
-void labels_leave(struct job *job)
-{
-    struct pipeline *pipeline = job->pipeline;
-    if (!job->holds_labels)
-        return;
-    pthread_mutex_lock(&pipeline->sequence_lock);
-    struct job *next = pipeline->labels_parked;
-    if (next) {
-        pipeline->labels_parked = next->next;
-        if (!pipeline->labels_parked)
-            pipeline->labels_parked_last = NULL;
-        next->holds_labels = true;
-    }
-    pipeline->label_uncommitted = next != NULL;
-    pthread_mutex_unlock(&pipeline->sequence_lock);
-    job->holds_labels = false;
-    if (next)
-        worker_give_encode(pipeline, next);
-}
 
 static uint8_t label_value(struct text label)
 {
@@ -158,7 +67,10 @@ enum step_next labels_fill(struct job *job)
     enum fault fault = labels_resolve(job);
     atomic_fetch_sub(&job->pipeline->labels_resolving, 1);
     job->labels_counted = false;
-    return fault == FAULT_NONE && sequence_take(job) == FAULT_NONE ? STEP_DONE : STEP_FAULT;
+    if (fault != FAULT_NONE)
+        return STEP_FAULT;
+    sequence_take(job);
+    return STEP_DONE;
 }
 
 static void labels_apply(struct pipeline *pipeline, const struct batch *batch)

@@ -20,13 +20,15 @@
 #include "base/secret.h"
 #include "base/thread.h"
 #include "server/listener.h"
+#include "server/receipt.h"
 #include "wire/wire.h"
 
-enum { FRONT_MAGIC = 0x5e4f4001, DISPATCHERS_MAX = 2, WATCH_MS = 100, PEEK_BYTES_MAX = 64 << 10, PEM_BYTES_MAX = 256 << 10 };
+enum { FRONT_MAGIC = 0x5e4f4001, WATCH_MS = 100, PEEK_BYTES_MAX = 64 << 10, PEM_BYTES_MAX = 256 << 10 };
 
 enum lane_state { LANE_NEW, LANE_LISTENING, LANE_WORKING, LANE_SENDING, LANE_CLOSED };
 
 struct lane {
+    struct receipt receipt; /* first: a receipt is its lane */
     struct group *group;
     nng_ctx context;
     nng_aio *aio;
@@ -46,8 +48,11 @@ struct group { /* listeners that share a socket, its contexts and its dispatcher
     struct server_listener listeners[LISTEN_MAX];
     char urls[LISTEN_MAX][256];
     struct lane *lanes;
-    struct queue requests;
-    struct thread dispatchers[DISPATCHERS_MAX];
+    struct receipts receipts;
+    struct dispatcher {
+        struct group *group;
+        struct thread thread;
+    } dispatchers[DISPATCHERS_MAX];
     atomic_uint connections, inside; /* inside: lanes within a call of nng_ctx_recv or nng_ctx_send */
     atomic_bool closing;
     pthread_mutex_t lock; /* working, mean_us */
@@ -92,7 +97,7 @@ static void lane_listen(struct lane *lane)
     if (!nng_enter(lane, LANE_LISTENING))
         return;
     nng_aio_set_timeout(lane->aio, NNG_DURATION_INFINITE);
-    nng_ctx_recv(lane->context, lane->aio);
+    receipts_listen(&group->receipts, &lane->receipt, lane->context, lane->aio);
     nng_leave(group);
 }
 
@@ -102,15 +107,12 @@ static void lane_received(struct lane *lane, int result)
         atomic_store(&lane->state, LANE_CLOSED);
         return;
     }
-    if (result != 0) {
-        lane_listen(lane);
-        return;
-    }
-    lane->message = nng_aio_get_msg(lane->aio);
-    lane->pipe = nng_msg_get_pipe(lane->message);
+    lane->message = result == 0 ? nng_aio_get_msg(lane->aio) : NULL;
+    if (lane->message)
+        lane->pipe = nng_msg_get_pipe(lane->message);
     lane->received_ns = clock_steady_ns();
     atomic_store(&lane->state, LANE_WORKING);
-    if (!queue_try_push(&lane->group->requests, lane)) { /* it has a place for every lane: it is closed */
+    if (!receipts_put(&lane->group->receipts, &lane->receipt, lane->message ? lane->pipe.id : 0)) {
         nng_msg_free(lane->message);
         atomic_store(&lane->state, LANE_CLOSED);
     }
@@ -252,9 +254,15 @@ static void lane_dispatch(struct lane *lane)
 
 static void dispatcher_run(void *argument)
 {
-    struct group *group = argument;
-    for (struct lane *lane; (lane = queue_pop(&group->requests)) != NULL;)
-        lane_dispatch(lane);
+    struct dispatcher *dispatcher = argument;
+    struct group *group = dispatcher->group;
+    for (struct receipt *receipt; (receipt = receipts_take(&group->receipts, (uint32_t)(dispatcher - group->dispatchers))) != NULL;) {
+        struct lane *lane = (struct lane *)receipt;
+        if (lane->message)
+            lane_dispatch(lane);
+        else
+            lane_listen(lane); /* a receive that failed */
+    }
 }
 
 /* --- connections ------------------------------------------------------------------------------------------------------ */
@@ -301,7 +309,7 @@ static enum fault group_take(struct group *group, uint32_t lane_count, uint32_t 
 {
     group->lock_ready = pthread_mutex_init(&group->lock, NULL) == 0;
     group->lanes = memory_take_zeroed(lane_count, sizeof *group->lanes);
-    if (!group->lock_ready || !group->lanes || !queue_init(&group->requests, lane_count))
+    if (!group->lock_ready || !group->lanes || !receipts_init(&group->receipts, lane_count))
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for %u contexts", lane_count);
     int result = nng_rep0_open(&group->socket);
     if (result != 0)
@@ -312,9 +320,12 @@ static enum fault group_take(struct group *group, uint32_t lane_count, uint32_t 
     enum fault fault = FAULT_NONE;
     for (; group->lane_count < lane_count && fault == FAULT_NONE; group->lane_count++)
         fault = lane_open(&group->lanes[group->lane_count], group, note);
-    for (; group->dispatcher_count < dispatcher_count && fault == FAULT_NONE; group->dispatcher_count++)
-        if (!thread_start(&group->dispatchers[group->dispatcher_count], "dispatch", CPU_ANY, dispatcher_run, group))
+    for (; group->dispatcher_count < dispatcher_count && fault == FAULT_NONE; group->dispatcher_count++) {
+        struct dispatcher *dispatcher = &group->dispatchers[group->dispatcher_count];
+        dispatcher->group = group;
+        if (!thread_start(&dispatcher->thread, "dispatch", CPU_ANY, dispatcher_run, dispatcher))
             fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "cannot start a thread");
+    }
     return fault;
 }
 
@@ -485,10 +496,10 @@ static void group_close(struct group *group)
         pause_ms(1);
     if (group->is_open)
         nng_close(group->socket);
-    if (group->requests.items)
-        queue_close(&group->requests);
+    if (group->receipts.ring)
+        receipts_close(&group->receipts);
     for (uint32_t i = 0; i < group->dispatcher_count; i++)
-        thread_join(&group->dispatchers[i]);
+        thread_join(&group->dispatchers[i].thread);
     while (!group_is_quiet(group, true))
         pause_ms(1);
     for (uint32_t i = 0; i < group->lane_count; i++)
@@ -496,7 +507,7 @@ static void group_close(struct group *group)
             nng_aio_stop(group->lanes[i].aio);
             nng_aio_free(group->lanes[i].aio);
         }
-    queue_fini(&group->requests);
+    receipts_fini(&group->receipts);
     memory_give(group->lanes);
     if (group->lock_ready)
         pthread_mutex_destroy(&group->lock);

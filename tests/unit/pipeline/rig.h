@@ -219,7 +219,7 @@ static inline void rig_await_quiet(void)
 {
     for (bool quiet = false; !quiet; rig_sleep_ms(1)) {
         pthread_mutex_lock(&pipeline->line_lock);
-        quiet = pipeline->in_flight == 0;
+        quiet = pipeline->in_flight == 0 && pipeline->reserved_bytes == 0;
         pthread_mutex_unlock(&pipeline->line_lock);
     }
 }
