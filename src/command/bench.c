@@ -55,8 +55,8 @@ struct bench {
     struct sluice_client *client;
     struct synth *synth;
     uint64_t random, run, sent;
-    int64_t measured_from_ns, measured_to_ns;
-    pthread_mutex_t lock; /* all below */
+    int64_t measured_from_ns, measured_to_ns, cpu_ns; /* cpu: of this process while it sends and waits */
+    pthread_mutex_t lock;                             /* all below */
     struct latency latency;
     struct pace { /* rows that were answered after the first answer counted, and when */
         int64_t first_ns, last_ns;
@@ -349,9 +349,16 @@ static void load_closed(struct bench *bench, int64_t end_ns)
     }
 }
 
+static int64_t process_cpu_ns(void)
+{
+    struct timespec spent;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    return spent.tv_sec * NS_PER_S + spent.tv_nsec;
+}
+
 static void load_run(struct bench *bench)
 {
-    int64_t begin_ns = clock_steady_ns();
+    int64_t begin_ns = clock_steady_ns(), cpu_begin_ns = process_cpu_ns();
     bench->measured_from_ns = begin_ns + bench->warm_up_seconds * NS_PER_S;
     int64_t end_ns = bench->measured_to_ns = bench->measured_from_ns + bench->seconds * NS_PER_S;
     bench->random = bench->run = hash64_pair(bench->seed, (uint64_t)clock_wall_us(), (uint64_t)begin_ns);
@@ -360,6 +367,7 @@ static void load_run(struct bench *bench)
     else
         load_closed(bench, end_ns);
     sluice_wait_all(bench->client);
+    bench->cpu_ns = process_cpu_ns() - cpu_begin_ns;
 }
 
 /* --- figures --------------------------------------------------------------------------------------------------------------- */
@@ -407,7 +415,7 @@ static void figures_print(const struct bench *bench)
     for (size_t i = 0; i < sizeof quantiles / sizeof *quantiles; i++)
         printf(bench->as_json ? ",\"%s_ms\":%.3f" : "  %s %.3f", quantiles[i].name,
                1e-6 * (double)latency_quantile_ns(&bench->latency, quantiles[i].quantile));
-    puts(bench->as_json ? "}" : "");
+    printf(bench->as_json ? ",\"client_cpu_s\":%.3f}\n" : "\nCPU of this client: %.3f s\n", 1e-9 * (double)bench->cpu_ns);
     if (!bench->as_json)
         failures_print(bench);
 }
