@@ -81,7 +81,8 @@ struct ledger_ops {
     uint64_t (*secret)(const struct ledger *ledger);        /* seeds digests and keys; made at first open */
     uint64_t (*last_sequence)(const struct ledger *ledger); /* last committed, 0: none */
     /* Entries in sequence order, all or none: append, sync, one transaction. Blocks. On FAULT_ledger nothing was recorded.
-     * FAULT_limit in the text of a full disk is told as ledger, "disk full". */
+     * FAULT_limit in the text of a full disk is told as ledger, "disk full". No entries: tells whether some could be
+     * recorded; after a full disk it looks whether there is room again. */
     enum fault (*commit)(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note);
     /* FAULT_not_found when the id is new. */
     enum fault (*find_request)(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id,

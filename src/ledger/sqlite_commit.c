@@ -282,14 +282,12 @@ static enum fault group_commit(struct ledger *ledger, const struct ledger_entry 
 enum fault sqlite_commit(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note)
 {
     MUST(ledger->magic == LEDGER_MAGIC);
-    if (entry_count == 0)
-        return FAULT_NONE;
     pthread_mutex_lock(&ledger->write_lock);
     entries_check(ledger, entries, entry_count);
     enum fault fault = ledger_is_able(ledger, note);
-    if (fault == FAULT_NONE)
+    if (fault == FAULT_NONE && entry_count > 0)
         fault = group_commit(ledger, entries, entry_count, note);
-    if (fault == FAULT_NONE) {
+    if (fault == FAULT_NONE && entry_count > 0) {
         atomic_store(&ledger->last_sequence, entries[entry_count - 1].batch->sequence);
         summaries_follow(ledger, entries, entry_count);
     }

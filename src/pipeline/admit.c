@@ -382,6 +382,15 @@ static enum fault job_read(struct job *job)
     return fault;
 }
 
+/* What could not be recorded is not begun: history would have to be reloaded behind it. */
+static enum fault ledger_refuses(struct pipeline *pipeline, struct job *job)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    fault_set(&job->note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the ledger cannot record: %.80s", pipeline->record_fault);
+    pthread_mutex_unlock(&pipeline->line_lock);
+    return FAULT_ledger;
+}
+
 static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
 {
     if (!op_carries_rows(job->request.op)) {
@@ -394,6 +403,8 @@ static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
     if (!atomic_load(&pipeline->ready))
         return job->note.retry_after_ms = RELOAD_RETRY_MS,
                fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
+    if (op_changes_state(job->request.op) && !atomic_load(&pipeline->records))
+        return ledger_refuses(pipeline, job);
     enum fault fault = bounds_reserve(job);
     return fault == FAULT_NONE ? line_enter(pipeline, job) : fault;
 }

@@ -103,7 +103,7 @@ static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, st
     out->ledger_bytes = pipeline->ledger_ops->disk_bytes(pipeline->ledger);
     out->last_sequence = pipeline->ledger_ops->last_sequence(pipeline->ledger);
     out->epoch = epoch->number;
-    out->ready = atomic_load(&pipeline->ready);
+    out->ready = atomic_load(&pipeline->ready) && atomic_load(&pipeline->records);
     out->base = epoch->names.base_name;
     out->kernel = epoch->names.kernel;
 }

@@ -187,10 +187,12 @@ struct pipeline {
     struct history_limits history_limits;
     uint64_t alive_progress; /* of pipeline_alive, under line_lock */
     int64_t alive_ns;
-    bool opened;                          /* whatever comes is answered: close drains first */
-    atomic_bool ready;                    /* history is what the ledger says */
-    struct history_counts history_counts; /* after the last batch; under line_lock, as the next */
-    struct digest history_digest;         /* when it was read last, for `stats` */
+    bool opened;                                                /* whatever comes is answered: close drains first */
+    atomic_bool ready;                                          /* history is what the ledger says */
+    atomic_bool records;                                        /* the ledger does: its last commit, or a look at it, succeeded */
+    char record_fault[sizeof((struct fault_note *)NULL)->text]; /* why it does not; under line_lock */
+    struct history_counts history_counts;                       /* after the last batch; under line_lock, as the next */
+    struct digest history_digest;                               /* when it was read last, for `stats` */
 };
 enum { PIPELINE_MAGIC = 0x919e11e0 };
 
@@ -275,6 +277,7 @@ enum step_next labels_fill(struct job *job); /* where the labelled transfers sta
 enum { RELOAD_RETRY_MS = 200 };
 void record_give(struct pipeline *pipeline, struct job *job);
 void record_run(void *pipeline);
+void record_look(struct pipeline *pipeline); /* whether the ledger could record; the ledger thread, or before it starts */
 
 /* asks.c */
 void ask_run(void *pipeline);

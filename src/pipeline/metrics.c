@@ -201,7 +201,7 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
         g->history.dropped) \
     ONE(history_bytes, "gauge", "Memory of history, taken at start.", g->history.bytes) \
     ONE(history_account_bytes, "gauge", "What of it the accounts take, with their rings and bucket records.", g->history.account_bytes) \
-    ONE(ready, "gauge", "1: requests are taken.", (uint64_t)g->ready)
+    ONE(ready, "gauge", "1: requests are taken and can be recorded.", (uint64_t)g->ready)
 
 void metrics_prometheus(const struct metrics *m, const struct metrics_gauges *g, struct wire_buffer *out)
 {

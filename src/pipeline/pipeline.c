@@ -120,6 +120,7 @@ static enum fault ledger_start(struct pipeline *pipeline, const struct config *c
     if (fault != FAULT_NONE)
         return fault;
     pipeline->epoch->number = pipeline->epoch_count = 1;
+    record_look(pipeline);
     if ((fault = epoch_keep(pipeline, pipeline->epoch, note)) == FAULT_NONE)
         fault = history_rebuild(pipeline, note);
     return fault == FAULT_NONE ? sequence_start(pipeline, note) : fault;
@@ -310,11 +311,13 @@ enum fault pipeline_reload(struct pipeline *pipeline, const struct config *confi
 bool pipeline_ready(struct pipeline *pipeline, char *why, size_t why_bytes)
 {
     pthread_mutex_lock(&pipeline->line_lock);
-    bool draining = pipeline->draining;
+    bool draining = pipeline->draining, ready = atomic_load(&pipeline->ready), records = atomic_load(&pipeline->records);
+    if (records || draining || !ready)
+        snprintf(why, why_bytes, "%s", draining ? "draining" : ready ? "" : "history is being rebuilt");
+    else
+        snprintf(why, why_bytes, "the ledger cannot record: %s", pipeline->record_fault);
     pthread_mutex_unlock(&pipeline->line_lock);
-    bool ready = atomic_load(&pipeline->ready);
-    snprintf(why, why_bytes, "%s", draining ? "draining" : ready ? "" : "history is being rebuilt");
-    return ready && !draining;
+    return ready && records && !draining;
 }
 
 bool pipeline_alive(struct pipeline *pipeline)

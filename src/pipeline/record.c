@@ -3,6 +3,7 @@
  * batch is taken, since it has seen rows that were never recorded. */
 #include "pipeline/internal.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -10,7 +11,7 @@
 #include "base/log.h"
 #include "base/must.h"
 
-enum { GROUP_MAX = 256, SCORES_PAUSE_NS = 1000000 };
+enum { GROUP_MAX = 256, SCORES_PAUSE_NS = 1000000, LOOK_NS = 250000000 };
 #define RELOAD_PAUSE_NS_MIN 200000000LL
 #define RELOAD_PAUSE_NS_MAX 10000000000LL
 
@@ -37,6 +38,32 @@ static struct job *ring_take(struct pipeline *pipeline)
     return job;
 }
 
+static void record_tell(struct pipeline *pipeline, const struct fault_note *note)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    snprintf(pipeline->record_fault, sizeof pipeline->record_fault, "%s", note->text);
+    pthread_mutex_unlock(&pipeline->line_lock);
+    atomic_store(&pipeline->records, note->fault == FAULT_NONE);
+}
+
+void record_look(struct pipeline *pipeline)
+{
+    struct fault_note note = {0};
+    pipeline->ledger_ops->commit(pipeline->ledger, NULL, 0, &note);
+    record_tell(pipeline, &note);
+}
+
+/* Until something is given, or for a while when the ledger cannot record: then it is looked at again. Under record_lock. */
+static void ring_wait(struct pipeline *pipeline)
+{
+    int64_t until_ns = clock_steady_ns() + LOOK_NS;
+    const struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    if (atomic_load(&pipeline->records))
+        pthread_cond_wait(&pipeline->record_changed, &pipeline->record_lock);
+    else
+        pthread_cond_timedwait(&pipeline->record_changed, &pipeline->record_lock, &until);
+}
+
 /* A batch that failed stands alone, so that those before it are committed. */
 static bool group_goes_on(const struct pipeline *pipeline, struct job *const *group, uint32_t count)
 {
@@ -52,10 +79,12 @@ static uint32_t group_take(struct pipeline *pipeline, struct job **group)
     while (!(group[0] = ring_take(pipeline)) && !pipeline->record_stopping) {
         pthread_mutex_unlock(&pipeline->record_lock);
         pipeline->ledger_ops->idle(pipeline->ledger);
+        if (!atomic_load(&pipeline->records))
+            record_look(pipeline);
         pthread_mutex_lock(&pipeline->record_lock);
         if ((group[0] = ring_take(pipeline)) || pipeline->record_stopping)
             break;
-        pthread_cond_wait(&pipeline->record_changed, &pipeline->record_lock);
+        ring_wait(pipeline);
     }
     if (group[0])
         for (count = 1; count < most && group_goes_on(pipeline, group, count); count++)
@@ -172,6 +201,7 @@ static void recover(struct pipeline *pipeline, struct job **group, uint32_t coun
     log_line(LOG_ERROR, "ledger", "commit failed, history will be reloaded: %s", failure->text);
     atomic_fetch_add(&pipeline->metrics.commit_failures, 1);
     atomic_store(&pipeline->ready, false);
+    record_tell(pipeline, failure);
     record_set_failing(pipeline, true);
     for (uint32_t i = 0; i < count; i++)
         job_unrecorded(group[i], failure);
@@ -180,6 +210,7 @@ static void recover(struct pipeline *pipeline, struct job **group, uint32_t coun
         record_pause(pipeline, SCORES_PAUSE_NS);
     if (!history_reload(pipeline))
         return;
+    record_look(pipeline);
     record_set_failing(pipeline, false);
     atomic_store(&pipeline->ready, true);
 }

@@ -111,10 +111,13 @@ static inline void gate_await(struct gate *gate, unsigned waiting)
 }
 
 static struct gate commit_gate = GATE_OPEN, lookup_gate = GATE_OPEN, stored_gate = GATE_OPEN;
-static atomic_uint commits_to_fail, commit_calls, replays_to_fail;
+static atomic_uint commits_to_fail, commit_calls, replays_to_fail, looks_to_fail; /* looks: while it is not 0 */
 
 static enum fault rig_commit(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note)
 {
+    if (entry_count == 0)
+        return atomic_load(&looks_to_fail) > 0 ? fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "no room")
+                                               : ledger_sqlite.commit(ledger, entries, entry_count, note);
     gate_pass(&commit_gate);
     atomic_fetch_add(&commit_calls, 1);
     if (atomic_load(&commits_to_fail) > 0) {
@@ -192,6 +195,7 @@ static inline int rig_teardown(void **state)
     gate_set(&lookup_gate, false);
     gate_set(&stored_gate, false);
     atomic_store(&commits_to_fail, 0);
+    atomic_store(&looks_to_fail, 0);
     atomic_store(&replays_to_fail, 0);
     rig_time_us = 0;
     pipeline_close(&pipeline);

@@ -284,6 +284,36 @@ static void *sender_run(void *argument)
     return NULL;
 }
 
+static void says_that_it_cannot_record(void **state)
+{
+    struct wire_buffer message;
+    char why[160];
+    (void)state;
+    rig_open(rig_config(NULL, NULL));
+    screen_works("before", 1);
+    atomic_store(&commits_to_fail, 1);
+    atomic_store(&looks_to_fail, 1);
+    batch_of(&message, "a", "screen", "fails", 30);
+    expect(&message, "rows", "fault ledger");
+    while (!atomic_load(&pipeline->ready))
+        rig_sleep_ms(1);
+    assert_false(pipeline_ready(pipeline, why, sizeof why));
+    assert_string_equal(why, "the ledger cannot record: no room");
+    begin(&message, "a", "health", "h", 0);
+    expect(&message, "why", "the ledger cannot record: no room");
+    unsigned calls = atomic_load(&commit_calls);
+    batch_of(&message, "a", "screen", "fails", 30);
+    expect(&message, "rows", "fault ledger");
+    assert_int_equal(atomic_load(&commit_calls), calls); /* refused before the way */
+    batch_of(&message, "a", "score", "scored", 30);
+    expect(&message, "rows", "30");
+    atomic_store(&looks_to_fail, 0);
+    while (!pipeline_ready(pipeline, why, sizeof why))
+        rig_sleep_ms(1);
+    assert_string_equal(why, "");
+    screen_works("after", 2);
+}
+
 static void drained_under_load(void **state)
 {
     enum { SENDERS = 4 };
@@ -323,6 +353,7 @@ int main(void)
         RIG_TEST(a_reload_that_fails_is_tried_again),
         RIG_TEST(closing_while_history_cannot_be_reloaded),
         RIG_TEST(parked_labels_outlive_a_failure),
+        RIG_TEST(says_that_it_cannot_record),
         RIG_TEST(drained_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,8 +93,9 @@ static void connections_are_capped(void **state)
     tell(clients[3], "query", "late", 8);
     nng_socket_set_ms(clients[3], NNG_OPT_RECVTIMEO, 200);
     assert_int_not_equal(heard(&answer, clients[3]), 0);
-    server_front_count(bench->front, &counts);
-    assert_true(counts.connections_refused > 0);
+    do /* it dials again and again; what comes while the watch knocks is not counted */
+        server_front_count(bench->front, &counts);
+    while (counts.connections_refused == 0);
     nng_socket admin = dial(bench->config.admin_listen[0]); /* has places of its own */
     assert_string_equal(ask(admin, "health", "").status, "ok");
     nng_close(clients[0]);
