@@ -100,6 +100,7 @@ void scene_evidence(double (*restrict out)[TILE_ROWS], const struct scene_base *
                     size_t at);
 /* Share of the set's reference table below the score. */
 float scene_anomaly_calibrate(const struct anomaly_set *set, float score);
+void scene_anomaly_calibrate_tile(float *restrict out, const struct anomaly_set *set, const float *restrict score); /* TILE_ROWS of them */
 bool scene_has_clusters(const struct scene_base *base, int dimension, uint32_t scene);
 
 /* One slice through one dimension's or anomaly set's columns into row tiles (compute calls it; the builder too). */

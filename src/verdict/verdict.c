@@ -125,13 +125,13 @@ static float match_of(const struct decide_scratch *scratch, uint32_t scene, uint
     return scene ? scratch->ratio[scene][lane] / (1.0f + scratch->ratio[scene][lane]) : 0.0f;
 }
 
-static void calibrate_tile(struct decide_scratch *scratch, const struct decide_input *in, uint32_t at, uint32_t lanes)
+static void calibrate_tile(struct decide_scratch *scratch, const struct decide_input *in, uint32_t at)
 {
     for (int i = 0; i < ANOMALY_COUNT; i++)
-        for (uint32_t lane = 0; lane < lanes; lane++)
-            scratch->calibrated[i][lane] = in->base->anomaly[i].ensemble.point_count
-                                               ? scene_anomaly_calibrate(&in->base->anomaly[i], in->scores->anomaly[i][at + lane])
-                                               : 0.0f;
+        if (in->base->anomaly[i].ensemble.point_count)
+            scene_anomaly_calibrate_tile(scratch->calibrated[i], &in->base->anomaly[i], in->scores->anomaly[i] + at);
+        else
+            memset(scratch->calibrated[i], 0, sizeof scratch->calibrated[i]);
 }
 
 /* The level that anomaly raises, and by which set: the higher level, then the higher degree, then linked. */
@@ -226,7 +226,7 @@ static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32
     scene_evidence(scratch->evidence, in->base, in->scores->distance, SLICE_ROWS, at);
     rank_scenes(scratch, in->base->scene_count);
     take_ratios(scratch, in->base->scene_count, kernels);
-    calibrate_tile(scratch, in, at, lanes);
+    calibrate_tile(scratch, in, at);
     record_distances(&batch->results, first + at, in, scratch, at, lanes);
     for (uint32_t lane = 0; lane < lanes; lane++) {
         uint32_t row = first + at + lane;

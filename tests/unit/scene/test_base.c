@@ -367,7 +367,10 @@ static void calibration_counts_what_is_below(void **state)
             uint32_t below = 0;
             for (uint32_t k = 0; k < count; k++)
                 below += table[k] < scores[i];
+            float lanes[TILE_ROWS] = {scores[i], -1.0f, [TILE_ROWS - 1] = 9.0f}, degrees[TILE_ROWS];
+            scene_anomaly_calibrate_tile(degrees, &set, lanes);
             assert_true(scene_anomaly_calibrate(&set, scores[i]) == (float)below / (float)count);
+            assert_true(degrees[0] == (float)below / (float)count && degrees[1] == 0.0f && degrees[TILE_ROWS - 1] == 1.0f);
         }
     }
 }
