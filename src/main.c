@@ -24,6 +24,8 @@ static const struct entry {
     {"eval", "measure a scene base on labelled transfers", command_eval},
     {"inspect", "show a scene base, a message or a ledger", command_inspect},
     {"bench", "load a server and measure it", command_bench},
+    {"devices", "show what can score here, and how fast", command_devices},
+    {"tune", "fit the OpenCL kernel to a device", command_tune},
 };
 enum { ENTRY_COUNT = sizeof entries / sizeof *entries };
 

@@ -32,6 +32,8 @@ int command_build(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_devices(int argc, char **argv);
+int command_tune(int argc, char **argv);
 
 /* `sluice inspect` of a scene base: prints it (as JSON when json), returns the exit status. */
 int command_inspect_base(const char *path, int json);

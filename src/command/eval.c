@@ -50,7 +50,7 @@ static const struct argp_option options[] = {
     {"observe", KEY_OBSERVE, "KIND:FILE", 0,
      "What was observed beside the transfers (attribute, contact, registration, use); may be repeated", 3},
     {"batch-rows", KEY_BATCH_ROWS, "N", 0, "Rows that make one batch, for features across its rows (default 1024)", 3},
-    {"device", KEY_DEVICE, "cpu|ref|blas|opencl", 0, "What scores (default cpu)", 3},
+    {"device", KEY_DEVICE, "cpu|ref|blas|opencl|auto", 0, "What scores (default cpu)", 3},
     {0},
 };
 

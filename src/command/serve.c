@@ -13,6 +13,7 @@
 #include "base/secret.h"
 #include "base/thread.h"
 #include "command/command.h"
+#include "compute/opencl.h"
 #include "kernels.h"
 #include "pipeline/config.h"
 #include "pipeline/pipeline.h"
@@ -346,6 +347,7 @@ int command_serve(int argc, char **argv)
         return command_fail(SERVE_CANNOT_START, "serve", "this system gives no random numbers");
     if (config_open(&serve.config, serve.path, &note) != FAULT_NONE)
         return command_fail(COMMAND_REFUSED, "serve", "%s", note.text);
+    opencl_threads_limit(pipeline_worker_count(serve.config));
     say_what_is_on(serve.config);
     int status = memory_refuse(serve.config);
     if (status == COMMAND_DONE)

@@ -12,7 +12,7 @@
 
 enum { ALIGN = 64 };
 
-static const struct device_ops *const devices[] = {&device_cpu, &device_ref, &device_blas, &device_opencl};
+static const struct device_ops *const devices[] = {&device_cpu, &device_ref, &device_blas, &device_opencl, &device_auto};
 
 enum { NO_INDEX = -2 };
 

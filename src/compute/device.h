@@ -30,7 +30,7 @@ struct device_options {
 };
 
 struct device_ops {
-    const char *name; /* "cpu", "ref", "blas", "opencl" */
+    const char *name; /* "cpu", "ref", "blas", "opencl", "auto" */
     enum fault (*open)(struct device **out, const struct device_options *options, struct fault_note *note);
     void (*close)(struct device **device_p);
     const char *(*describe)(const struct device *device); /* "cpu avx512", for replies, figures, logs */
@@ -43,8 +43,18 @@ struct device_ops {
     enum fault (*score)(struct scores *out, struct scratch *scratch, const struct resident *resident, const struct feature_block *features,
                         struct fault_note *note);
 };
-extern const struct device_ops device_cpu, device_ref, device_blas, device_opencl;
+extern const struct device_ops device_cpu, device_ref, device_blas, device_opencl, device_auto;
 const struct device_ops *device_find(const char *name); /* "opencl:1" too; NULL: none of that name */
-size_t scratch_bytes(const struct scene_base *base);    /* upper bound, for the total printed at start */
+
+/* What auto chooses among, and on slices of how many rows it times them. */
+enum { MEMBER_COUNT = 3, DEVICE_SIZES = 3 };
+extern const struct device_ops *const device_members[MEMBER_COUNT];
+extern const uint32_t device_sizes[DEVICE_SIZES];
+/* Seconds of a slice of each size, the best of several; a device on this processor's cores is charged for all it takes. */
+enum fault device_time(double out[DEVICE_SIZES], const struct device_ops *ops, const struct resident *resident, struct fault_note *note);
+/* The member for each size: the first, unless another is faster by a twentieth; 0 seconds: not there. */
+void device_choose(uint8_t out[DEVICE_SIZES], const double seconds[MEMBER_COUNT][DEVICE_SIZES]);
+
+size_t scratch_bytes(const struct scene_base *base); /* upper bound, for the total printed at start */
 
 #endif

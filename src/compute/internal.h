@@ -14,9 +14,10 @@ enum { PROPOSAL_ROWS = 256 };                         /* rows whose proposals ar
 struct device {
     unsigned magic;
     struct kernels kernels;
-    bool proposes;         /* by a matrix product; else the kernels give the minima outright */
-    struct opencl *opencl; /* gives all minima at once, the kernels where it fails; NULL: the kernels alone */
-    char description[128];
+    bool proposes;                        /* by a matrix product; else the kernels give the minima outright */
+    struct opencl *opencl;                /* gives all minima at once, the kernels where it fails; NULL: the kernels alone */
+    struct device *members[MEMBER_COUNT]; /* of auto: those that could be opened */
+    char description[160];
 };
 
 struct resident {
@@ -25,6 +26,8 @@ struct resident {
     const struct scene_base *base;
     float *weights[DIMENSION_COUNT], *points_weights[ANOMALY_COUNT]; /* of a device that proposes; NULL where the base has none */
     struct opencl_base *opencl;
+    struct resident *members[MEMBER_COUNT]; /* of auto: those that are chosen */
+    uint8_t choice[DEVICE_SIZES];
     struct arena arena;
 };
 
@@ -35,7 +38,8 @@ struct scratch {
     float *minima, *norm;           /* of devices that give minima: ANOMALY_SEGMENTS × SLICE_ROWS, SLICE_ROWS */
     float *approx, *bound, *packed; /* PROPOSAL_ROWS, of the largest panel */
     struct opencl_queue *queue;     /* of a device that scores at once: */
-    float *tiles, *lines;           /* all z; all minima, dimensions then sets, SLICE_ROWS for each segment */
+    struct scratch *members[MEMBER_COUNT];
+    float *tiles, *lines; /* all z; all minima, dimensions then sets, SLICE_ROWS for each segment */
     struct arena arena;
 };
 

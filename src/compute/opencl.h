@@ -35,6 +35,7 @@ enum { OPENCL_FIRST = -1 };
 enum fault opencl_open(struct opencl **out, int index, const struct opencl_tunables *tunables, struct fault_note *note);
 void opencl_close(struct opencl **opencl_p);
 const struct opencl_info *opencl_info_of(const struct opencl *opencl);
+uint32_t opencl_cores(const struct opencl *opencl); /* of this processor that it takes; 1 of another */
 
 struct opencl_set {                              /* a panel's clusters or an ensemble's points, borrowed */
     uint32_t column_count, count, segment_count; /* count 0: left out */

@@ -32,6 +32,12 @@ const struct opencl_info *opencl_info_of(const struct opencl *opencl)
     return NULL;
 }
 
+uint32_t opencl_cores(const struct opencl *opencl)
+{
+    (void)opencl;
+    return 1;
+}
+
 enum fault opencl_base_put(struct opencl_base **out, struct opencl *opencl, const struct opencl_set *sets, uint32_t set_count,
                            struct fault_note *note)
 {

@@ -7,6 +7,7 @@
 
 enum {
     HEAPS_BESIDE_WORKERS = 8,
+    DRIVER_BYTES = 320 << 20,       /* an OpenCL driver with its compiler */
     FIXED_BYTES = 160 << 20,        /* the program, its libraries, what HTTP and the log take */
     THREADS_BESIDE_WORKERS = 16,    /* pipeline, server, nng */
     THREAD_BYTES = 1 << 20,         /* of a stack, as far as it is used */
@@ -96,6 +97,21 @@ static uint64_t stored_bytes(const struct config *config)
     return STORED_AT_ONCE * (decoded + frame + CODEC_BYTES) + 2 * bounds_reply_bytes(config);
 }
 
+/* What a device needs beside the base: the panels packed anew, and working memory of each worker; a driver keeps its own
+ * of both, and auto may hold all of them. */
+struct device_bound {
+    uint64_t packed, scratches, driver_bytes;
+};
+
+static struct device_bound device_bound(const char *device)
+{
+    if (strcmp(device, "auto") == 0)
+        return (struct device_bound){3, 4, DRIVER_BYTES};
+    if (strncmp(device, "opencl", strlen("opencl")) == 0)
+        return (struct device_bound){2, 2, DRIVER_BYTES};
+    return (struct device_bound){strcmp(device, "blas") == 0, 1, 0};
+}
+
 /* The running epoch and the next; the file itself once more while it is read and kept. */
 static uint64_t epochs_bytes(const struct config *config)
 {
@@ -104,8 +120,8 @@ static uint64_t epochs_bytes(const struct config *config)
     uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX;
     if (config->base_path[0] == '\0' || scene_base_open(&base, config->base_path, &note) != FAULT_NONE)
         return EPOCHS_MAX * bytes;
-    uint64_t weights = strcmp(config->device, "blas") == 0 ? base->arena->size : 0;
-    bytes += base->arena->size + weights + bounds_worker_count(config) * (uint64_t)scratch_bytes(base);
+    const struct device_bound bound = device_bound(config->device);
+    bytes += (1 + bound.packed) * base->arena->size + bounds_worker_count(config) * bound.scratches * (uint64_t)scratch_bytes(base);
     bytes = EPOCHS_MAX * bytes + base->arena->size;
     scene_base_close(&base);
     return bytes;
@@ -115,7 +131,7 @@ static uint64_t fixed_bytes(const struct config *config)
 {
     uint64_t threads = bounds_worker_count(config) + THREADS_BESIDE_WORKERS;
     uint64_t heaps = bounds_worker_count(config) + HEAPS_BESIDE_WORKERS;
-    return FIXED_BYTES + threads * THREAD_BYTES + heaps * HEAP_KEPT_BYTES;
+    return FIXED_BYTES + device_bound(config->device).driver_bytes + threads * THREAD_BYTES + heaps * HEAP_KEPT_BYTES;
 }
 
 /* --- the whole --------------------------------------------------------------------------------------------------------- */
@@ -137,6 +153,11 @@ void bounds_compute(struct memory_bounds *out, const struct config *config)
     out->idle_arenas = least(left / IDLE_ARENAS_SHARE, IDLE_ARENAS_BYTES_MAX);
     out->batches = left - out->idle_arenas;
     out->total = others + left;
+}
+
+uint32_t pipeline_worker_count(const struct config *config)
+{
+    return bounds_worker_count(config);
 }
 
 uint64_t pipeline_memory_total(const struct config *config)

@@ -107,7 +107,7 @@ static enum fault http_store(void *to, const struct key_rule *rule, const struct
 static enum fault device_store(void *to, const struct key_rule *rule, const struct reading *reading, const char *path, const char *value)
 {
     if (strlen(value) >= rule->to_bytes || !device_find(value))
-        return config_wrong(reading, path, "expected cpu, ref, blas or opencl, is '%.40s'", value);
+        return config_wrong(reading, path, "expected cpu, ref, blas, opencl or auto, is '%.40s'", value);
     memcpy(to, value, strlen(value) + 1);
     return FAULT_NONE;
 }

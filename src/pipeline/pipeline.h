@@ -39,7 +39,8 @@ enum fault pipeline_reload(struct pipeline *pipeline, const struct config *confi
 /* Counters and latency histograms, in Prometheus text; also the numbers behind `stats` and `health`. */
 enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out);
 bool pipeline_ready(struct pipeline *pipeline, char *why, size_t why_bytes);
-bool pipeline_alive(struct pipeline *pipeline);              /* the watchdog's question: no stage has stood still with work waiting */
+bool pipeline_alive(struct pipeline *pipeline); /* the watchdog's question: no stage has stood still with work waiting */
+uint32_t pipeline_worker_count(const struct config *config);
 uint64_t pipeline_memory_total(const struct config *config); /* computed upper bound, printed at start */
 
 #endif

@@ -8,6 +8,7 @@
 /* Faults put under a program that is built from rooms_faulty (cmake/faults.cmake). At its start, from the environment:
  *   SLUICE_FAULT_FORGET=1         what was not synced is lost when the process is killed: file_ops and SQLite's files
  *   SLUICE_FAULT_SQLITE_MEMORY=1  SQLite allocates through base/memory.h, so that its n-th allocation can fail too
+ *   SLUICE_FAULT_OPENCL=nth:count  calls to an OpenCL device from the nth on (0 = the first), so many, fail
  *   SLUICE_FAILPOINT=name:nth     the process kills itself (SIGKILL) when it passes that failpoint the nth time, from 1
  *   SLUICE_FAILPOINT_COUNTS=path  every failpoint passed is appended there, a name a line */
 void fault_install_from_environment(void); /* called by a constructor; a second call adds nothing */

@@ -1,9 +1,14 @@
 /* Puts the faults that the environment asks for under the program, before main. */
 #include "fault.h"
 
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "forget_vfs.h"
+
+/* Not there in a program without devices. */
+__attribute__((weak)) void opencl_fail_at(uint64_t nth, uint64_t count);
 
 void fault_forget_install(void)
 {
@@ -20,4 +25,7 @@ __attribute__((constructor)) void fault_install_from_environment(void)
         fault_sqlite_memory_install();
     if (getenv("SLUICE_FAULT_FORGET"))
         fault_forget_install();
+    const char *calls = getenv("SLUICE_FAULT_OPENCL"), *colon = calls ? strchr(calls, ':') : NULL;
+    if (colon && opencl_fail_at)
+        opencl_fail_at(strtoull(calls, NULL, 10), strtoull(colon + 1, NULL, 10));
 }

@@ -35,6 +35,9 @@ static const struct cut_case {
     {"ref", "ref", NULL, 2, ROWS, ROWS, 0},
     {"blas", "blas", NULL, 2, ROWS, ROWS, 0},
     {"blas-cut-7", "blas", NULL, 1, 7, ROWS, 0},
+    {"opencl", "opencl", NULL, 2, ROWS, ROWS, 0},
+    {"opencl-cut-7", "opencl", NULL, 2, 7, ROWS_ONE_BY_ONE, 0},
+    {"auto-cut-300", "auto", NULL, 2, 300, ROWS, 0},
 };
 
 static void screen_all(struct recorded *out, const char *name, const struct server_options *options, uint32_t cut, uint32_t rows)
@@ -63,6 +66,10 @@ static void test_case(void **state)
     const struct cut_case *one = *state;
     if (one->needs & ~cpu_detect()) {
         printf("skipped: %s: this machine has no such instructions\n", one->name);
+        return;
+    }
+    if (strcmp(one->device, "opencl") == 0 && !flow_has_opencl()) {
+        printf("skipped: %s: no OpenCL device\n", one->name);
         return;
     }
     struct recorded *got = calloc(ROWS, sizeof *got);

@@ -182,6 +182,14 @@ int flow_run(char *output, size_t output_bytes, const char *const *arguments)
     return exit_of(status);
 }
 
+bool flow_has_opencl(void)
+{
+    char listed[8192];
+    MUST(FLOW_RUN(listed, "devices") == 0);
+    const char *first = strstr(listed, "opencl:0");
+    return first && strncmp(first + strlen("opencl:0"), "    refused", strlen("    refused")) != 0;
+}
+
 void server_configure(struct server *server, const struct server_options *options)
 {
     unsigned char hash[2][SECRET_HASH_BYTES];

@@ -24,6 +24,8 @@ void flow_skip(const char *reason);               /* prints "skipped: …" and e
 int flow_run(char *output, size_t output_bytes, const char *const *arguments);
 #define FLOW_RUN(output, ...) flow_run(output, sizeof output, (const char *const[]){__VA_ARGS__, NULL})
 
+bool flow_has_opencl(void); /* a device that is not refused: asked of the program, since drivers do not stand a fork */
+
 /* Labelled transfers and a scene base from their older part, made once per build of the program. */
 const char *flow_past(void);  /* CSV */
 const char *flow_fresh(void); /* CSV: the newer part */

@@ -10,6 +10,7 @@ page_of() {
     observe | label) echo import ;;
     health | stats) echo query ;;
     eval) echo build ;;
+    tune) echo devices ;;
     *) echo "$1" ;;
     esac
 }

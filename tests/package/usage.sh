@@ -59,6 +59,14 @@ refused 'neither a scene base nor a message' inspect "$sluice"
 refused 'holds no ledger' inspect "$folder"
 refused 'cannot open' submit --token-file "$folder/none" "$folder/not-there.csv"
 
+refused 'no arguments' devices cpu
+refused 'cannot open' devices --base "$folder/none"
+refused 'no --base' tune
+refused 'whole number' tune --base a --device first
+refused 'cannot open' tune --base "$folder/none"
+OCL_ICD_VENDORS="$folder/none" "$sluice" devices >"$folder/out"
+grep -q '^cpu  *cpu' "$folder/out" && grep -q '^opencl  *none' "$folder/out" || { echo "devices"; failed=1; }
+
 printf 'transfer_id,amount\nt1,12\n' >"$folder/a.csv"
 refused 'cannot open .*none' submit --token-file "$folder/none" "$folder/a.csv"
 status=0

@@ -139,3 +139,8 @@ const struct opencl_info *opencl_info_of(const struct opencl *opencl)
     MUST(opencl->magic == (unsigned)OPENCL_MAGIC);
     return &opencl->info;
 }
+
+uint32_t opencl_cores(const struct opencl *opencl)
+{
+    return strcmp(opencl_info_of(opencl)->type, "cpu") == 0 && opencl->info.compute_units ? opencl->info.compute_units : 1;
+}

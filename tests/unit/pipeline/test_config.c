@@ -252,7 +252,7 @@ static void wrong_values_are_told_with_key_and_line(void **state)
         {LEAST "queue_wait_max: 2\n", "x.yaml:7: queue_wait_max", "such as 500ms or 2s"},
         {LEAST "queue_wait_max: 1500us\n", "x.yaml:7: queue_wait_max", "such as 500ms or 2s"},
         {LEAST "queue_wait_max: 2h\n", "x.yaml:7: queue_wait_max", "0 to 600000 ms"},
-        {LEAST "device: cuda\n", "x.yaml:7: device", "cpu, ref, blas or opencl, is 'cuda'"},
+        {LEAST "device: cuda\n", "x.yaml:7: device", "cpu, ref, blas, opencl or auto, is 'cuda'"},
         {LEAST "cpu_mask: [avx2, sse]\n", "x.yaml:7: cpu_mask[1]", "is 'sse'"},
         {LEAST "limits: {rows_max: 0}\n", "x.yaml:7: limits.rows_max", "1 to 16000000"},
         {LEAST "limits:\n  id_max: 129\n", "x.yaml:8: limits.id_max", "8 to 128"},
