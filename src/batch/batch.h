@@ -30,7 +30,7 @@ enum column_id {
     COLUMN_COUNT
 };
 
-enum column_type { COLUMN_TEXT, COLUMN_TIME, COLUMN_MONEY, COLUMN_COUNT_TYPE };
+enum column_type { COLUMN_TEXT, COLUMN_TIME, COLUMN_MONEY };
 
 enum column_form { FORM_ABSENT, FORM_I64, FORM_F64, FORM_STR, FORM_DICT8, FORM_DICT16, FORM_DICT32 };
 
@@ -88,7 +88,7 @@ enum dimension { DIMENSION_transaction, DIMENSION_device, DIMENSION_behaviour, D
 
 enum verdict { VERDICT_PASS, VERDICT_HOLD, VERDICT_REJECT, VERDICT_INVALID, VERDICT_COUNT };
 enum level { LEVEL_NONE, LEVEL_LOW, LEVEL_MEDIUM, LEVEL_HIGH, LEVEL_CRITICAL, LEVEL_COUNT };
-/* What made the level: nothing, the best scene's match, the anomaly degree, both, a failed check, a twin transfer. */
+/* What made the level: nothing, the best scene's match, the anomaly degree, both, a failed check. */
 enum cause { CAUSE_NONE, CAUSE_SCENE, CAUSE_ANOMALY, CAUSE_SCENE_AND_ANOMALY, CAUSE_CHECK, CAUSE_COUNT };
 
 extern const char *const dimension_names[DIMENSION_COUNT];
@@ -126,7 +126,7 @@ struct batch_facts {
 struct reason {
     uint16_t feature; /* enum feature_id */
     uint16_t dimension;
-    float value, share; /* the feature's value; its part of the evidence against background, in nats */
+    float value, share; /* the feature's value; its part of the evidence in nats, or of the raw anomaly degree where that is the cause */
 };
 struct reason_block { /* of one slice; count rows, ascending */
     uint32_t count;

@@ -15,7 +15,7 @@ enum {
     FUNDS = ROWS | IF_FUNDS,
 };
 
-enum { TYPE_TEXT = COLUMN_TEXT, TYPE_TIME = COLUMN_TIME, TYPE_MONEY = COLUMN_MONEY, TYPE_COUNT = COLUMN_COUNT_TYPE };
+enum { TYPE_TEXT = COLUMN_TEXT, TYPE_TIME = COLUMN_TIME, TYPE_MONEY = COLUMN_MONEY };
 
 static const struct {
     const char *name, *meaning;

@@ -41,7 +41,7 @@ struct feature_block { /* one slice's; a column is SLICE_ROWS floats, 64-byte al
 };
 
 /* Batch-scope figures of all rows received together into batch->facts.in_batch, taken from the batch's arena: same multiset
- * of rows, same figures; -1 for invalid rows. FAULT_limit when the arena lacks feature_in_batch_bytes. */
+ * of rows, same figures; -1 for rows that a check refused. FAULT_limit when the arena lacks feature_in_batch_bytes. */
 enum fault feature_in_batch(struct batch *batch, struct fault_note *note);
 size_t feature_in_batch_bytes(uint32_t row_count); /* of arena that feature_in_batch may need, scratch and results */
 

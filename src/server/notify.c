@@ -10,11 +10,6 @@ void server_notify_ready(const char *status)
     sd_notifyf(0, "READY=1\nSTATUS=%s", status);
 }
 
-void server_notify_status(const char *status)
-{
-    sd_notifyf(0, "STATUS=%s", status);
-}
-
 void server_notify_stopping(void)
 {
     sd_notify(0, "STOPPING=1\nSTATUS=draining");

@@ -6,7 +6,6 @@
 /* What systemd wants to hear (Type=notify); all do nothing where nobody listens. The only user of libsystemd. */
 
 void server_notify_ready(const char *status); /* READY=1, and the line that systemctl status shows */
-void server_notify_status(const char *status);
 void server_notify_stopping(void);
 void server_notify_reloading(void);      /* until the next ready */
 void server_notify_alive(void);          /* the watchdog's ping */

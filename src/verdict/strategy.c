@@ -65,9 +65,9 @@ enum fault strategy_bind(struct strategy *strategy, const struct scene_base *bas
 struct strategy_row strategy_find(const struct strategy *strategy, uint8_t risk_type, enum level level)
 {
     for (uint32_t i = 0; i < strategy->row_count; i++) {
-        const struct strategy_row *row = &strategy->rows[i];
-        if (level >= row->level_least && (row->risk_type == risk_type || row->risk_type == STRATEGY_ANY))
-            return *row;
+        struct strategy_row row = strategy->rows[i];
+        if (level >= row.level_least && (row.risk_type == risk_type || row.risk_type == STRATEGY_ANY))
+            return row.place = (uint16_t)i, row;
     }
-    return (struct strategy_row){.verdict = VERDICT_PASS};
+    return (struct strategy_row){.verdict = VERDICT_PASS, .place = STRATEGY_ROWS_MAX};
 }

@@ -197,7 +197,8 @@ static void record_scores(struct results *results, uint32_t row, const struct de
     results->anomaly_linked[row] = scratch->calibrated[ANOMALY_LINKED][lane];
 }
 
-/* The highest of scene and anomaly makes the level; the strategy turns it into verdict and countermeasure. */
+/* The highest of scene and anomaly makes the level, the strategy turns it into verdict and countermeasure; where both raise
+ * it, the row that stands first in the table speaks, the scene's when it is the same. */
 static void decide_row(struct results *results, uint32_t row, const struct decide_input *in, struct decide_scratch *scratch, uint32_t at,
                        uint32_t lane)
 {
@@ -205,14 +206,16 @@ static void decide_row(struct results *results, uint32_t row, const struct decid
     enum level scene = best ? level_of(results->match[row], &scratch->scene_cuts[best]) : LEVEL_NONE;
     enum level anomaly = anomaly_level(scratch, in, lane, &scratch->anomaly_set[at + lane]);
     enum level level = scene > anomaly ? scene : anomaly;
-    bool by_scene = scene == level;
-    const struct strategy_row *answer = by_scene && best ? &scratch->scene_answers[best][level] : &scratch->anomaly_answers[level];
+    const struct strategy_row *scene_answer = best ? &scratch->scene_answers[best][level] : &scratch->anomaly_answers[level];
+    const struct strategy_row *anomaly_answer = &scratch->anomaly_answers[level];
+    bool by_scene = scene > anomaly || (scene == anomaly && scene_answer->place <= anomaly_answer->place);
+    const struct strategy_row *answer = by_scene ? scene_answer : anomaly_answer;
     results->level[row] = (uint8_t)level;
     results->verdict[row] = (uint8_t)answer->verdict;
     results->countermeasure[row] = answer->countermeasure;
     results->risk_type[row] = results->cause[row] = 0;
     if (level > LEVEL_NONE) {
-        results->cause[row] = scene == anomaly ? CAUSE_SCENE_AND_ANOMALY : by_scene ? CAUSE_SCENE : CAUSE_ANOMALY;
+        results->cause[row] = scene == anomaly ? CAUSE_SCENE_AND_ANOMALY : scene > anomaly ? CAUSE_SCENE : CAUSE_ANOMALY;
         results->risk_type[row] = by_scene ? in->strategy->scene_risk_type[best] : in->strategy->risk_type_anomaly;
     }
     if (answer->verdict != VERDICT_PASS)

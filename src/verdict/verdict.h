@@ -34,6 +34,7 @@ struct strategy_row {
     enum verdict verdict;
     uint8_t countermeasure;
     bool final; /* may not be corrected and sent again */
+    uint16_t place; /* in the table, as strategy_find gives it */
 };
 /* Reasons, exact. Raised by a scene: of every feature w_{0,g} · ½ ℓ (z − c)² of the background's nearest cluster minus
  * w_{s,g} · ½ ℓ (z − c)² of the scene's nearest, summed over its columns; these and the offsets and biases are e_s − e_0.
@@ -53,7 +54,7 @@ struct strategy {
     uint8_t scene_risk_type[SCENES_MAX]; /* of the base's scenes, see strategy_bind */
     uint8_t risk_type_anomaly, risk_type_invalid;
 };
-/* What the table says; verdict pass and countermeasure 0 when no row applies. */
+/* What the table says; verdict pass and countermeasure 0, behind all rows, when none applies. */
 struct strategy_row strategy_find(const struct strategy *strategy, uint8_t risk_type, enum level level);
 /* Built-in table: critical → reject "do_not_pay", high → hold "confirm_with_payer", invalid → "correct_and_resubmit", else pass. */
 void strategy_default(struct strategy *out);

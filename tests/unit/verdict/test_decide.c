@@ -235,6 +235,40 @@ static void levels_and_verdicts_follow_the_rules(void **state)
     slice_close(&slice);
 }
 
+/* Scene and anomaly raise the same level: the row of the table that stands first speaks for both. */
+static void ties_go_by_the_order_of_the_table(void **state)
+{
+    (void)state;
+    for (int anomaly_first = 0; anomaly_first < 2; anomaly_first++) {
+        struct slice slice;
+        uint32_t ties = 0;
+        slice_open(&slice, 4, 4, 5);
+        struct strategy *strategy = &slice.strategy;
+        strategy->row_count = 0;
+        for (int i = 0; i < 2; i++) {
+            bool of_anomaly = i == !anomaly_first;
+            for (uint32_t s = 1; s <= (of_anomaly ? 1 : slice.base->scene_count - 1); s++)
+                strategy->rows[strategy->row_count++] =
+                    (struct strategy_row){.risk_type = of_anomaly ? strategy->risk_type_anomaly : strategy->scene_risk_type[s],
+                                          .level_least = LEVEL_LOW,
+                                          .verdict = of_anomaly ? VERDICT_HOLD : VERDICT_REJECT,
+                                          .countermeasure = of_anomaly ? 2 : 1};
+        }
+        slice_decide(&slice);
+        const struct results *r = &slice.batch.results;
+        for (uint32_t row = 0; row < ROWS; row++) {
+            if (r->cause[row] != CAUSE_SCENE_AND_ANOMALY)
+                continue;
+            ties++;
+            assert_int_equal(r->verdict[row], anomaly_first ? VERDICT_HOLD : VERDICT_REJECT);
+            assert_int_equal(r->countermeasure[row], anomaly_first ? 2 : 1);
+            assert_int_equal(r->risk_type[row], anomaly_first ? strategy->risk_type_anomaly : strategy->scene_risk_type[r->scene[row]]);
+        }
+        assert_true(ties > 0);
+        slice_close(&slice);
+    }
+}
+
 /* The segment minimum's offset of the cluster that made the recorded distance. */
 static double winning_offset(const struct slice *slice, int g, uint32_t scene, uint32_t row)
 {
@@ -377,7 +411,9 @@ int main(void)
         cmocka_unit_test(matches_follow_the_formula),     cmocka_unit_test(levels_and_verdicts_follow_the_rules),
         cmocka_unit_test(scene_shares_make_the_evidence), cmocka_unit_test(anomaly_shares_make_the_degree),
         cmocka_unit_test(strongest_reasons_are_kept),     cmocka_unit_test(without_a_base_only_checks_decide),
-        cmocka_unit_test(a_full_arena_is_a_fault),        cmocka_unit_test(every_instruction_set_decides_alike),
+        cmocka_unit_test(ties_go_by_the_order_of_the_table),
+        cmocka_unit_test(a_full_arena_is_a_fault),
+        cmocka_unit_test(every_instruction_set_decides_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
