@@ -302,12 +302,31 @@ static enum fault base_keep(struct pipeline *pipeline, const struct epoch *epoch
     return fault;
 }
 
+/* History sums amounts in the reference currency: a ledger has one, from its first start on. */
+static enum fault reference_keep(struct pipeline *pipeline, const char *reference, struct fault_note *note)
+{
+    const struct ledger_ops *ops = pipeline->ledger_ops;
+    const struct digest only = {0};
+    void *kept = NULL;
+    size_t bytes = 0;
+    enum fault fault = ops->document_get(pipeline->ledger, "reference_currency", only, &kept, &bytes, note);
+    if (fault == FAULT_not_found)
+        fault = ops->document_put(pipeline->ledger, "reference_currency", only, reference, reference, strlen(reference), note);
+    else if (fault == FAULT_NONE && (bytes != strlen(reference) || memcmp(kept, reference, bytes) != 0))
+        fault = fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE,
+                          "currencies.reference is %s, but this ledger's amounts are in %.*s: another reference needs a new ledger",
+                          reference, (int)bytes, (const char *)kept);
+    memory_give(kept);
+    return fault;
+}
+
 enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, struct fault_note *note)
 {
     const struct ledger_ops *ops = pipeline->ledger_ops;
     const struct config *config = epoch->config;
-    enum fault fault =
-        ops->document_put(pipeline->ledger, "config", config->digest, config->source, config->text, strlen(config->text), note);
+    enum fault fault = reference_keep(pipeline, config->reference_currency, note);
+    if (fault == FAULT_NONE)
+        fault = ops->document_put(pipeline->ledger, "config", config->digest, config->source, config->text, strlen(config->text), note);
     if (fault == FAULT_NONE && epoch->base)
         fault = base_keep(pipeline, epoch, note);
     if (fault == FAULT_NONE)

@@ -33,7 +33,7 @@ struct strategy_row {
     enum level level_least; /* applies from this level on */
     enum verdict verdict;
     uint8_t countermeasure;
-    bool final; /* may not be corrected and sent again */
+    bool final;     /* may not be corrected and sent again */
     uint16_t place; /* in the table, as strategy_find gives it */
 };
 /* Reasons, exact. Raised by a scene: of every feature w_{0,g} · ½ ℓ (z − c)² of the background's nearest cluster minus

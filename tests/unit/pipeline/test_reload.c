@@ -163,6 +163,25 @@ static void a_broken_one_changes_nothing(void **state)
     expect(&message, "rows", "5");
 }
 
+/* History sums in the reference currency of the ledger's first start. */
+static void another_reference_currency_is_refused(void **state)
+{
+    static const char yen[] = "currencies: {reference: JPY}\n" RIG_TENANTS;
+    static const char refusal[] = "currencies.reference is JPY, but this ledger's amounts are in EUR: another reference needs a new ledger";
+    char text[160];
+    (void)state;
+    rig_open(rig_config(NULL, NULL));
+    assert_int_equal(reload(yen, NULL, text), FAULT_schema);
+    assert_string_equal(text, refusal);
+    assert_int_equal(reload(NULL, NULL, NULL), FAULT_NONE);
+    pipeline_close(&pipeline);
+    struct fault_note note = {0};
+    struct config *config = rig_config(yen, NULL);
+    assert_int_equal(pipeline_open(&pipeline, config, &note), FAULT_schema);
+    assert_string_equal(note.text, refusal);
+    config_close(&config);
+}
+
 /* --- tenants ------------------------------------------------------------------------------------------------------------ */
 
 /* Tenants that come and go, many more than there are places. */
@@ -227,6 +246,7 @@ int main(void)
         RIG_TEST(a_third_epoch_waits_for_the_first),
         RIG_TEST(what_only_a_start_reads_is_refused),
         RIG_TEST(a_broken_one_changes_nothing),
+        RIG_TEST(another_reference_currency_is_refused),
         RIG_TEST(tenants_come_and_go),
         RIG_TEST(a_namespace_that_changes),
     };

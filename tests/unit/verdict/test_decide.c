@@ -408,11 +408,10 @@ static void every_instruction_set_decides_alike(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matches_follow_the_formula),     cmocka_unit_test(levels_and_verdicts_follow_the_rules),
-        cmocka_unit_test(scene_shares_make_the_evidence), cmocka_unit_test(anomaly_shares_make_the_degree),
-        cmocka_unit_test(strongest_reasons_are_kept),     cmocka_unit_test(without_a_base_only_checks_decide),
-        cmocka_unit_test(ties_go_by_the_order_of_the_table),
-        cmocka_unit_test(a_full_arena_is_a_fault),
+        cmocka_unit_test(matches_follow_the_formula),          cmocka_unit_test(levels_and_verdicts_follow_the_rules),
+        cmocka_unit_test(scene_shares_make_the_evidence),      cmocka_unit_test(anomaly_shares_make_the_degree),
+        cmocka_unit_test(strongest_reasons_are_kept),          cmocka_unit_test(without_a_base_only_checks_decide),
+        cmocka_unit_test(ties_go_by_the_order_of_the_table),   cmocka_unit_test(a_full_arena_is_a_fault),
         cmocka_unit_test(every_instruction_set_decides_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
