@@ -15,14 +15,15 @@ enum { SAFETENSORS_LEAD = 8, BATCHES_DEFAULT = 20 };
 
 struct inspection {
     const char *path;
-    bool as_json;
+    bool as_json, verifies;
     uint32_t head;
-    uint64_t batches, rows, verdicts[VERDICT_COUNT];
+    uint64_t frames, frame_rows, batches, rows, verdicts[VERDICT_COUNT];
 };
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "As JSON", 1},
     {"head", 'n', "N", 0, "Of a ledger: show the newest N batches (default 20)", 1},
+    {"verify", 'v', NULL, 0, "Of a ledger: read every batch whose rows are kept, and check it", 1},
     {0},
 };
 
@@ -32,6 +33,9 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
     switch (key) {
     case 'j':
         out->as_json = true;
+        return 0;
+    case 'v':
+        out->verifies = true;
         return 0;
     case 'n':
         out->head = (uint32_t)command_integer(state, "head", argument, 0, INT32_MAX);
@@ -90,6 +94,28 @@ static bool batch_count(void *context, const struct ledger_batch *batch)
     return true;
 }
 
+static enum fault frame_count(void *context, struct batch *batch, struct fault_note *note)
+{
+    struct inspection *inspection = context;
+    (void)note;
+    inspection->frames++;
+    inspection->frame_rows += batch->row_count;
+    return FAULT_NONE;
+}
+
+static enum fault ledger_verify(struct inspection *inspection, struct ledger *ledger, struct fault_note *note)
+{
+    uint64_t kept_from = ledger_sqlite.kept_from(ledger);
+    enum fault fault = ledger_sqlite.replay(ledger, kept_from, frame_count, inspection, note);
+    if (fault == FAULT_NONE && inspection->as_json)
+        printf("{\"verified\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"kept_from\":%" PRIu64 "}\n", inspection->frames, inspection->frame_rows,
+               kept_from);
+    else if (fault == FAULT_NONE)
+        printf("verified: %" PRIu64 " batches, %" PRIu64 " rows, from batch %" PRIu64 " on\n", inspection->frames, inspection->frame_rows,
+               kept_from);
+    return fault;
+}
+
 static int ledger_show(struct inspection *inspection)
 {
     const struct ledger_options with = {.folder = inspection->path};
@@ -108,6 +134,8 @@ static int ledger_show(struct inspection *inspection)
                inspection->batches, inspection->rows, inspection->verdicts[VERDICT_PASS], inspection->verdicts[VERDICT_HOLD],
                inspection->verdicts[VERDICT_REJECT], inspection->verdicts[VERDICT_INVALID], ledger_sqlite.last_sequence(ledger),
                ledger_sqlite.disk_bytes(ledger));
+    if (fault == FAULT_NONE && inspection->verifies)
+        fault = ledger_verify(inspection, ledger, &note);
     ledger_sqlite.close(&ledger);
     return fault == FAULT_NONE ? COMMAND_DONE : refuse(inspection, &note);
 }

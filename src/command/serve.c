@@ -172,6 +172,7 @@ static void keep_what_start_fixed(struct serve *serve, struct config *next)
     KEEP(queue_wait_ms_max, "queue_wait_max");
     KEEP(memory_max, "memory_max");
     KEEP(snapshot_interval_s, "snapshot_interval");
+    KEEP(retention_s, "retention");
     KEEP(commit_batches_max, "commit_batches_max");
     if (kept)
         log_line(LOG_WARN, "serve", "restart for the rest of the changes");

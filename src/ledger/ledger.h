@@ -80,6 +80,7 @@ struct ledger_ops {
     void (*close)(struct ledger **ledger_p);
     uint64_t (*secret)(const struct ledger *ledger);        /* seeds digests and keys; made at first open */
     uint64_t (*last_sequence)(const struct ledger *ledger); /* last committed, 0: none */
+    uint64_t (*kept_from)(const struct ledger *ledger);     /* rows of batches before it were dropped; 1: of none */
     /* Entries in sequence order, all or none: append, sync, one transaction. Blocks. On FAULT_ledger nothing was recorded.
      * FAULT_limit in the text of a full disk is told as ledger, "disk full". No entries: tells whether some could be
      * recorded; after a full disk it looks whether there is room again. */
@@ -104,7 +105,10 @@ struct ledger_ops {
     /* Called by the committing thread when nothing waits for it: moves what the write-ahead log holds into the database.
      * Without it commit does so itself whenever the log has grown to its bound. */
     void (*idle)(struct ledger *ledger);
-    /* Every committed frame with sequence >= from, in order, decoded. */
+    /* Drops the oldest segment if it is full and each of its batches is older than before_us and not behind the sequence up to
+     * which a snapshot of history is kept. Its ids stay; reading its rows is FAULT_not_found. Blocks commits for a moment. */
+    enum fault (*retain)(struct ledger *ledger, int64_t before_us, uint64_t behind, bool *out_dropped, struct fault_note *note);
+    /* Every committed frame with sequence >= from, in order, decoded. FAULT_not_found: from is before kept_from. */
     enum fault (*replay)(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *),
                          void *context, struct fault_note *note);
     /* Labels: what was known before (0 unknown, 1 good, 2 risky) and where; written by commit of label batches. */

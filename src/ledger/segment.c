@@ -56,6 +56,11 @@ static void remove_later(const char *folder, uint32_t segment)
         log_line(LOG_WARN, "ledger", "segment %u was never committed and is removed", segment);
 }
 
+bool segment_remove(const char *folder, uint32_t segment)
+{
+    return unlink(path_of(folder, segment).text) == 0;
+}
+
 static enum fault segment_cut(struct segment_writer *writer, struct fault_note *note)
 {
     int64_t size = file_ops->size(writer->fd);

@@ -32,6 +32,7 @@ void segment_writer_close(struct segment_writer *writer); /* safe on zeroed memo
 enum fault segment_append(struct segment_writer *writer, struct segment_place *out, const void *frame, size_t bytes,
                           struct fault_note *note);
 enum fault segment_sync(struct segment_writer *writer, struct fault_note *note);
+bool segment_remove(const char *folder, uint32_t segment); /* false: it was not there */
 /* Gives up what was appended since the writer stood at (segment, tail), and its space. */
 void segment_retreat(struct segment_writer *writer, uint32_t segment, uint64_t tail);
 

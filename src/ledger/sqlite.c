@@ -156,6 +156,8 @@ static enum fault sqlite_open_parts(struct ledger *ledger, const struct ledger_o
     if (fault == FAULT_NONE)
         fault = secret_read(ledger, note);
     if (fault == FAULT_NONE)
+        fault = kept_open(ledger, note);
+    if (fault == FAULT_NONE)
         fault = segments_open(ledger, options->segment_bytes_max ? options->segment_bytes_max : SEGMENT_BYTES_DEFAULT, note);
     if (fault == FAULT_NONE)
         fault = readers_open(ledger, options->readers ? options->readers : READERS_DEFAULT, note);
@@ -229,6 +231,12 @@ static uint64_t sqlite_last_sequence(const struct ledger *ledger)
     return atomic_load(&ledger->last_sequence);
 }
 
+static uint64_t sqlite_kept_from(const struct ledger *ledger)
+{
+    MUST(ledger->magic == LEDGER_MAGIC);
+    return atomic_load(&ledger->kept_from);
+}
+
 static uint64_t sqlite_disk_bytes(const struct ledger *ledger)
 {
     MUST(ledger->magic == LEDGER_MAGIC);
@@ -250,6 +258,7 @@ const struct ledger_ops ledger_sqlite = {
     .close = sqlite_close,
     .secret = sqlite_secret,
     .last_sequence = sqlite_last_sequence,
+    .kept_from = sqlite_kept_from,
     .commit = sqlite_commit,
     .find_request = sqlite_find_request,
     .find_batch = sqlite_find_batch,
@@ -259,6 +268,7 @@ const struct ledger_ops ledger_sqlite = {
     .query = sqlite_query,
     .batches = sqlite_batches,
     .idle = sqlite_idle,
+    .retain = sqlite_retain,
     .replay = sqlite_replay,
     .label_find = sqlite_label_find,
     .document_put = sqlite_document_put,

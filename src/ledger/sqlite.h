@@ -63,6 +63,7 @@ struct ledger {
     int lock_fd;
     uint64_t secret, reserve_bytes;
     atomic_uint_fast64_t last_sequence;
+    atomic_uint_fast64_t kept_from; /* frames of batches before it are no longer there */
 
     pthread_mutex_t write_lock; /* the writer's connection, segments and state: commit, idle, document_put */
     struct connection writer;
@@ -89,6 +90,8 @@ void reserve_free(const struct ledger *ledger);
 /* sqlite_commit.c */
 enum fault sqlite_commit(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note);
 void sqlite_idle(struct ledger *ledger);
+void transaction_undo(struct ledger *ledger, bool was_commit); /* after a step of a transaction that failed */
+void ledger_recover(struct ledger *ledger);                    /* after a change that failed */
 enum fault sqlite_document_put(struct ledger *ledger, const char *kind, struct digest digest, const char *name, const void *bytes,
                                size_t byte_count, struct fault_note *note);
 
@@ -112,7 +115,7 @@ struct walk { /* one query on its way down the index */
     const struct ledger_query *query;
     int64_t tenant;                              /* 0: all */
     struct text transfer, account, scene, batch; /* data NULL: does not narrow */
-    uint64_t below;                              /* the next step's lines have smaller sequences */
+    uint64_t below, least;                       /* the next step's lines have sequences in [least, below) */
     uint32_t left;                               /* rows, or lines, that the page still takes */
     bool transfers_only, is_done;
     /* Ids of which one must be in a frame for it to count; none: every frame may. A segment without them is stepped over. */
@@ -121,8 +124,8 @@ struct walk { /* one query on its way down the index */
     enum filter_kind asked_kind;
 };
 /* FAULT_not_found: the tenant has recorded nothing. */
-enum fault walk_init(struct walk *out, struct connection *connection, const struct ledger_query *query, bool transfers_only,
-                     struct fault_note *note);
+enum fault walk_init(struct walk *out, const struct ledger *ledger, struct reader *reader, const struct ledger_query *query,
+                     bool transfers_only, struct fault_note *note);
 void walk_ask(struct walk *walk, enum filter_kind kind, struct text id);
 /* The next lines into reader->lines, all of one segment when ids are asked for; is_done: there are none behind them. */
 enum fault walk_step(const struct ledger *ledger, struct walk *walk, struct reader *reader, uint32_t *out_count, struct fault_note *note);
@@ -140,6 +143,11 @@ enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query,
 enum fault sqlite_batches(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *),
                           void *context, struct fault_note *note);
 enum fault sqlite_label_find(struct ledger *ledger, struct text tenant, struct text transfer, uint8_t *out, struct fault_note *note);
+
+/* sqlite_retain.c */
+enum fault sqlite_retain(struct ledger *ledger, int64_t before_us, uint64_t behind, bool *out_dropped, struct fault_note *note);
+enum fault kept_open(struct ledger *ledger, struct fault_note *note); /* what is kept; leftovers of what is not are removed */
+bool line_is_kept(const struct ledger *ledger, uint64_t sequence);
 
 /* sqlite_summary.c */
 /* Every full segment has its filter, made again where it is missing; that of the last one is filled as far as its frames go. */

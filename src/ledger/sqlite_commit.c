@@ -179,7 +179,7 @@ static enum fault settle(struct ledger *ledger, struct fault_note *note)
     return fault;
 }
 
-static void transaction_undo(struct ledger *ledger, bool was_commit)
+void transaction_undo(struct ledger *ledger, bool was_commit)
 {
     struct connection *writer = &ledger->writer;
     ledger->is_unsettled |= was_commit;
@@ -243,8 +243,7 @@ static void ledger_becomes_full(struct ledger *ledger)
     reserve_free(ledger);
 }
 
-/* After a change that failed. */
-static void ledger_recover(struct ledger *ledger)
+void ledger_recover(struct ledger *ledger)
 {
     if (ledger->segments.saw_full || ledger->writer.saw_full)
         ledger_becomes_full(ledger);

@@ -149,6 +149,8 @@ static enum fault walk_rows(const struct ledger *ledger, struct walk *walk, stru
             step_read_ahead(ledger, walk, reader, count);
         for (uint32_t i = 0; i < count && more && fault == FAULT_NONE; i++)
             fault = line_visit(ledger, walk, reader, &reader->lines[i], each, context, &more, note);
+        if (fault == FAULT_ledger && count && !line_is_kept(ledger, reader->lines[count - 1].sequence))
+            return FAULT_NONE; /* its segment was dropped meanwhile, and all before it */
     } while (fault == FAULT_NONE && more && !walk->is_done);
     return fault;
 }
@@ -158,7 +160,7 @@ enum fault sqlite_query(struct ledger *ledger, const struct ledger_query *query,
 {
     struct walk walk;
     struct reader *reader = reader_take(ledger);
-    enum fault fault = walk_init(&walk, &reader->connection, query, true, note);
+    enum fault fault = walk_init(&walk, ledger, reader, query, true, note);
     if (walk.transfer.data || walk.account.data)
         walk_ask(&walk, walk.transfer.data ? FILTER_TRANSFER : FILTER_ACCOUNT, walk.transfer.data ? walk.transfer : walk.account);
     if (fault == FAULT_NONE)
@@ -188,7 +190,7 @@ static enum fault transfer_find(struct ledger *ledger, struct reader *reader, st
     struct ledger_query query = {.verdict = -1};
     struct walk walk;
     *out = (struct found){0};
-    enum fault fault = walk_init(&walk, &reader->connection, &query, true, note);
+    enum fault fault = walk_init(&walk, ledger, reader, &query, true, note);
     if (fault == FAULT_NONE)
         fault = tenant_find(&reader->connection, &walk.tenant, tenant, note);
     walk.transfer = transfer;
@@ -268,7 +270,7 @@ enum fault sqlite_batches(struct ledger *ledger, const struct ledger_query *quer
 {
     struct walk walk;
     struct reader *reader = reader_take(ledger);
-    enum fault fault = walk_init(&walk, &reader->connection, query, false, note);
+    enum fault fault = walk_init(&walk, ledger, reader, query, false, note);
     if (fault == FAULT_NONE)
         fault = walk_batches(&walk, reader, each, context, note);
     reader_give(ledger, reader);

@@ -127,7 +127,10 @@ enum fault sqlite_read(struct ledger *ledger, struct batch *out, uint64_t sequen
         index_line_of(&line, statement);
     sqlite3_reset(statement);
     enum fault fault;
-    if (code == SQLITE_ROW)
+    if (code == SQLITE_ROW && !line_is_kept(ledger, sequence))
+        fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "the rows of batch %llu are no longer kept",
+                          (unsigned long long)sequence);
+    else if (code == SQLITE_ROW)
         fault = frame_load(ledger, reader, out, &line, note);
     else if (code == SQLITE_DONE)
         fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "no batch has sequence %llu", (unsigned long long)sequence);
@@ -152,6 +155,9 @@ enum fault lines_from(struct reader *reader, uint32_t *out_count, uint64_t from,
 enum fault sqlite_replay(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *),
                          void *context, struct fault_note *note)
 {
+    if (!line_is_kept(ledger, from ? from : 1))
+        return fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "batches before %llu are no longer kept, nothing begins at %llu",
+                         (unsigned long long)atomic_load(&ledger->kept_from), (unsigned long long)from);
     struct reader *reader = reader_take(ledger);
     struct batch batch;
     uint32_t count;

@@ -211,6 +211,8 @@ static enum fault resolve_run(struct resolve *resolve, struct fault_note *note)
         fault = walk_step(resolve->ledger, &resolve->walk, resolve->reader, &count, note);
         for (uint32_t i = 0; i < count && resolve->open_count && fault == FAULT_NONE; i++)
             fault = resolve_line(resolve, &resolve->reader->lines[i], note);
+        if (fault == FAULT_ledger && count && !line_is_kept(resolve->ledger, resolve->reader->lines[count - 1].sequence))
+            return FAULT_NONE;
     } while (fault == FAULT_NONE && resolve->open_count && !resolve->walk.is_done);
     return fault;
 }
@@ -223,7 +225,7 @@ enum fault sqlite_find_transfers(struct ledger *ledger, struct text tenant, cons
     if (ids->form == FORM_ABSENT || row_count == 0)
         return FAULT_NONE;
     resolve.reader = reader_take(ledger);
-    enum fault fault = walk_init(&resolve.walk, &resolve.reader->connection, &all, true, note);
+    enum fault fault = walk_init(&resolve.walk, ledger, resolve.reader, &all, true, note);
     if (fault == FAULT_NONE)
         fault = tenant_find(&resolve.reader->connection, &resolve.walk.tenant, tenant, note);
     if (fault == FAULT_NONE)

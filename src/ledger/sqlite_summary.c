@@ -103,7 +103,7 @@ static enum fault summary_ensure(struct ledger *ledger, struct reader *reader, u
 enum fault summaries_open(struct ledger *ledger, struct fault_note *note)
 {
     uint32_t last = ledger->segments.segment, count;
-    uint64_t from = 1;
+    uint64_t from = atomic_load(&ledger->kept_from);
     enum fault fault = summary_init(&ledger->summary, ledger->secret, ledger->segments.bytes_max, note);
     if (fault != FAULT_NONE)
         return fault;

@@ -8,8 +8,8 @@ static struct text text_or_none(const char *text)
     return text && *text ? text_of(text) : (struct text){0};
 }
 
-enum fault walk_init(struct walk *out, struct connection *connection, const struct ledger_query *query, bool transfers_only,
-                     struct fault_note *note)
+enum fault walk_init(struct walk *out, const struct ledger *ledger, struct reader *reader, const struct ledger_query *query,
+                     bool transfers_only, struct fault_note *note)
 {
     *out = (struct walk){.query = query,
                          .transfers_only = transfers_only,
@@ -18,12 +18,13 @@ enum fault walk_init(struct walk *out, struct connection *connection, const stru
                          .account = text_or_none(query->account),
                          .scene = text_or_none(query->scene),
                          .batch = text_or_none(query->batch),
-                         .below = INT64_MAX};
+                         .below = INT64_MAX,
+                         .least = transfers_only ? atomic_load(&ledger->kept_from) : 0};
     if (query->after_sequence && query->after_sequence < INT64_MAX)
         out->below = query->after_sequence + transfers_only;
     if (!query->tenant || !*query->tenant)
         return FAULT_NONE;
-    return tenant_find(connection, &out->tenant, text_of(query->tenant), note);
+    return tenant_find(&reader->connection, &out->tenant, text_of(query->tenant), note);
 }
 
 sqlite3_stmt *walk_statement(const struct walk *walk, struct connection *connection, enum statement plain, enum statement named)
@@ -39,6 +40,7 @@ sqlite3_stmt *walk_statement(const struct walk *walk, struct connection *connect
     sqlite3_bind_int64(statement, 7, LINES_PER_STEP);
     if (walk->batch.data)
         statement_bind_text(statement, 8, walk->batch);
+    sqlite3_bind_int64(statement, 9, (int64_t)walk->least);
     return statement;
 }
 

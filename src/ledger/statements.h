@@ -9,9 +9,10 @@
 #define LINE \
     "sequence, op, now_us, rows, passed, held, rejected, invalid, digest, base_digest, config_digest, id, coalesce(name, id)," \
     " (SELECT t.name FROM tenant t WHERE t.tenant = batch.tenant)"
-/* ?1 sequence below, ?2 tenant or 0, ?3 and ?4 times, ?5 verdict or -1, ?6 only batches of transfers, ?7 lines, ?8 name or null */
+/* ?1 sequence below, ?2 tenant or 0, ?3 and ?4 times, ?5 verdict or -1, ?6 only batches of transfers, ?7 lines, ?8 name or null,
+ * ?9 least sequence */
 #define NARROW \
-    "sequence < ?1 AND (?2 = 0 OR tenant = ?2) AND now_us >= ?3 AND now_us < ?4" \
+    "sequence < ?1 AND sequence >= ?9 AND (?2 = 0 OR tenant = ?2) AND now_us >= ?3 AND now_us < ?4" \
     " AND (?5 < 0 OR CASE ?5 WHEN 0 THEN passed WHEN 1 THEN held WHEN 2 THEN rejected ELSE invalid END > 0)" \
     " AND (?6 = 0 OR filter_blocks > 0)"
 #define DOWN " AND (?8 IS NULL OR coalesce(name, id) = ?8) ORDER BY sequence DESC LIMIT ?7"
@@ -26,6 +27,11 @@
     S(settle, WRITES, "INSERT INTO setting VALUES('settled', 1) ON CONFLICT(name) DO UPDATE SET value = value + 1") \
     S(secret_put, WRITES, "INSERT INTO setting VALUES('secret', ?1)") \
     S(secret_get, WRITES, "SELECT value FROM setting WHERE name = 'secret'") \
+    S(kept_get, WRITES, "SELECT value FROM setting WHERE name = 'kept_from'") \
+    S(kept_put, WRITES, "INSERT INTO setting VALUES('kept_from', ?1) ON CONFLICT(name) DO UPDATE SET value = ?1") \
+    S(stopped_drop, WRITES, "DELETE FROM stopped WHERE sequence < ?1") \
+    S(segment_lines, WRITES, "SELECT sequence, now_us, segment FROM batch WHERE sequence >= ?1 ORDER BY sequence") \
+    S(first, WRITES, "SELECT " PLACE " FROM batch WHERE sequence >= ?1 ORDER BY sequence LIMIT 1") \
     S(last, WRITES, "SELECT " PLACE " FROM batch ORDER BY sequence DESC LIMIT 1") \
     S(tenant_put, WRITES, "INSERT INTO tenant(name) VALUES(?1) RETURNING tenant") \
     S(scene_list_get, WRITES, "SELECT list FROM scene_list WHERE digest = ?1") \

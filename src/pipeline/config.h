@@ -44,7 +44,7 @@ struct config {
     uint32_t in_flight_max, connections_max;
     int64_t queue_wait_ms_max; /* longest wait for admission before busy */
     uint64_t memory_max;       /* bytes; 0: no check */
-    int64_t snapshot_interval_s;
+    int64_t snapshot_interval_s, retention_s;
     uint32_t commit_batches_max; /* of one commit group */
     struct batch_limits limits;
     struct history_limits history;

@@ -184,6 +184,9 @@ struct pipeline {
     bool locks_ready;
     uint64_t rows_since_snapshot, history_sequence; /* the history thread's */
     int64_t snapshot_ns, snapshot_interval_ns;
+    atomic_uint_fast64_t snapshot_sequence; /* the last one saved or loaded holds all up to it */
+    int64_t retention_us;                   /* 0: rows are kept for ever */
+    uint64_t retained_sequence;             /* the timer's: nothing more can go behind this snapshot */
     struct history_limits history_limits;
     uint64_t alive_progress; /* of pipeline_alive, under line_lock */
     int64_t alive_ns;

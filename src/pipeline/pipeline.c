@@ -82,10 +82,26 @@ static void settings_take(struct pipeline *pipeline, const struct config *config
     pipeline->queue_wait_ns_max = config->queue_wait_ms_max * 1000000;
     pipeline->reload_wait_ns = RELOAD_WAIT_NS;
     pipeline->snapshot_interval_ns = config->snapshot_interval_s * 1000000000;
+    pipeline->retention_us = config->retention_s * US_PER_SECOND;
     pipeline->commit_batches_max = config->commit_batches_max ? config->commit_batches_max : 1;
     pipeline->history_limits = config->history;
     pipeline->snapshot_ns = clock_steady_ns();
     snprintf(pipeline->ledger_folder, sizeof pipeline->ledger_folder, "%s", config->ledger_folder);
+}
+
+/* A segment at a time, behind the last snapshot only. */
+static void rows_retain(struct pipeline *pipeline)
+{
+    struct fault_note note = {0};
+    bool dropped = false;
+    uint64_t behind = atomic_load(&pipeline->snapshot_sequence);
+    if (pipeline->retention_us == 0 || behind == pipeline->retained_sequence)
+        return;
+    enum fault fault = pipeline->ledger_ops->retain(pipeline->ledger, clock_wall_us() - pipeline->retention_us, behind, &dropped, &note);
+    if (fault != FAULT_NONE)
+        log_line(LOG_WARN, "pipeline", "old rows cannot be dropped: %s", note.text);
+    if (fault != FAULT_NONE || !dropped)
+        pipeline->retained_sequence = behind; /* looked at again behind the next snapshot */
 }
 
 static void timer_run(void *argument)
@@ -95,6 +111,7 @@ static void timer_run(void *argument)
     for (bool stopping = false; !stopping;) {
         nanosleep(&tick, NULL);
         line_expire(pipeline);
+        rows_retain(pipeline);
         pthread_mutex_lock(&pipeline->line_lock);
         stopping = pipeline->stopping;
         pthread_mutex_unlock(&pipeline->line_lock);
@@ -243,6 +260,7 @@ static const struct {
     FIXED(queue_wait_ms_max, "queue_wait_max"),
     FIXED(memory_max, "memory_max"),
     FIXED(snapshot_interval_s, "snapshot_interval"),
+    FIXED(retention_s, "retention"),
     FIXED(commit_batches_max, "commit_batches_max"),
 };
 

@@ -219,6 +219,7 @@ enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note)
     enum fault fault = pipeline->history_ops->save(pipeline->history, pipeline->history_sequence, path, note);
     if (fault == FAULT_NONE) {
         pipeline->rows_since_snapshot = 0;
+        atomic_store(&pipeline->snapshot_sequence, pipeline->history_sequence);
         atomic_fetch_add(&pipeline->metrics.snapshots, 1);
     }
     return fault;
@@ -248,27 +249,43 @@ static enum fault history_fresh(struct pipeline *pipeline, struct fault_note *no
     return pipeline->history_ops->open(&pipeline->history, &pipeline->history_limits, note);
 }
 
-/* From the snapshot when it can be used and holds nothing that was not committed, from the first batch otherwise. */
+/* The snapshot, when it can be used and holds nothing that was not committed; *out_from: up to where. What the log no longer has
+ * only the snapshot knows: without it, history begins with what is kept only when somebody took the file away. */
+static enum fault snapshot_load(struct pipeline *pipeline, uint64_t *out_from, const char *path, struct fault_note *note)
+{
+    struct fault_note why = {0};
+    uint64_t last = pipeline->ledger_ops->last_sequence(pipeline->ledger), kept_from = pipeline->ledger_ops->kept_from(pipeline->ledger);
+    bool is_there = file_exists(path);
+    *out_from = 0;
+    enum fault fault = is_there ? pipeline->history_ops->load(pipeline->history, out_from, path, &why) : FAULT_NONE;
+    if (fault == FAULT_NONE && *out_from > last)
+        fault = fault_set(&why, FAULT_ledger, ROW_NONE, COLUMN_NONE, "it is ahead of the ledger");
+    if (fault != FAULT_NONE && kept_from > 1)
+        return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE,
+                         "batches before %llu are no longer kept and history.snapshot cannot be used: %.60s", (unsigned long long)kept_from,
+                         why.text);
+    if (fault == FAULT_NONE && (is_there || kept_from == 1))
+        return atomic_store(&pipeline->snapshot_sequence, *out_from), FAULT_NONE;
+    if (fault != FAULT_NONE)
+        log_line(LOG_WARN, "pipeline", "history snapshot not used, rebuilding from the log: %s", why.text);
+    else
+        log_line(LOG_WARN, "pipeline", "no history snapshot: history begins with batch %llu, the first whose rows are kept",
+                 (unsigned long long)kept_from);
+    *out_from = kept_from - 1;
+    return history_fresh(pipeline, note);
+}
+
 enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note)
 {
     char path[PATH_MAX];
-    uint64_t last = pipeline->ledger_ops->last_sequence(pipeline->ledger), from = 0;
-    struct fault_note why = {0};
+    uint64_t from = 0;
     enum fault fault = history_fresh(pipeline, note);
+    if (fault == FAULT_NONE && !snapshot_path(path, pipeline))
+        fault = fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "ledger folder's path is too long");
+    if (fault == FAULT_NONE)
+        fault = snapshot_load(pipeline, &from, path, note);
     if (fault != FAULT_NONE)
         return fault;
-    if (!snapshot_path(path, pipeline))
-        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "ledger folder's path is too long");
-    if (file_exists(path)) {
-        fault = pipeline->history_ops->load(pipeline->history, &from, path, &why);
-        if (fault != FAULT_NONE || from > last) {
-            log_line(LOG_WARN, "pipeline", "history snapshot not used, rebuilding from the log: %s",
-                     fault != FAULT_NONE ? why.text : "it is ahead of the ledger");
-            from = 0;
-            if ((fault = history_fresh(pipeline, note)) != FAULT_NONE)
-                return fault;
-        }
-    }
     pipeline->history_sequence = from;
     pipeline->rows_since_snapshot = 0;
     fault = pipeline->ledger_ops->replay(pipeline->ledger, from + 1, rebuild_batch, pipeline, note);
