@@ -3,7 +3,9 @@
  * of these (bench/peers/turns.py is the peers' side), so that both see the same machine.
  * usage: bench_turns scene|nearest|product|xsmm ISA COLUMNS CLUSTERS SEGMENTS ROWS [LIBRARY]
  *        bench_turns anomaly ISA COLUMNS ROWS        bench_turns clusters COLUMNS ROWS CLUSTERS FILE        bench_turns bandwidth
- * scene: minimum of each segment. nearest: arg-min over all. product: pack, sgemm of LIBRARY (or libxsmm), minimum of each segment. */
+ *        bench_turns device NAME ISA BASE ROWS
+ * scene: minimum of each segment. nearest: arg-min over all. product: pack, sgemm of LIBRARY (or libxsmm), minimum of each segment.
+ * device: a scene base scored by a device of that name, from features on, all threads of it counted. */
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 
 #include "base/memory.h"
 #include "base/must.h"
+#include "compute/device.h"
 #include "kernels.h"
 #include "scene/cluster.h"
 #ifdef BENCH_XSMM
@@ -38,6 +41,10 @@ static struct work {
     char library[160];
     struct matrix matrix;
     double *stream[3];
+    const struct device_ops *ops;
+    struct scratch *scratch;
+    struct resident *resident;
+    struct feature_block features;
 #ifdef BENCH_XSMM
     libxsmm_smmfunction xsmm;
 #endif
@@ -301,6 +308,34 @@ static void bandwidth_turn(void) /* 24 bytes a cell */
         to[i] = a[i] + 3.0 * b[i];
 }
 
+static void device_make(char **words)
+{
+    struct device *device;
+    struct scene_base *base;
+    struct fault_note note = {0};
+    const bool is_avx2 = strcmp(words[2], "avx2") == 0;
+    const struct device_options options = {.cpu_mask = is_avx2 ? CPU_AVX2 : CPU_MASK_ALL, .name = words[1]};
+    work.ops = device_find(words[1]);
+    work.rows = number(words[4]) / SLICE_ROWS * SLICE_ROWS;
+    work.features.row_count = SLICE_ROWS;
+    for (unsigned f = 0; f < FEATURE_COUNT; f++)
+        work.features.column[f] = filled(SLICE_ROWS, -1, 3);
+    if (!work.ops || work.ops->open(&device, &options, &note) != FAULT_NONE || scene_base_open(&base, words[3], &note) != FAULT_NONE ||
+        work.ops->prepare(&work.resident, device, base, &note) != FAULT_NONE ||
+        work.ops->scratch_take(&work.scratch, work.resident, &note) != FAULT_NONE) {
+        fprintf(stderr, "bench_turns: no device %s: %s\n", words[1], note.text);
+        exit(77);
+    }
+    snprintf(work.library, sizeof work.library, "%s", work.ops->describe(device));
+}
+
+static void device_turn(void)
+{
+    struct scores scores;
+    for (uint32_t first = 0; first < work.rows; first += SLICE_ROWS)
+        MUST(work.ops->score(&scores, work.scratch, work.resident, &work.features, NULL) == FAULT_NONE && !scores.fell_back);
+}
+
 static void turn(const char *task)
 {
     if (strcmp(task, "scene") == 0)
@@ -311,6 +346,8 @@ static void turn(const char *task)
         slices(anomaly_slice);
     else if (strcmp(task, "clusters") == 0)
         clusters_turn();
+    else if (strcmp(task, "device") == 0)
+        device_turn();
     else if (strcmp(task, "bandwidth") == 0)
         bandwidth_turn();
     else
@@ -325,6 +362,8 @@ int main(int argc, char **argv)
         anomaly_make(argv + 1);
     else if (strcmp(task, "clusters") == 0 && argc == 6)
         clusters_make(argv + 1);
+    else if (strcmp(task, "device") == 0 && argc == 6)
+        device_make(argv + 1);
     else if (strcmp(task, "bandwidth") == 0)
         for (int i = 0; i < 3; i++)
             work.stream[i] = memset(take(STREAM_CELLS * sizeof(double)), 0, STREAM_CELLS * sizeof(double));

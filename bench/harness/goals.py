@@ -116,12 +116,12 @@ def sizes_spread(figures):
 
 
 def accounts_spread(figures):
-    rates = {name.split(".")[2]: figure["value"] for name, figure in figures.items()
-             if name.startswith("history.places.") and name.endswith(".screen")}
-    if len(rates) < 2:
+    times = {name.split(".")[2]: figure["value"] for name, figure in figures.items()
+             if name.startswith("history.month.") and name.endswith(".screen")}
+    if len(times) < 2:
         return None
-    told = ", ".join(f"{name}: {rate * 1e-6:.2f}" for name, rate in sorted(rates.items(), key=lambda item: float(item[0])))
-    return max(rates.values()) / min(rates.values()), f"million rows/s of history's thread with so many accounts: {told}"
+    told = ", ".join(f"{name}: {time:.0f}" for name, time in sorted(times.items(), key=lambda item: float(item[0])))
+    return max(times.values()) / min(times.values()), f"ns of history's thread per row with so many accounts: {told}"
 
 
 def tail(figures):
@@ -149,7 +149,7 @@ GOALS = (
     Goal("scene kernel against the newest FAISS flat index, k = 1", 3, over("flat", "faiss"), "≥ 3 ×", "flat"),
     Goal("scene kernel against OpenBLAS sgemm and reduction, the fastest of its versions and kernels", 2, over_sgemm, "≥ 2 ×",
          "product"),
-    Goal("OpenCL kernel on PoCL against the native kernel", 0.5, lambda figures: worst_opencl(figures), "≥ 50 %", "opencl"),
+    Goal("OpenCL kernel on PoCL against the native kernel", 0.5, plain("opencl.of_native", ("opencl.native", "opencl.opencl")), "≥ 50 %", "opencl"),
     Goal("anomaly per row against scikit-learn's IsolationForest.score_samples (100 trees, 16 columns, one job)", 100,
          plain("forest.16_columns.over_isolation_forest", ("forest.16_columns.ours", "forest.16_columns.isolation_forest")), "≥ 100 ×",
          "forest"),
@@ -171,14 +171,9 @@ GOALS = (
          ":bench/server does not give it", at_most=True),
     Goal("latency at half of the capacity, Poisson, 1,000-row batches: p99 over p50", 3, tail, "≤ 3 ×", "server", at_most=True),
     Goal("cost per transfer from 1,000-row to 1,000,000-row batches", 1.3, sizes_spread, "≤ 1.3 ×", "server", at_most=True),
-    Goal("cost per transfer from 10⁴ to 10⁷ known accounts (history)", 2, accounts_spread, "≤ 2 ×", "history", at_most=True),
+    Goal("cost per transfer from 10⁵ to 10⁷ known accounts (history)", 2, accounts_spread, "≤ 2 ×", "history", at_most=True),
     Goal("history, bytes per account, 10⁶ accounts and more", 256, bytes_per_account, "≤ 256", "history", at_most=True),
     Goal("template engine, rows/s per core", 5e8, lambda figures: None, "≥ 500 million", NO_TEMPLATES),
     Goal("a base of equal size scored as challenger: throughput over without", 0.77, plain("server.challenger.ratio", ()), "≥ 0.77 ×",
          NO_CHALLENGER),
 )
-
-
-def worst_opencl(figures):
-    found = worst(figures, "opencl.", ".of_native") or worst(figures, "opencl.", "over_native")
-    return found and (found[0], f"lowest of {len(found[2])} ({found[1]})")

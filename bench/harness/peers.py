@@ -127,6 +127,24 @@ def stage_products(run, stage):
             compare(stage, f"{isa}.{shape_name(shape)}", takers, rounds, rows, "rows/s")
 
 
+def stage_opencl(run, stage):
+    """A scene base scored, from features on, by the OpenCL device and by the native kernels; all threads counted."""
+    program, base, rows = run.program("bench_turns"), run.shaped_base(), run.pick(65536, 4096)
+    times = {}
+    takers = {}
+    try:
+        for who, device in (("native", "cpu"), ("opencl", "opencl")):
+            takers[who] = Taker(program, "device", device, "best", base, rows, env={"POCL_MAX_PTHREAD_COUNT": "1"})
+            stage.libraries[who] = takers[who].about["library"]
+        times = alternate(takers, run.pick(9, 1))
+    finally:
+        for taker in takers.values():
+            taker.close()
+    for who, seconds in times.items():
+        stage.figure(who, [rows / value for value in seconds], "rows/s")
+    stage.figure("of_native", ratios(times["native"], times["opencl"]), "1")
+
+
 def stage_flat(run, stage):
     """Scene kernel against FAISS's flat L2 index, k = 1. FAISS's distance is plain: one product a column, where ours takes two."""
     rows, program, isa = run.pick(65536, 8192), run.program("bench_turns"), widest(run)

@@ -67,15 +67,6 @@ def stage_kernels(run, stage):
         stage.figure(name, values, unit, better(unit))
 
 
-def stage_opencl(run, stage):
-    """The OpenCL device against the native kernel, where this build has one."""
-    if not os.path.exists(os.path.join(run.build, "bench_opencl")):
-        raise Missing("this build has no bench_opencl")
-    last = run.output("bench_opencl").strip().splitlines()[-1]
-    for name, figure in json.loads(last)["figures"].items():
-        stage.figure(name, figure["value"], figure["unit"], better(figure["unit"]))
-
-
 def stage_features(run, stage):
     text = run.output("bench_features", str(run.pick(1000000, 50000)))
     matches_of(stage, text, ((r"all \d+ features.*?: (?P<value>[\d.]+) million rows/s", "all", "rows/s", 1e6),
@@ -87,16 +78,16 @@ def exponent(count):
 
 
 def stage_history(run, stage):
-    """Reading and counting from ten thousand to ten million accounts."""
-    words = ["10000", "200000"] if run.quick else []
-    text = run.output("bench_history", *words)
-    for kind, places in (("accounts and pairs alone", "plain"), ("with devices and addresses", "places")):
-        sentence = rf"(\d+) accounts, +\d+ rows, {kind} *: read and counted ([\d.]+), counted ([\d.]+), read ([\d.]+) million"
-        for line in re.finditer(sentence, text):
-            for name, value in zip(("screen", "import", "score"), line.groups()[1:]):
-                stage.figures_add(f"{places}.{exponent(line[1])}.{name}", float(value) * 1e6, "rows/s", "more")
-    for line in re.finditer(r"(\d+) accounts, .*\n +\d+ accounts known, (\d+) bytes each", text):
-        stage.figures_add(f"bytes.{exponent(line[1])}", float(line[2]), "bytes", "less")
+    """Nanoseconds a row from a hundred thousand to ten million accounts, in traffic of a month and of now; bytes of an account."""
+    text = run.output("bench_history", *(["10000", "1400000"] if run.quick else []))
+    sentence = (r"(\d+) accounts, +\d+ rows (of 30 days|of now) *: (\d+) ns a row read and counted \((\d+) finding, (\d+) figures, "
+                r"(\d+) counting\); (\d+) counted, (\d+) read\n.*?(\d+) bytes each")
+    for line in re.finditer(sentence, text):
+        place = f"{'now' if line[2] == 'of now' else 'month'}.{exponent(line[1])}"
+        for name, value in zip(("screen", "finding", "figures", "counting", "import", "score"), line.groups()[2:8]):
+            stage.figure(f"{place}.{name}", float(value), "ns/row", "less")
+        if line[2] != "of now":
+            stage.figure(f"bytes.{exponent(line[1])}", float(line[9]), "bytes", "less")
     if not stage.figures:
         raise Missing("bench_history prints its figures in another way")
 
