@@ -104,6 +104,7 @@ static int help_run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    command_begin();
     argp_err_exit_status = COMMAND_REFUSED;
     argp_program_version = "sluice " SLUICE_VERSION;
     if (argc < 2)

@@ -18,6 +18,15 @@ void secret_hash(unsigned char out[SECRET_HASH_BYTES], const void *data, size_t 
     MUST(crypto_hash_sha256(out, data, bytes) == 0);
 }
 
+void secret_hash_parts(unsigned char out[SECRET_HASH_BYTES], const struct secret_part *parts, size_t part_count)
+{
+    crypto_hash_sha256_state state;
+    MUST(crypto_hash_sha256_init(&state) == 0);
+    for (size_t i = 0; i < part_count; i++)
+        MUST(crypto_hash_sha256_update(&state, parts[i].data, parts[i].bytes) == 0);
+    MUST(crypto_hash_sha256_final(&state, out) == 0);
+}
+
 bool secret_equal(const void *a, const void *b, size_t bytes)
 {
     return sodium_memcmp(a, b, bytes) == 0;

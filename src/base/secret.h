@@ -10,7 +10,13 @@ enum { SECRET_HASH_BYTES = 32 };
 
 bool secret_open(void); /* once, before the others; false: no source of randomness */
 void secret_hash(unsigned char out[SECRET_HASH_BYTES], const void *data, size_t bytes); /* SHA-256 */
-bool secret_equal(const void *a, const void *b, size_t bytes);                          /* in a time that does not tell where they differ */
+struct secret_part {
+    const void *data;
+    size_t bytes;
+};
+/* SHA-256 of the parts, one behind the other. */
+void secret_hash_parts(unsigned char out[SECRET_HASH_BYTES], const struct secret_part *parts, size_t part_count);
+bool secret_equal(const void *a, const void *b, size_t bytes); /* in a time that does not tell where they differ */
 void secret_random(void *out, size_t bytes);
 void secret_wipe(void *data, size_t bytes);                     /* never optimised away */
 void secret_to_hex(char *out, const void *data, size_t bytes);  /* 2 × bytes lower-case digits and an end mark */

@@ -37,6 +37,11 @@ int command_tune(int argc, char **argv);
 
 /* `sluice inspect` of a scene base: prints it (as JSON when json), returns the exit status. */
 int command_inspect_base(const char *path, int json);
+/* `sluice inspect --seal`: verifies a scene base in all but its checksum, then writes that into it. */
+int command_seal_base(const char *path);
+
+/* What every command needs to be done before it: jansson on our memory. Once, first of all. */
+void command_begin(void);
 
 /* Says "sluice NAME: text" on stderr; returns status, so that `return command_fail(...)` reads as one thing. */
 int command_fail(int status, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));

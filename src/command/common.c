@@ -8,6 +8,12 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/json.h"
+
+void command_begin(void)
+{
+    json_use_memory();
+}
 
 int command_fail(int status, const char *name, const char *format, ...)
 {

@@ -1,13 +1,13 @@
 /* `sluice eval`: how well scores agree with labels. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "command/command.h"
 #include "command/verdicts.h"
 #include "pipeline/evaluate.h"
+#include "base/json.h"
 
 enum {
     KEY_BASE = 0x700,
@@ -201,7 +201,7 @@ static int evaluation_print(const struct evaluation *evaluation, bool json)
     if (!text)
         return command_fail(COMMAND_REFUSED, "eval", "no memory for the figures");
     printf("%s\n", text);
-    free(text);
+    json_text_give(text);
     return COMMAND_DONE;
 }
 

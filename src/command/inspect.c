@@ -11,11 +11,11 @@
 #include "command/verdicts.h"
 #include "ledger/ledger.h"
 
-enum { SAFETENSORS_LEAD = 8, BATCHES_DEFAULT = 20 };
+enum { SAFETENSORS_LEAD = 8, BATCHES_DEFAULT = 20, KEY_SEAL = 0x800 };
 
 struct inspection {
     const char *path;
-    bool as_json, verifies;
+    bool as_json, verifies, seal;
     uint32_t head;
     uint64_t frames, frame_rows, batches, rows, verdicts[VERDICT_COUNT];
 };
@@ -24,6 +24,7 @@ static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "As JSON", 1},
     {"head", 'n', "N", 0, "Of a ledger: show the newest N batches (default 20)", 1},
     {"verify", 'v', NULL, 0, "Of a ledger: read every batch whose rows are kept, and check it", 1},
+    {"seal", KEY_SEAL, NULL, 0, "Of a scene base written by other hands: verify all of it, then put its checksum in", 1},
     {0},
 };
 
@@ -39,6 +40,9 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
         return 0;
     case 'n':
         out->head = (uint32_t)command_integer(state, "head", argument, 0, INT32_MAX);
+        return 0;
+    case KEY_SEAL:
+        out->seal = true;
         return 0;
     case ARGP_KEY_ARG:
         if (out->path)
@@ -188,6 +192,8 @@ int command_inspect(int argc, char **argv)
     struct stat status;
     char index[PATH_MAX];
     argp_parse(&argp, argc, argv, 0, NULL, &inspection);
+    if (inspection.seal)
+        return command_seal_base(inspection.path);
     if (stat(inspection.path, &status) != 0 || !S_ISDIR(status.st_mode))
         return file_show(&inspection);
     snprintf(index, sizeof index, "%s/index.sqlite", inspection.path);

@@ -7,6 +7,7 @@
 #include "command/command.h"
 #include "scene/golden.h"
 #include "scene/scene_base.h"
+#include "scene/seal.h"
 
 enum { GOLDEN_BYTES_MAX = 8 << 20 };
 
@@ -105,4 +106,29 @@ int command_inspect_base(const char *path, int json)
     }
     scene_base_close(&base);
     return fault == FAULT_NONE ? COMMAND_DONE : command_fail(COMMAND_REFUSED, "inspect", "%s", note.text);
+}
+
+/* The file with its seal is read as a server reads it before it takes the place of the one without. */
+int command_seal_base(const char *path)
+{
+    struct fault_note note = {0};
+    struct scene_base *base = NULL;
+    char *bytes = NULL, *sealed = NULL, digest[33];
+    size_t byte_count = 0, sealed_count = 0;
+    enum fault fault = file_read_all(&bytes, &byte_count, path, SCENE_BASE_BYTES_MAX, &note);
+    if (fault != FAULT_NONE)
+        return command_fail(COMMAND_REFUSED, "inspect", "%s", note.text);
+    fault = seal_add(&sealed, &sealed_count, bytes, byte_count, &note);
+    if (fault == FAULT_NONE)
+        fault = scene_base_read(&base, (const unsigned char *)sealed, sealed_count, &note);
+    if (fault == FAULT_NONE)
+        fault = file_replace(path, sealed, sealed_count, &note);
+    if (fault == FAULT_NONE) {
+        digest_to_hex(digest, base->digest);
+        printf("scene base %s %s is sealed, digest %s\n", base->name, base->version, digest);
+    }
+    scene_base_close(&base);
+    memory_give(bytes);
+    memory_give(sealed);
+    return fault == FAULT_NONE ? COMMAND_DONE : command_fail(COMMAND_REFUSED, "inspect", "%s: %s", path, note.text);
 }

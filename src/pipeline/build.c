@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "pipeline/collect.h"
 #include "scene/card.h"
+#include "base/json.h"
 
 enum { PROGRESS_ROWS = 200000 };
 
@@ -244,7 +245,7 @@ static enum fault build_and_write(struct base_builder *builder)
     if (fault == FAULT_NONE)
         fault = write_card(builder, &result);
     build_result_fini(&result);
-    free(text);
+    json_text_give(text);
     return fault;
 }
 

@@ -2,12 +2,13 @@
 #include "scene/scene_base.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/json.h"
 #include "scene/metadata.h"
 #include "scene/safetensors.h"
+#include "scene/seal.h"
 
 struct writing {
     uint32_t count;
@@ -107,7 +108,13 @@ enum fault scene_base_write(char **out, size_t *out_bytes, const struct scene_ba
         fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to write the scene base");
     else
         fault = safetensors_write(out, out_bytes, metadata, writing.tensors, writing.count, note);
-    free(metadata);
+    if (fault == FAULT_NONE)
+        fault = seal_put(*out, *out_bytes, metadata, note);
+    if (fault != FAULT_NONE) {
+        memory_give(*out);
+        *out = NULL;
+    }
+    json_text_give(metadata);
     for (uint32_t i = 0; i < TENSORS_MAX; i++)
         memory_give(writing.own[i]);
     for (int g = 0; g < DIMENSION_COUNT; g++)

@@ -3,12 +3,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "scene/builder.h"
 #include "scene/golden.h"
+#include "base/json.h"
 
 #define MATCH_ERROR_MAX 1e-5
 enum { PRECISION_MAX = 25, PRECISION_TRIES = 6 };
@@ -91,7 +91,7 @@ static enum fault write_result(struct build_result *out, struct builder *builder
     enum fault fault =
         metrics ? scene_base_write(&out->bytes, &out->byte_count, &builder->draft, builder->options->provenance, metrics, builder->note)
                 : build_no_memory(builder);
-    free(metrics);
+    json_text_give(metrics);
     if (fault != FAULT_NONE)
         return fault;
     scene_base_close(&builder->base);

@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <jansson.h>
-
 #include "base/hash.h"
+#include "base/json.h"
 
 char *card_provenance(const struct build_origin *origin, const struct build_options *options)
 {
@@ -17,16 +16,14 @@ char *card_provenance(const struct build_origin *origin, const struct build_opti
                   (json_int_t)origin->train_rows, "delay_days", origin->delay_days, "batch_features", (int)origin->batch_features,
                   "batch_rows", (json_int_t)origin->batch_rows, "background_clusters", (json_int_t)options->background_clusters,
                   "scene_clusters", (json_int_t)options->scene_clusters, "seed", (json_int_t)options->seed);
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    return text;
+    return json_text(root, JSON_COMPACT);
 }
 
 static void line(FILE *out, const char *name, const json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(4));
     fprintf(out, "| %s | %s |\n", name, text ? text : "");
-    free(text);
+    json_text_give(text);
 }
 
 static void lines_of(FILE *out, json_t *object)

@@ -18,7 +18,8 @@ struct build_origin {
     uint32_t batch_rows;
 };
 
-char *card_provenance(const struct build_origin *origin, const struct build_options *options); /* JSON text (free); NULL: memory */
+char *card_provenance(const struct build_origin *origin,
+                      const struct build_options *options); /* JSON text (json_text_give); NULL: memory */
 /* The card in Markdown (free), out of the base's own metadata; NULL: memory. */
 char *card_text(const struct scene_base *base);
 

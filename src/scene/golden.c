@@ -3,14 +3,13 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/memory.h"
+#include "base/json.h"
 #include "scene/random.h"
 #include "scene/safetensors.h"
+#include "scene/seal.h"
 
 enum { GOLDEN_ROWS_MAX = 64 };
 #define EPSILON 0x1p-24
@@ -226,10 +225,8 @@ static char *golden_text(const struct golden *golden, const struct scene_base *b
     json_t *features = json_array();
     for (uint32_t f = 0; f < golden->feature_count; f++)
         json_array_append_new(features, json_string(feature_infos[golden->feature[f]].name));
-    json_t *root = json_pack("{s:i, s:s, s:o}", "format", SCENE_BASE_FORMAT, "base", hex, "features", features);
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    return text;
+    json_t *root = json_pack("{s:i, s:s, s:s, s:o}", "format", SCENE_BASE_FORMAT, "seal", seal_blank, "base", hex, "features", features);
+    return json_text(root, JSON_COMPACT);
 }
 
 static void golden_tensor(struct tensor *out, const char *group, const char *part, enum tensor_type type, uint64_t rows, uint64_t columns,
@@ -276,7 +273,9 @@ enum fault golden_write(char **out, size_t *out_bytes, const struct scene_base *
         fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for golden distances");
     else
         fault = safetensors_write(out, out_bytes, text, tensors, golden_tensors(tensors, &golden, base), note);
-    free(text);
+    if (fault == FAULT_NONE)
+        fault = seal_put(*out, *out_bytes, text, note);
+    json_text_give(text);
     golden_fini(&golden);
     return fault;
 }
@@ -286,11 +285,12 @@ static enum fault check_text(const struct golden *golden, const struct scene_bas
 {
     char hex[33];
     digest_to_hex(hex, base->digest);
-    bool shallow = text && json_depth(text, strlen(text)) <= SAFETENSORS_DEPTH_MAX;
-    json_t *root = shallow ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *root = NULL;
+    enum fault fault = text ? json_read(&root, text, strlen(text), FAULT_model, "golden metadata", note) : FAULT_NONE;
+    if (fault != FAULT_NONE)
+        return fault;
     const char *digest = json_string_value(json_object_get(root, "base"));
     const json_t *features = json_object_get(root, "features");
-    enum fault fault = FAULT_NONE;
     if (!digest || strcmp(digest, hex) != 0)
         fault = fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "golden distances are of another base (%.32s), not %s",
                           digest ? digest : "none named", hex);
@@ -408,8 +408,12 @@ enum fault golden_verify(struct golden_errors *out, const struct scene_base *bas
     struct golden golden;
     *out = (struct golden_errors){0};
     enum fault fault = safetensors_read(&file, bytes, byte_count, note);
-    if (fault != FAULT_NONE)
+    if (fault == FAULT_NONE && file.metadata)
+        fault = seal_check(bytes, byte_count, file.metadata, note);
+    if (fault != FAULT_NONE) {
+        safetensors_fini(&file);
         return fault;
+    }
     const struct tensor *features = safetensors_find(&file, "golden.features");
     if (!features || features->shape[0] < 1 || features->shape[0] > GOLDEN_ROWS_MAX) {
         safetensors_fini(&file);

@@ -6,10 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/must.h"
-#include "scene/safetensors.h"
+#include "base/json.h"
+#include "scene/seal.h"
 
 const char *const scene_form_names[FORM_ABOVE + 1] = {[FORM_VALUE] = "value", [FORM_OVERSHOOT] = "overshoot", [FORM_ABOVE] = "above"};
 const char *const anomaly_names[ANOMALY_COUNT] = {[ANOMALY_OWN] = "own", [ANOMALY_LINKED] = "linked"};
@@ -216,14 +215,11 @@ static enum fault read_root(struct reading *reading, struct scene_base *base, co
 
 enum fault metadata_read(struct scene_base *base, const char *text, struct fault_note *note)
 {
-    json_error_t error;
     struct reading reading = {.note = note};
-    if (json_depth(text, strlen(text)) > SAFETENSORS_DEPTH_MAX)
-        return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "metadata: nested deeper than %d", SAFETENSORS_DEPTH_MAX);
-    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "metadata: %.80s at byte %d", error.text, error.position);
-    enum fault fault = read_root(&reading, base, root);
+    json_t *root;
+    enum fault fault = json_read(&root, text, strlen(text), FAULT_model, "metadata", note);
+    if (fault == FAULT_NONE)
+        fault = read_root(&reading, base, root);
     json_decref(root);
     return fault;
 }
@@ -290,10 +286,8 @@ char *metadata_write(const struct scene_base *base, const char *provenance, cons
     json_t *about = provenance ? json_loads(provenance, 0, NULL) : json_object();
     json_t *figures = metrics ? json_loads(metrics, 0, NULL) : json_object();
     /* json_pack refuses when one of its parts is missing, and gives all of them back. */
-    json_t *root = json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "format", SCENE_BASE_FORMAT, "name", base->name, "version",
-                             base->version, "dimensions", write_dimensions(base), "scenes", write_scenes(base), "anomaly",
-                             write_anomaly(base), "provenance", about, "metrics", figures);
-    char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(root);
-    return text;
+    json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "format", SCENE_BASE_FORMAT, "seal", seal_blank, "name",
+                             base->name, "version", base->version, "dimensions", write_dimensions(base), "scenes", write_scenes(base),
+                             "anomaly", write_anomaly(base), "provenance", about, "metrics", figures);
+    return json_text(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 }

@@ -11,7 +11,7 @@ extern const char *const scene_form_names[FORM_ABOVE + 1];
 /* What the text says: name, version, scenes, columns without their mean and rscale (columns from base->arena), anomaly
  * thresholds. FAULT_model names the place: "scenes[2].weights.device: not a number". */
 enum fault metadata_read(struct scene_base *base, const char *text, struct fault_note *note);
-/* The text of base (json text: free()). provenance and metrics: JSON objects as text, or NULL. NULL: memory, or no JSON. */
+/* The text of base, its seal blank (json_text_give). provenance and metrics: JSON objects as text, or NULL. NULL: memory, or no JSON. */
 char *metadata_write(const struct scene_base *base, const char *provenance, const char *metrics);
 
 #endif

@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/memory.h"
+#include "base/json.h"
 
 static int by_falling_score(const void *a, const void *b)
 {
@@ -204,7 +203,5 @@ char *metrics_text(const struct metrics *metrics, const char *const *names, uint
                              "alerts_right", (json_int_t)metrics->alerts_right, "auc_roc", number(metrics->auc_roc), "average_precision",
                              number(metrics->average_precision), "card_precision_100", number(metrics->card_precision), "scene_named_right",
                              number(metrics->named_right), "scenes", scenes_json(metrics, names, scene_count));
-    char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
-    json_decref(root);
-    return text;
+    return json_text(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
 }

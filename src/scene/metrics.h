@@ -35,7 +35,7 @@ struct metrics {
 /* FAULT_memory. k: of card_precision; 0: leave it out, accounts and days are not known. */
 enum fault metrics_measure(struct metrics *out, const struct metrics_row *rows, uint32_t row_count, uint32_t scene_count, uint32_t k,
                            struct fault_note *note);
-/* JSON object as text (free); numbers that are NAN become null. names: of the scenes, [0] background. NULL: memory. */
+/* JSON object as text (json_text_give); numbers that are NAN become null. names: of the scenes, [0] background. NULL: memory. */
 char *metrics_text(const struct metrics *metrics, const char *const *names, uint32_t scene_count);
 
 #endif

@@ -4,14 +4,10 @@
 
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/memory.h"
-
-enum { LENGTH_BYTES = 8 };
+#include "base/json.h"
 
 static const struct {
     const char *name;
@@ -30,43 +26,20 @@ const char *tensor_type_name(enum tensor_type type)
     return types[type].name;
 }
 
-static uint64_t load_u64_le(const unsigned char *bytes)
+uint64_t safetensors_header_bytes(const void *bytes, size_t byte_count)
 {
     uint64_t value = 0;
-    for (int i = LENGTH_BYTES - 1; i >= 0; i--)
-        value = value << 8 | bytes[i];
+    for (int i = SAFETENSORS_LEAD_BYTES - 1; i >= 0 && byte_count >= SAFETENSORS_LEAD_BYTES; i--)
+        value = value << 8 | ((const unsigned char *)bytes)[i];
     return value;
-}
-
-uint32_t json_depth(const char *text, size_t bytes)
-{
-    uint32_t depth = 0, deepest = 0;
-    bool in_text = false;
-    for (size_t i = 0; i < bytes; i++) {
-        char c = text[i];
-        if (in_text && c == '\\')
-            i++;
-        else if (c == '"')
-            in_text = !in_text;
-        else if (!in_text && (c == '{' || c == '['))
-            deepest = ++depth > deepest ? depth : deepest;
-        else if (!in_text && (c == '}' || c == ']') && depth)
-            depth--;
-    }
-    return deepest;
 }
 
 static enum fault read_header(json_t **out, const char *text, size_t bytes, struct fault_note *note)
 {
-    if (json_depth(text, bytes) > SAFETENSORS_DEPTH_MAX)
-        return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "header: nested deeper than %d", SAFETENSORS_DEPTH_MAX);
-    json_error_t error;
-    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (!*out)
-        return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "header: %.100s at byte %d", error.text, error.position);
-    if (!json_is_object(*out))
-        return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "header: not a JSON object");
-    return FAULT_NONE;
+    enum fault fault = json_read(out, text, bytes, FAULT_model, "header", note);
+    if (fault == FAULT_NONE && !json_is_object(*out))
+        fault = fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "header: not a JSON object");
+    return fault;
 }
 
 static enum fault read_metadata(struct safetensors *out, const json_t *metadata, struct fault_note *note)
@@ -177,15 +150,15 @@ static enum fault check_tiling(const struct safetensors *file, const unsigned ch
 enum fault safetensors_read(struct safetensors *out, const void *bytes, size_t byte_count, struct fault_note *note)
 {
     memset(out, 0, sizeof *out);
-    if (byte_count < LENGTH_BYTES)
+    if (byte_count < SAFETENSORS_LEAD_BYTES)
         return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "%zu bytes: too short for a header", byte_count);
-    uint64_t header_bytes = load_u64_le(bytes);
-    if (header_bytes > byte_count - LENGTH_BYTES || header_bytes > SAFETENSORS_HEADER_BYTES_MAX)
+    uint64_t header_bytes = safetensors_header_bytes(bytes, byte_count);
+    if (header_bytes > byte_count - SAFETENSORS_LEAD_BYTES || header_bytes > SAFETENSORS_HEADER_BYTES_MAX)
         return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "header of %llu bytes: above the file's size or %d",
                          (unsigned long long)header_bytes, SAFETENSORS_HEADER_BYTES_MAX);
-    const char *text = (const char *)bytes + LENGTH_BYTES;
+    const char *text = (const char *)bytes + SAFETENSORS_LEAD_BYTES;
     const unsigned char *data = (const unsigned char *)text + header_bytes;
-    size_t data_bytes = byte_count - LENGTH_BYTES - (size_t)header_bytes;
+    size_t data_bytes = byte_count - SAFETENSORS_LEAD_BYTES - (size_t)header_bytes;
     json_t *header = NULL;
     enum fault fault = read_header(&header, text, (size_t)header_bytes, note);
     if (fault == FAULT_NONE)
@@ -228,26 +201,21 @@ static char *header_text(const char *metadata, const struct tensor *tensors, uin
     json_t *header = json_pack("{s:{s:s}}", "__metadata__", "sluice", metadata);
     *data_bytes = 0;
     for (uint32_t i = 0; header && i < tensor_count; i++) {
-        if (json_object_set_new(header, tensors[i].name, tensor_entry(&tensors[i], *data_bytes)) != 0) {
-            json_decref(header);
-            return NULL;
-        }
+        json_object_set_new(header, tensors[i].name, tensor_entry(&tensors[i], *data_bytes));
         *data_bytes += tensors[i].bytes;
     }
-    char *text = header ? json_dumps(header, JSON_COMPACT) : NULL;
-    json_decref(header);
-    return text;
+    return json_text(header, JSON_COMPACT);
 }
 
 /* The header is padded with spaces so that the data begins at a multiple of 8. */
 static char *assemble(size_t *out_bytes, const char *header, size_t data_bytes, const struct tensor *tensors, uint32_t tensor_count)
 {
     size_t text_bytes = strlen(header), header_bytes = (text_bytes + 7) / 8 * 8;
-    *out_bytes = LENGTH_BYTES + header_bytes + data_bytes;
+    *out_bytes = SAFETENSORS_LEAD_BYTES + header_bytes + data_bytes;
     char *file = memory_take(*out_bytes), *at = file;
     if (!file)
         return NULL;
-    for (int i = 0; i < LENGTH_BYTES; i++)
+    for (int i = 0; i < SAFETENSORS_LEAD_BYTES; i++)
         *at++ = (char)(header_bytes >> 8 * i & 0xff);
     memcpy(at, header, text_bytes);
     memset(at + text_bytes, ' ', header_bytes - text_bytes);
@@ -264,7 +232,6 @@ enum fault safetensors_write(char **out, size_t *out_bytes, const char *metadata
     size_t data_bytes;
     char *header = header_text(metadata, tensors, tensor_count, &data_bytes);
     *out = header ? assemble(out_bytes, header, data_bytes, tensors, tensor_count) : NULL;
-    if (header)
-        free(header);
+    json_text_give(header);
     return *out ? FAULT_NONE : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the file");
 }

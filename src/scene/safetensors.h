@@ -10,7 +10,7 @@
  * https://github.com/huggingface/safetensors. Bytes are hostile until safetensors_read has passed them. */
 
 enum tensor_type { TENSOR_F32, TENSOR_F64, TENSOR_I32, TENSOR_U32, TENSOR_U8, TENSOR_TYPE_COUNT };
-enum { TENSORS_MAX = 64, TENSOR_RANK_MAX = 2, SAFETENSORS_HEADER_BYTES_MAX = 1 << 20, SAFETENSORS_DEPTH_MAX = 16 };
+enum { TENSORS_MAX = 64, TENSOR_RANK_MAX = 2, SAFETENSORS_LEAD_BYTES = 8, SAFETENSORS_HEADER_BYTES_MAX = 1 << 20 };
 
 struct tensor {
     char name[64];
@@ -30,10 +30,9 @@ struct safetensors {
 /* Views into bytes. FAULT_model: header too long, too deep or no JSON, unknown type, shape and size that differ, holes,
  * overlaps, bytes left over. */
 enum fault safetensors_read(struct safetensors *out, const void *bytes, size_t byte_count, struct fault_note *note);
-void safetensors_fini(struct safetensors *file);                                         /* safe on zeroed memory */
+void safetensors_fini(struct safetensors *file);                         /* safe on zeroed memory */
+uint64_t safetensors_header_bytes(const void *bytes, size_t byte_count); /* what a file says; 0: it is too short to say it */
 const struct tensor *safetensors_find(const struct safetensors *file, const char *name); /* NULL: none */
-/* Deepest nesting of brackets outside strings: asked before jansson, which recurses as deep as the text tells it to. */
-uint32_t json_depth(const char *text, size_t bytes);
 size_t tensor_type_bytes(enum tensor_type type);
 const char *tensor_type_name(enum tensor_type type);
 

@@ -10,6 +10,7 @@
 #include "base/must.h"
 #include "scene/metadata.h"
 #include "scene/safetensors.h"
+#include "scene/seal.h"
 
 enum { POINT_ALIGN_COLUMNS = 8 };
 
@@ -318,8 +319,6 @@ static enum fault block_take(struct scene_base **out, size_t bytes, struct fault
 
 static enum fault read_file(struct scene_base **out, const struct safetensors *file, size_t byte_count, struct fault_note *note)
 {
-    if (!file->metadata)
-        return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "no metadata under the key sluice: not a scene base");
     size_t text_bytes = strlen(file->metadata) + 1;
     struct scene_base *base = NULL;
     enum fault fault = block_take(&base, arena_bytes(byte_count, text_bytes), note);
@@ -348,7 +347,12 @@ enum fault scene_base_read(struct scene_base **out, const unsigned char *bytes, 
     enum fault fault = safetensors_read(&file, bytes, byte_count, note);
     if (fault != FAULT_NONE)
         return fault;
-    fault = read_file(out, &file, byte_count, note);
+    if (!file.metadata)
+        fault = fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "no metadata under the key sluice: not a scene base");
+    else
+        fault = seal_check(bytes, byte_count, file.metadata, note);
+    if (fault == FAULT_NONE)
+        fault = read_file(out, &file, byte_count, note);
     if (fault == FAULT_NONE)
         (*out)->digest = hash128(0, bytes, byte_count);
     safetensors_fini(&file);

@@ -75,8 +75,8 @@ struct scene_base {
 };
 enum { SCENE_BASE_MAGIC = 0x5ce4eba5 };
 
-/* Refuses with FAULT_model and the reason: shapes, order and overlap of tensors, finite numbers, known features,
- * scene indices, ascending tables, sizes before anything is taken. bytes are not kept. */
+/* Refuses with FAULT_model and the reason: a checksum that does not match (seal.h), shapes, order and overlap of tensors, finite numbers,
+ * known features, scene indices, ascending tables, sizes before anything is taken. bytes are not kept. */
 enum fault scene_base_read(struct scene_base **out, const unsigned char *bytes, size_t byte_count, struct fault_note *note);
 enum fault scene_base_open(struct scene_base **out, const char *path, struct fault_note *note);
 void scene_base_close(struct scene_base **base_p);

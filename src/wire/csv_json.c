@@ -1,8 +1,9 @@
 /* JSON lines: an object a line, its keys name the columns. An unknown column takes the type of its first value. */
 #include "wire/csv.h"
 
-#include <jansson.h>
 #include <string.h>
+
+#include "base/json.h"
 
 static const char *json_name(const json_t *value)
 {
@@ -94,12 +95,13 @@ static enum fault put_object(struct csv_reader *reader, json_t *object, uint32_t
 
 enum fault csv_json_row(struct csv_reader *reader, const struct record *record)
 {
-    json_error_t error;
-    json_t *object = json_loadb(record->at, (size_t)(record->end - record->at), JSON_REJECT_DUPLICATES, &error);
-    if (!object)
-        return csv_fault(reader, FAULT_syntax, NULL, "%s", error.text);
-    enum fault fault = json_is_object(object) ? put_object(reader, object, reader->batch->row_count)
-                                              : csv_fault(reader, FAULT_syntax, NULL, "must be an object, is %s", json_name(object));
+    json_t *object;
+    struct fault_note why = {0};
+    enum fault fault = json_read(&object, record->at, (size_t)(record->end - record->at), FAULT_syntax, "JSON", &why);
+    if (fault != FAULT_NONE)
+        return csv_fault(reader, fault, NULL, "%s", why.text);
+    fault = json_is_object(object) ? put_object(reader, object, reader->batch->row_count)
+                                   : csv_fault(reader, FAULT_syntax, NULL, "must be an object, is %s", json_name(object));
     json_decref(object);
     return fault;
 }

@@ -1,5 +1,5 @@
 /* The n-th allocation fails, for every n, on the way of a two-row batch from a closed ledger to its reply: a clean fault, and
- * nothing is left. SQLite's allocations count among ours; those of nng and the C library do not. */
+ * nothing is left. Allocations of SQLite and jansson count among ours; those of nng and the C library do not. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/must.h"
@@ -22,6 +23,7 @@
 #include "flow/harness.h"
 #include "flow/message.h"
 #include "pipeline/pipeline.h"
+#include "tiny_base.h"
 
 /* Sanitizers make an opening slow: there every seventh allocation stands for its neighbours. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -223,24 +225,40 @@ static void test_import(void **state)
     each_request("import");
 }
 
+/* A base of few words: each of them costs some allocations, and each allocation an opening. */
+static void base_write(const char *path)
+{
+    struct tiny_base tiny;
+    char *bytes;
+    size_t byte_count;
+    tiny_base_init(&tiny, 2, 2, 2, 1);
+    MUST(scene_base_write(&bytes, &byte_count, &tiny.base, NULL, NULL, NULL) == FAULT_NONE);
+    flow_write(path, bytes, byte_count);
+    memory_give(bytes);
+    tiny_base_fini(&tiny);
+}
+
 static int setup(void **state)
 {
     (void)state;
     static const sqlite3_mem_methods methods = {sql_take, sql_give, sql_resize, sql_bytes, sql_round, sql_init, sql_fini, NULL};
     unsigned char hash[SECRET_HASH_BYTES];
-    char hex[2 * SECRET_HASH_BYTES + 1], text[2048], source[300];
+    char hex[2 * SECRET_HASH_BYTES + 1], text[2048], source[300], base[300];
     struct stat memory_disk;
     if (!getenv("TMPDIR") && stat("/dev/shm", &memory_disk) == 0)
         setenv("TMPDIR", "/dev/shm", 1); /* thousands of small syncs */
+    json_use_memory();
     MUST(secret_open() && sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) == SQLITE_OK);
     secret_hash(hash, FLOW_TOKEN, strlen(FLOW_TOKEN));
     secret_to_hex(hex, hash, sizeof hash);
     flow_path(source, sizeof source, "alloc.yaml");
+    flow_path(base, sizeof base, "tiny.safetensors");
+    base_write(base);
     int bytes = snprintf(text, sizeof text,
                          "ledger: %s/ledger\nbase: %s\nworkers: 1\nlisten:\n  data: [\"ipc:///tmp/unused\"]\nlimits:\n  message_max: 1MiB\n"
                          "history:\n  accounts_max: 1024\n  events_max: 1024\n  busy_max: 16\n  links_max: 1024\n  places_max: 1024\n"
                          "tenants:\n  - name: flow\n    token_hash: %s\n    rights: [submit, score]\n",
-                         flow_folder(), flow_base(), hex);
+                         flow_folder(), base, hex);
     struct fault_note note = {0};
     if (config_open_text(&config, source, text, (size_t)bytes, &note) != FAULT_NONE)
         fail_msg("%s", note.text);

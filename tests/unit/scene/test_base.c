@@ -9,7 +9,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/secret.h"
+#include "base/json.h"
 #include "scene/safetensors.h"
+#include "scene/seal.h"
 #include "tiny_base.h"
 
 static char *write_tiny(const struct tiny_base *tiny, size_t *byte_count)
@@ -108,6 +111,8 @@ static void same_base_same_bytes(void **state)
     tiny_base_fini(&tiny);
 }
 
+#define BLANK "0000000000000000000000000000000000000000000000000000000000000000"
+
 static const struct tensor f32 = {.type = TENSOR_F32, .rank = 2};
 
 /* A file made by hand whose clusters are not sorted by scene, with I32 indices. */
@@ -115,7 +120,8 @@ static void unsorted_clusters_are_sorted_stably(void **state)
 {
     (void)state;
     static const char text[] =
-        "{\"format\":1,\"name\":\"n\",\"version\":\"v\",\"dimensions\":{\"social\":[{\"feature\":\"payee_count_1d\",\"form\":\"value\"}]},"
+        "{\"format\":1,\"seal\":\"" BLANK
+        "\",\"name\":\"n\",\"version\":\"v\",\"dimensions\":{\"social\":[{\"feature\":\"payee_count_1d\",\"form\":\"value\"}]},"
         "\"scenes\":[{\"name\":\"background\",\"bias\":0,\"weights\":{\"social\":1}},"
         "{\"name\":\"a\",\"risk_type\":\"r\",\"bias\":0,\"weights\":{\"social\":1},\"threshold\":0.5}],\"anomaly\":{}}";
     const float centres[4] = {1, 2, 3, 4}, ones[4] = {1, 1, 1, 1};
@@ -137,6 +143,8 @@ static void unsorted_clusters_are_sorted_stably(void **state)
     struct scene_base *base = NULL;
     struct fault_note note = {0};
     assert_int_equal(safetensors_write(&bytes, &byte_count, text, tensors, 6, &note), FAULT_NONE);
+    expect_refused(bytes, byte_count, "checksum does not match");
+    assert_int_equal(seal_put(bytes, byte_count, text, &note), FAULT_NONE);
     assert_int_equal(scene_base_read(&base, (unsigned char *)bytes, byte_count, &note), FAULT_NONE);
     const float sorted[4] = {2, 4, 1, 3};
     assert_memory_equal(base->dimensions[DIMENSION_social].centres, sorted, sizeof sorted);
@@ -217,6 +225,17 @@ static void wrong_content_is_refused(void **state)
     refused_after(fewer_scenes, "names a scene that the metadata does not list");
 }
 
+/* So that what stands behind the checksum is met; where there is nothing to seal it stays as it is. */
+static void reseal(char *bytes, size_t byte_count)
+{
+    struct safetensors file;
+    if (safetensors_read(&file, bytes, byte_count, NULL) != FAULT_NONE)
+        return;
+    if (file.metadata)
+        seal_put(bytes, byte_count, file.metadata, NULL);
+    safetensors_fini(&file);
+}
+
 /* The header with one part of its text replaced (same length or shorter, padded with spaces). */
 static void refused_with_text(const char *old, const char *new, const char *word)
 {
@@ -234,6 +253,7 @@ static void refused_with_text(const char *old, const char *new, const char *word
     memcpy(at, new, strlen(new));
     memmove(at + strlen(new), at + strlen(old), (size_t)(end - at) - strlen(old));
     memset(end - (strlen(old) - strlen(new)), ' ', strlen(old) - strlen(new));
+    reseal(bytes, byte_count);
     expect_refused(bytes, byte_count, word);
     memory_give(bytes);
     tiny_base_fini(&tiny);
@@ -277,12 +297,70 @@ static void wrong_sizes_are_refused(void **state)
     tiny_base_fini(&tiny);
 }
 
+/* No byte of a base can change unnoticed: one bit, or all eight. */
+static void every_flip_is_refused(void **state)
+{
+    (void)state;
+    struct tiny_base tiny;
+    size_t byte_count, flips = 0;
+    tiny_base_init(&tiny, 2, 2, 1, 5);
+    char *bytes = write_tiny(&tiny, &byte_count);
+    uint64_t header_bytes = safetensors_header_bytes(bytes, byte_count);
+    for (size_t at = 0; at < byte_count; at++)
+        for (int bit = 0; bit <= 8; bit++, flips++) {
+            char mask = (char)(bit < 8 ? 1 << bit : 0xff);
+            bytes[at] ^= mask;
+            expect_refused(bytes, byte_count, at < 8 + header_bytes ? "" : "checksum does not match");
+            bytes[at] ^= mask;
+        }
+    struct scene_base *base = NULL;
+    assert_int_equal(scene_base_read(&base, (unsigned char *)bytes, byte_count, NULL), FAULT_NONE);
+    scene_base_close(&base);
+    print_message("figure: %zu flips of a base of %zu bytes, each refused\n", flips, byte_count);
+    memory_give(bytes);
+    tiny_base_fini(&tiny);
+}
+
+/* A text without a seal gets one; the rule is the one of the documents: SHA-256 over the file with 64 zeros in its place. */
+static void seal_is_added(void **state)
+{
+    (void)state;
+    struct tiny_base tiny;
+    size_t byte_count, sealed_count;
+    char *sealed, digits[SEAL_DIGITS + 1];
+    unsigned char hash[SECRET_HASH_BYTES];
+    struct scene_base *base = NULL;
+    tiny_base_init(&tiny, 3, 4, 2, 3);
+    char *bytes = write_tiny(&tiny, &byte_count), *at = strstr(bytes + 8, "\\\"seal\\\"");
+    assert_non_null(at);
+    memcpy(at, "\\\"zeal\\\"", strlen("\\\"zeal\\\""));
+    expect_refused(bytes, byte_count, "no seal in the metadata");
+    assert_int_equal(seal_add(&sealed, &sealed_count, bytes, byte_count, NULL), FAULT_NONE);
+    assert_int_equal(scene_base_read(&base, (unsigned char *)sealed, sealed_count, NULL), FAULT_NONE);
+    assert_non_null(strstr(base->metadata, "zeal"));
+    at = strstr(sealed + 8, "\\\"seal\\\": \\\"") + strlen("\\\"seal\\\": \\\"");
+    memcpy(digits, at, SEAL_DIGITS);
+    digits[SEAL_DIGITS] = '\0';
+    memcpy(at, BLANK, SEAL_DIGITS);
+    secret_hash(hash, sealed, sealed_count);
+    char expected[SEAL_DIGITS + 1];
+    secret_to_hex(expected, hash, sizeof hash);
+    assert_string_equal(digits, expected);
+    scene_base_close(&base);
+    memory_give(sealed);
+    assert_int_equal(seal_add(&sealed, &sealed_count, "{}", 2, NULL), FAULT_model);
+    assert_null(sealed);
+    memory_give(bytes);
+    tiny_base_fini(&tiny);
+}
+
 static void expect_header_refused(const char *header, size_t data_bytes, const char *word)
 {
     size_t header_bytes = strlen(header);
     char *bytes = calloc(1, 8 + header_bytes + data_bytes);
     memcpy(bytes, &(uint64_t){header_bytes}, 8);
     memcpy(bytes + 8, header, header_bytes);
+    reseal(bytes, 8 + header_bytes + data_bytes);
     expect_refused(bytes, 8 + header_bytes + data_bytes, word);
     free(bytes);
 }
@@ -310,7 +388,8 @@ static void hostile_headers_are_refused(void **state)
     expect_header_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, "behind the last tensor");
     expect_header_refused("{\"__metadata__\":{\"sluice\":7}}", 0, "not a map of texts");
     expect_header_refused("{\"__metadata__\":{\"sluice\":\"[\"}}", 0, "metadata:");
-    expect_header_refused("{\"__metadata__\":{\"sluice\":\"{}\"}}", 0, "format is not 1");
+    expect_header_refused("{\"__metadata__\":{\"sluice\":\"{}\"}}", 0, "no seal");
+    expect_header_refused("{\"__metadata__\":{\"sluice\":\"{\\\"seal\\\":7}\"}}", 0, "seal is not 64 digits");
     expect_header_refused("{}", 0, "no metadata");
 }
 
@@ -323,7 +402,8 @@ static void memory_faults_leave_nothing(void **state)
     char *bytes = write_tiny(&tiny, &byte_count);
     uint64_t live = memory_live_count();
     enum fault fault = FAULT_memory;
-    for (uint64_t nth = 0; nth < 100 && fault == FAULT_memory; nth++) {
+    uint64_t nth = 0;
+    for (; fault == FAULT_memory; nth++) {
         struct scene_base *base = NULL;
         struct fault_note note = {0};
         memory_fail_at(nth);
@@ -333,6 +413,22 @@ static void memory_faults_leave_nothing(void **state)
         assert_int_equal(memory_live_count(), live);
     }
     assert_int_equal(fault, FAULT_NONE);
+    assert_true(nth > 500); /* jansson's are among them */
+    fault = FAULT_memory;
+    for (nth = 0; fault == FAULT_memory; nth++) {
+        char *again = NULL;
+        size_t again_count;
+        struct fault_note note = {0};
+        memory_fail_at(nth);
+        fault = scene_base_write(&again, &again_count, &tiny.base, "{\"from\": \"a test\"}", NULL, &note);
+        memory_fail_at(UINT64_MAX);
+        if (fault == FAULT_NONE)
+            assert_true(again_count == byte_count && memcmp(again, bytes, byte_count) == 0);
+        memory_give(again);
+        assert_int_equal(memory_live_count(), live);
+    }
+    assert_int_equal(fault, FAULT_NONE);
+    assert_true(nth > 500);
     memory_give(bytes);
     tiny_base_fini(&tiny);
 }
@@ -377,6 +473,7 @@ static void calibration_counts_what_is_below(void **state)
 
 int main(void)
 {
+    json_use_memory();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_back),
         cmocka_unit_test(same_base_same_bytes),
@@ -385,6 +482,8 @@ int main(void)
         cmocka_unit_test(wrong_headers_are_refused),
         cmocka_unit_test(wrong_sizes_are_refused),
         cmocka_unit_test(hostile_headers_are_refused),
+        cmocka_unit_test(every_flip_is_refused),
+        cmocka_unit_test(seal_is_added),
         cmocka_unit_test(memory_faults_leave_nothing),
         cmocka_unit_test(columns_take_their_forms),
         cmocka_unit_test(calibration_counts_what_is_below),
