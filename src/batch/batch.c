@@ -114,9 +114,11 @@ uint32_t batch_slice_count(const struct batch *batch)
 
 void batch_row_fails(struct batch *batch, uint32_t row, uint16_t column, enum check_rule rule, const char *format, ...)
 {
-    MUST(batch->facts.invalid && row < batch->row_count && column < COLUMN_COUNT && (unsigned)rule < RULE_COUNT);
+    MUST(batch->facts.invalid && row < batch->row_count && (unsigned)rule < RULE_COUNT);
+    MUST(column < COLUMN_COUNT || column == COLUMN_NONE);
     batch->facts.invalid[row] = 1;
-    batch->rule_counts[column][rule]++;
+    if (column != COLUMN_NONE)
+        batch->rule_counts[column][rule]++;
     if (batch->note_count == batch->note_max)
         return;
     struct check_note *note = &batch->notes[batch->note_count++];

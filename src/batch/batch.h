@@ -152,6 +152,13 @@ struct check_note {
     uint16_t column;
     char text[100];
 };
+/* A cell of a text file that could not be read as what its column holds; null in the column. */
+struct wrong_cell {
+    struct wrong_cell *next; /* row by row */
+    uint32_t row;
+    uint16_t column;
+    struct text text; /* as it stood there, cut */
+};
 enum check_rule { RULE_MISSING, RULE_RANGE, RULE_LENGTH, RULE_UNIQUE, RULE_ENUM, RULE_TIME, RULE_UTF8, RULE_TYPE, RULE_COUNT };
 extern const char *const check_rule_names[RULE_COUNT];
 
@@ -176,6 +183,7 @@ struct batch {
 
     struct batch_facts facts;
     struct results results;
+    struct wrong_cell *wrong; /* of a batch read from a text file: so that the server is told of them; NULL: none */
     struct check_note *notes;
     uint32_t note_count, note_max; /* room of notes, see batch_take_checks */
     uint32_t rule_counts[COLUMN_COUNT][RULE_COUNT];
@@ -196,7 +204,8 @@ enum fault batch_take_facts(struct batch *batch, struct fault_note *note);
 /* Every results array, cleared, and one empty reason block per slice. */
 enum fault batch_take_results(struct batch *batch, struct fault_note *note);
 uint32_t batch_slice_count(const struct batch *batch);
-/* Marks the row invalid, counts the rule, keeps a note while there is room. Only before the batch is cut into slices. */
+/* Marks the row invalid, counts the rule, keeps a note while there is room. Only before the batch is cut into slices.
+ * COLUMN_NONE: the row as a whole, not counted by column. */
 void batch_row_fails(struct batch *batch, uint32_t row, uint16_t column, enum check_rule rule, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 

@@ -18,8 +18,8 @@ enum { IN_FLIGHT_MAX = 256, ID_BYTES = 160, NOTES_TOLD_MAX = 20 };
 
 static const struct argp_option options[] = {
     {"id", KEY_ID, "PREFIX", 0,
-     "Request ids are PREFIX-0, PREFIX-1, … (default: made from the rows, so that a file sent again is "
-     "not taken twice)",
+     "Request ids are PREFIX-0, PREFIX-1, … (default: each from its batch's first row and that row's place, so that a file "
+     "sent again is not taken twice)",
      5},
     {"batch-rows", KEY_BATCH_ROWS, "N", 0, "Rows of a batch (default 10000)", 5},
     {"in-flight", KEY_IN_FLIGHT, "N", 0, "Batches under way at once, as far as the server takes them (default 4)", 5},
@@ -113,12 +113,16 @@ static void slot_done(void *context, int error, struct sluice_reply *reply)
     pthread_mutex_unlock(&slot->feed->lock);
 }
 
-static void note_tell(const struct feed *feed, const struct feed_answer *answer, uint32_t row, const char *column, const char *text)
+static void note_tell(struct feed *feed, const struct feed_answer *answer, uint32_t row, const char *column, const char *text)
 {
     const struct column *ids = &answer->batch->columns[COLUMN_transfer_id];
+    if (feed->totals.notes++ >= NOTES_TOLD_MAX)
+        return;
+    if (feed->totals.notes == 1)
+        progress_show(&feed->progress, feed->rows_done, true);
     fprintf(stderr, "sluice %s: ", feed->options->name);
     if (row < answer->batch->row_count) {
-        fprintf(stderr, "row %llu", (unsigned long long)(answer->first_row + row));
+        fprintf(stderr, "row %llu", (unsigned long long)(answer->first_row + row + 1));
         if (column_is_valid(ids, row) && ids->form != FORM_I64 && ids->form != FORM_F64)
             fprintf(stderr, " (%.*s)", (int)column_text(ids, row).bytes, column_text(ids, row).data);
         fprintf(stderr, "%s%s: ", *column ? ", " : "", column);
@@ -126,17 +130,27 @@ static void note_tell(const struct feed *feed, const struct feed_answer *answer,
     fprintf(stderr, "%s\n", text);
 }
 
+/* What the file's reader found, with its lines, comes before what the server found in the other rows. */
 static void notes_tell(struct feed *feed, const struct feed_answer *answer)
 {
+    const struct batch *batch = answer->batch;
     uint32_t row;
     const char *column, *text;
-    for (size_t i = 0; sluice_reply_note(answer->reply, i, &row, &column, &text) == SLUICE_OK; i++) {
-        if (feed->totals.notes++ >= NOTES_TOLD_MAX)
-            continue;
-        if (feed->totals.notes == 1)
-            progress_show(&feed->progress, feed->rows_done, true);
-        note_tell(feed, answer, row, column, text);
-    }
+    for (uint32_t i = 0; i < batch->note_count; i++)
+        note_tell(feed, answer, batch->notes[i].row, column_name(batch->notes[i].column), batch->notes[i].text);
+    for (size_t i = 0; sluice_reply_note(answer->reply, i, &row, &column, &text) == SLUICE_OK; i++)
+        if (row >= batch->row_count || !batch->facts.invalid || !batch->facts.invalid[row])
+            note_tell(feed, answer, row, column, text);
+}
+
+static void conflict_tell(const struct feed *feed, const struct slot *slot)
+{
+    const char *fault = slot->reply ? sluice_reply_fault(slot->reply) : NULL;
+    if (fault && strcmp(fault, "conflict") == 0 && !feed->options->id_prefix)
+        command_fail(COMMAND_REFUSED, feed->options->name,
+                     "a batch that begins like row %llu was taken before, with other rows behind it; of this one nothing was. Give the "
+                     "--batch-rows of then; send new or corrected rows as a file of their own, or all as new ones with --id NAME",
+                     (unsigned long long)slot->first_row + 1);
 }
 
 /* Waits for the slot's answer, shows it to the caller and empties the slot. */
@@ -159,10 +173,29 @@ static void slot_finish(struct feed *feed, struct slot *slot)
     } else if (slot->error != SLUICE_OK && feed->status == COMMAND_DONE) {
         progress_show(&feed->progress, feed->rows_done, true);
         feed->status = connect_failed(feed->options->name, slot->error, slot->reply);
+        conflict_tell(feed, slot);
     }
     progress_show(&feed->progress, feed->rows_done, false);
     sluice_reply_free(&slot->reply);
     slot->sent = slot->done = false;
+}
+
+/* Labels and observations may come again; transfers count once. Their batch is named by its rows up to the first that could be
+ * read, and their place: whoever cuts or changes what follows meets the server's refusal of other content under a known id,
+ * not a second screening. */
+static struct digest slot_digest(const struct feed *feed, const struct slot *slot)
+{
+    struct batch head = slot->batch;
+    const uint8_t *invalid = head.facts.invalid;
+    uint32_t first = 0;
+    head.name = text_of("");
+    if (head.op == OP_label || head.op == OP_observe)
+        return batch_digest(&head, 0, feed->row_hashes);
+    while (invalid && invalid[first] && first + 1 < head.row_count)
+        first++;
+    head.row_count = first + 1;
+    memset(head.rule_counts, 0, sizeof head.rule_counts);
+    return batch_digest(&head, slot->first_row, feed->row_hashes);
 }
 
 static void slot_name(struct feed *feed, struct slot *slot, uint64_t index)
@@ -174,8 +207,7 @@ static void slot_name(struct feed *feed, struct slot *slot, uint64_t index)
     } else if (slot->batch.id.bytes > 0) { /* a saved request names itself */
         return;
     } else {
-        slot->batch.name = text_of("");
-        digest_to_hex(hex, batch_digest(&slot->batch, 0, feed->row_hashes));
+        digest_to_hex(hex, slot_digest(feed, slot));
         snprintf(slot->id, sizeof slot->id, "%s", hex);
     }
     slot->batch.id = slot->batch.name = text_of(slot->id);
@@ -210,12 +242,14 @@ static void slot_send(struct feed *feed, struct slot *slot)
         slot_done(slot, error, NULL);
 }
 
+/* The first batch goes alone: if the file was taken before in another cut, the server says so before anything else of it
+ * is on its way. */
 static void feed_send_all(struct feed *feed)
 {
     uint64_t index = 0;
     while (feed->status == COMMAND_DONE) {
         struct slot *slot = &feed->slots[index % feed->slot_count];
-        slot_finish(feed, slot);
+        slot_finish(feed, index == 1 ? &feed->slots[0] : slot);
         if (feed->status != COMMAND_DONE || !slot_read(feed, slot, index))
             break;
         slot_send(feed, slot);
@@ -238,6 +272,9 @@ static int feed_save(struct feed *feed)
     if (!slot_read(feed, slot, 0))
         return feed->status == COMMAND_DONE ? command_fail(COMMAND_REFUSED, of->name, "%s has no rows", of->path) : feed->status;
     slot->batch.tenant = text_of(of->connect.tenant ? of->connect.tenant : "default");
+    if (slot->batch.note_count > 0)
+        return command_fail(COMMAND_REFUSED, of->name, "%s is not saved: row %u, %s: %s", of->path, slot->batch.notes[0].row + 1,
+                            column_name(slot->batch.notes[0].column), slot->batch.notes[0].text);
     enum fault fault = wire_request_write(&request, &slot->batch, text_of(""), of->deadline_ms, &note);
     uint64_t rows = slot->batch.row_count;
     if (fault == FAULT_NONE && slot_read(feed, slot, 1))

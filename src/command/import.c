@@ -3,20 +3,25 @@
 #include <string.h>
 
 #include "command/feed.h"
+#include "command/show.h"
 
-static void answer_ignore(void *context, const struct feed_answer *answer) /* its notes are told by feed */
+static void invalid_count(void *context, const struct feed_answer *answer) /* why, is told by feed */
 {
-    (void)context;
-    (void)answer;
+    struct wire_value top, counts, invalid;
+    uint64_t *total = context;
+    if (show_reply_top(&top, answer->reply) && wire_find(&counts, &top, "counts") && counts.type == WIRE_MAP &&
+        wire_find(&invalid, &counts, "invalid") && invalid.type == WIRE_INT)
+        *total += (uint64_t)invalid.integer;
 }
 
 static int rows_hand_over(struct feed_options *feed)
 {
     struct feed_totals totals = {0};
-    int status = feed_run(feed, answer_ignore, NULL, &totals);
+    uint64_t invalid = 0;
+    int status = feed_run(feed, invalid_count, &invalid, &totals);
     if (!feed->save_path && totals.batches > 0)
-        printf("%llu rows in %llu batches taken, %llu notes, %.0f rows/s\n", (unsigned long long)totals.rows,
-               (unsigned long long)totals.batches, (unsigned long long)totals.notes,
+        printf("%llu rows in %llu batches taken, %llu invalid, %.0f rows/s\n", (unsigned long long)(totals.rows - invalid),
+               (unsigned long long)totals.batches, (unsigned long long)invalid,
                totals.seconds > 0 ? (double)totals.rows / totals.seconds : 0.0);
     return status;
 }

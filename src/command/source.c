@@ -97,7 +97,10 @@ static enum fault saved_read(struct source *source, struct batch *batch, struct 
     source->saved_is_read = true;
     batch->id = source->request.id;
     batch->name = source->request.batch;
-    return wire_batch_read(batch, &source->request, &source->limits, note);
+    enum fault fault = wire_batch_read(batch, &source->request, &source->limits, note);
+    if (fault == FAULT_NONE && batch->note_count > 0) /* in rows form: it would go on as null */
+        fault = fault_set(note, FAULT_schema, batch->notes[0].row, batch->notes[0].column, "%s", batch->notes[0].text);
+    return fault;
 }
 
 enum fault source_read(struct source *source, struct batch *batch, uint32_t rows_max, struct fault_note *note)

@@ -1,5 +1,6 @@
 /* Text files into batches, streamed: the buffer holds the record that is read and what came with it. A record is a line,
- * or several where a quoted field (RFC 4180) spans them. Whatever is wrong is told with its line. */
+ * or several where a quoted field (RFC 4180) spans them. Whatever is wrong is told with its line: a cell or a number of
+ * fields makes its row invalid, only what leaves open where the next row begins ends the file. */
 #include "wire/csv.h"
 
 #include <errno.h>
@@ -201,7 +202,7 @@ static enum fault put_record(struct csv_reader *reader, const struct record *rec
     }
     if (count == reader->sink_count)
         return FAULT_NONE;
-    return csv_fault(reader, FAULT_syntax, NULL, "%u fields, the header has %u", count, reader->sink_count);
+    return row_void(reader, "%u fields, the header has %u", count, reader->sink_count);
 }
 
 /* --- the header ----------------------------------------------------------------------------------------------------- */
@@ -218,6 +219,20 @@ static enum fault header_field(struct csv_reader *reader, const struct field *fi
     return fault;
 }
 
+/* A file of another kind is told as that, not by what is missing from it. */
+static enum fault header_check(struct csv_reader *reader)
+{
+    char name[32];
+    for (uint32_t i = 0; i < reader->sink_count; i++)
+        if (reader->sinks[i].known != COLUMN_NONE)
+            return FAULT_NONE;
+    reader->line = reader->line > 1 ? reader->line - 1 : 1;
+    text_copy(name, sizeof name, reader->sinks[0].name);
+    bool is_split = reader->sink_count > 1 || !strpbrk(name, ";\t|");
+    return csv_fault(reader, FAULT_syntax, NULL, "the first line must name the columns, with commas between them; %s",
+                     is_split ? "none of its names is known" : "here they are parted by something else");
+}
+
 static enum fault header_read(struct csv_reader *reader)
 {
     struct record record;
@@ -227,12 +242,15 @@ static enum fault header_read(struct csv_reader *reader)
         return fault;
     struct record line = record_trim(record);
     struct field field;
+    if (line.at < line.end && *line.at == '[')
+        return csv_fault(reader, FAULT_syntax, NULL,
+                         "neither a header of CSV nor JSON lines, which have one object a line and no brackets");
     for (const char *at = line.at; at;) {
         if ((fault = field_next(reader, &field, &at, &line)) != FAULT_NONE || (fault = header_field(reader, &field)) != FAULT_NONE)
             return fault;
     }
     record_consume(reader, &record);
-    return FAULT_NONE;
+    return header_check(reader);
 }
 
 /* Skips a byte order mark and blank lines; a file that begins with { is JSON lines. */
@@ -268,6 +286,7 @@ static enum fault reader_begin(struct csv_reader **out, struct csv_reader *reade
     reader->line = 1;
     reader->note = note;
     reader->columns_max = limits->columns_max;
+    reader->notes_max = limits->notes_max;
     enum fault fault = buffer_grow(reader, BUFFER_BYTES);
     if (fault == FAULT_NONE)
         fault = form_find(reader);
@@ -344,8 +363,10 @@ static enum fault read_rows(struct csv_reader *reader)
             size_t text_bytes = reader->text_bytes + (size_t)(line.end - line.at);
             if (text_bytes > arena->size - arena->used && batch->row_count > 0)
                 break; /* the rest is the next batch's */
+            reader->row = batch->row_count++;
+            reader->row_is_void = false;
             fault = reader->is_json ? csv_json_row(reader, &line) : put_record(reader, &line);
-            batch->row_count += fault == FAULT_NONE;
+            reader->has_rows = true;
         }
         if (fault == FAULT_NONE)
             record_consume(reader, &record);
@@ -363,6 +384,8 @@ enum fault csv_read(struct csv_reader *reader, struct batch *batch, uint32_t row
     reader->rows_max = rows_max;
     reader->text_bytes = 0;
     reader->note = note;
+    reader->wrong_end = &batch->wrong;
+    batch->wrong = NULL;
     enum fault fault = FAULT_NONE;
     for (uint32_t i = 0; !reader->is_json && i < reader->sink_count && fault == FAULT_NONE; i++)
         fault = sink_open(reader, &reader->sinks[i]);

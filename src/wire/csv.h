@@ -34,12 +34,14 @@ struct csv_reader {
     bool is_json;
     uint32_t line; /* of the record at start; counts from 1 */
     char *scratch; /* one field without its quotes; as large as the buffer */
-    uint32_t columns_max;
+    uint32_t columns_max, notes_max;
     struct sink sinks[SINKS_MAX];
     uint32_t sink_count;
-    struct batch *batch; /* while csv_read runs */
-    uint32_t rows_max;
-    size_t text_bytes; /* gathered by all sinks in this batch */
+    struct batch *batch;    /* while csv_read runs */
+    uint32_t rows_max, row; /* row: the one that is being read */
+    struct wrong_cell **wrong_end;
+    bool row_is_void, has_rows; /* of the row at hand; of the file: one was read */
+    size_t text_bytes;          /* gathered by all sinks in this batch */
     struct fault_note *note;
 };
 
@@ -49,7 +51,8 @@ struct record {
     bool has_quote;
 };
 
-/* "line" goes into the note's row; text names an unknown column. sink NULL: the whole line. */
+/* A fault ends the file; what is wrong with a row alone is sink_put_wrong's and row_void's. "line" goes into the note's row;
+ * text names an unknown column. sink NULL: the whole line. */
 enum fault csv_fault(struct csv_reader *reader, enum fault fault, const struct sink *sink, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 enum fault sink_add(struct csv_reader *reader, struct text name); /* a new one at sinks[sink_count - 1] */
@@ -59,6 +62,12 @@ void sink_put_i64(struct sink *sink, int64_t value);
 void sink_put_f64(struct sink *sink, double value);
 void sink_put_null(struct sink *sink);
 void sink_make_floats(struct sink *sink); /* the integers put so far */
+/* Null; the row is invalid, with a note that says what the cell must be. `text`: what the server is to see of it. */
+enum fault sink_put_wrong(struct csv_reader *reader, struct sink *sink, struct text text, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* No cell of the row that is being read holds; it is invalid, with this note. */
+enum fault row_void(struct csv_reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *sink_wanted(const struct sink *sink); /* what its cells must be, for notes */
 /* An integer, or for times an ISO 8601 time, as text. */
 enum fault sink_put_number_text(struct csv_reader *reader, struct sink *sink, const char *data, size_t bytes);
 /* All open sinks become columns of the batch. */

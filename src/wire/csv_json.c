@@ -1,6 +1,7 @@
 /* JSON lines: an object a line, its keys name the columns. An unknown column takes the type of its first value. */
 #include "wire/csv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -43,6 +44,20 @@ static enum fault sink_begin(struct csv_reader *reader, struct sink *sink, uint3
     return fault;
 }
 
+/* Of a known column the server is told of the cell; of an unknown one it could not be, so that the row does not hold. */
+static enum fault value_is_wrong(struct csv_reader *reader, struct sink *sink, const json_t *value)
+{
+    char name[33], number[40] = "";
+    const char *shown = json_is_string(value) ? json_string_value(value) : number;
+    if (json_is_number(value))
+        snprintf(number, sizeof number, "%.15g", json_number_value(value));
+    if (sink->known != COLUMN_NONE)
+        return sink_put_wrong(reader, sink, text_of(shown), "must be %s, is %s%s%.40s", sink_wanted(sink), json_name(value),
+                              *shown ? " " : "", shown);
+    text_copy(name, sizeof name, sink->name);
+    return row_void(reader, "column %s: must be %s, is %s%s%.40s", name, sink_wanted(sink), json_name(value), *shown ? " " : "", shown);
+}
+
 static enum fault put_value(struct csv_reader *reader, struct sink *sink, const json_t *value)
 {
     if (sink->form == FORM_ABSENT)
@@ -57,11 +72,7 @@ static enum fault put_value(struct csv_reader *reader, struct sink *sink, const 
         return sink_put_f64(sink, json_number_value(value)), FAULT_NONE;
     if (sink->is_time && json_is_string(value))
         return sink_put_number_text(reader, sink, json_string_value(value), json_string_length(value));
-    return csv_fault(reader, FAULT_syntax, sink, "must be %s, is %s",
-                     sink->form == FORM_STR   ? "text"
-                     : sink->form == FORM_I64 ? "an integer"
-                                              : "text or a number",
-                     json_name(value));
+    return value_is_wrong(reader, sink, value);
 }
 
 static enum fault put_pair(struct csv_reader *reader, const char *key, const json_t *value, uint32_t row)
@@ -84,7 +95,7 @@ static enum fault put_object(struct csv_reader *reader, json_t *object, uint32_t
     json_object_foreach(object, key, value)
     {
         enum fault fault = put_pair(reader, key, value, row);
-        if (fault != FAULT_NONE)
+        if (fault != FAULT_NONE || reader->row_is_void)
             return fault;
     }
     for (uint32_t i = 0; i < reader->sink_count; i++)
@@ -98,10 +109,15 @@ enum fault csv_json_row(struct csv_reader *reader, const struct record *record)
     json_t *object;
     struct fault_note why = {0};
     enum fault fault = json_read(&object, record->at, (size_t)(record->end - record->at), FAULT_syntax, "JSON", &why);
-    if (fault != FAULT_NONE)
-        return csv_fault(reader, fault, NULL, "%s", why.text);
-    fault = json_is_object(object) ? put_object(reader, object, reader->batch->row_count)
-                                   : csv_fault(reader, FAULT_syntax, NULL, "must be an object, is %s", json_name(object));
+    bool is_object = fault == FAULT_NONE && json_is_object(object);
+    if (fault == FAULT_NONE && !is_object)
+        fault = fault_set(&why, FAULT_syntax, ROW_NONE, COLUMN_NONE, "must be an object, is %s", json_name(object));
+    if (is_object)
+        fault = put_object(reader, object, reader->row);
+    else if (fault == FAULT_syntax && reader->has_rows)
+        fault = row_void(reader, "%s", why.text);
+    else
+        fault = csv_fault(reader, fault, NULL, "%s%s", why.text, fault == FAULT_syntax ? " (JSON lines have one object a line)" : "");
     json_decref(object);
     return fault;
 }

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-enum { NAME_SHOWN_MAX = 40, TEXT_BYTES_FIRST = 4096 };
+enum { NAME_SHOWN_MAX = 40, TEXT_BYTES_FIRST = 4096, WRONG_BYTES_MAX = 64, SHOWN_BYTES = 33 };
 
 enum fault csv_fault(struct csv_reader *reader, enum fault fault, const struct sink *sink, const char *format, ...)
 {
@@ -21,6 +21,80 @@ enum fault csv_fault(struct csv_reader *reader, enum fault fault, const struct s
         return fault_set(reader->note, fault, reader->line, sink ? sink->known : COLUMN_NONE, "%s", what);
     text_copy(name, sizeof name, sink->name);
     return fault_set(reader->note, fault, reader->line, COLUMN_NONE, "column %s: %s", name, what);
+}
+
+/* Room for the marks of all rows that may come, the first time. */
+static enum fault checks_take(struct csv_reader *reader)
+{
+    struct batch *batch = reader->batch;
+    uint32_t row_count = batch->row_count;
+    batch->row_count = reader->rows_max;
+    enum fault fault = batch_take_checks(batch, reader->notes_max, reader->note);
+    batch->row_count = row_count;
+    return fault;
+}
+
+/* Bytes that would move a terminal's cursor are shown as ? */
+static void row_note(struct csv_reader *reader, uint16_t column, char *what)
+{
+    for (char *c = what; *c; c++)
+        *c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
+    batch_row_fails(reader->batch, reader->row, column, RULE_TYPE, "line %u: %s", reader->line, what);
+}
+
+static enum fault wrong_keep(struct csv_reader *reader, uint16_t column, struct text text)
+{
+    struct arena *arena = &reader->batch->arena;
+    uint32_t bytes = text.bytes < WRONG_BYTES_MAX ? text.bytes : WRONG_BYTES_MAX;
+    struct wrong_cell *cell = arena_take(arena, sizeof *cell, 16);
+    char *copy = arena_take(arena, WRONG_BYTES_MAX + 1, 1);
+    if (!cell || !copy)
+        return csv_fault(reader, FAULT_limit, NULL, "the wrong cells do not fit the arena of %zu bytes", arena->size);
+    text_copy(copy, bytes + 1, text);
+    *cell = (struct wrong_cell){.row = reader->row, .column = column, .text = text_of(copy)};
+    *reader->wrong_end = cell;
+    reader->wrong_end = &cell->next;
+    return FAULT_NONE;
+}
+
+enum fault sink_put_wrong(struct csv_reader *reader, struct sink *sink, struct text text, const char *format, ...)
+{
+    char what[100];
+    va_list arguments;
+    enum fault fault = checks_take(reader);
+    if (fault == FAULT_NONE)
+        fault = wrong_keep(reader, sink->known, text);
+    if (fault != FAULT_NONE)
+        return fault;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    row_note(reader, sink->known, what);
+    sink_put_null(sink);
+    return FAULT_NONE;
+}
+
+enum fault row_void(struct csv_reader *reader, const char *format, ...)
+{
+    char what[100];
+    va_list arguments;
+    enum fault fault = checks_take(reader);
+    if (fault != FAULT_NONE)
+        return fault;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    row_note(reader, COLUMN_NONE, what);
+    for (uint32_t i = 0; i < reader->sink_count; i++) {
+        struct sink *sink = &reader->sinks[i];
+        if (sink->is_open && sink->row_count == reader->row)
+            sink_put_null(sink);
+        if (sink->is_open)
+            sink->valid[reader->row >> 3] &= (unsigned char)~(1u << (reader->row & 7));
+        sink->has_null = true;
+    }
+    reader->row_is_void = true;
+    return FAULT_NONE;
 }
 
 enum fault sink_add(struct csv_reader *reader, struct text name)
@@ -194,12 +268,26 @@ static bool parse_time(int64_t *out, const char *at, size_t bytes)
     return true;
 }
 
+const char *sink_wanted(const struct sink *sink)
+{
+    if (sink->is_time)
+        return "microseconds or YYYY-MM-DDTHH:MM:SS[.ffffff]Z";
+    if (sink->form == FORM_STR)
+        return "text";
+    if (sink->known == COLUMN_NONE)
+        return "text or a number";
+    return column_type_of(sink->known) == COLUMN_MONEY ? "whole minor units (cents)" : "an integer";
+}
+
 enum fault sink_put_number_text(struct csv_reader *reader, struct sink *sink, const char *data, size_t bytes)
 {
     int64_t value;
-    if (!parse_integer(&value, data, bytes) && !(sink->is_time && parse_time(&value, data, bytes)))
-        return csv_fault(reader, FAULT_syntax, sink, "must be an integer%s, is %.*s",
-                         sink->is_time ? " (microseconds) or YYYY-MM-DDTHH:MM:SS[.ffffff]Z" : "", (int)(bytes < 32 ? bytes : 32), data);
+    if (!parse_integer(&value, data, bytes) && !(sink->is_time && parse_time(&value, data, bytes))) {
+        char shown[SHOWN_BYTES];
+        struct text text = {.data = data, .bytes = (uint32_t)bytes};
+        text_copy(shown, sizeof shown, text);
+        return sink_put_wrong(reader, sink, text, "must be %s, is %s", sink_wanted(sink), shown);
+    }
     sink_put_i64(sink, value);
     return FAULT_NONE;
 }

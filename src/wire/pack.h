@@ -18,6 +18,10 @@ void pack_clean(struct wire_buffer *out, struct text text);
 void pack_bin_head(struct wire_buffer *out, size_t byte_count);
 void pack_bytes(struct wire_buffer *out, const void *bytes, size_t byte_count);
 void pack_names(struct wire_buffer *out, const char *key, const char *const *names, uint32_t count);
+/* Of a request: what the op does not take stays at home. */
+bool column_is_sent(const struct batch *batch, uint16_t column);
+/* `transfers`: the batch in rows. */
+void pack_request_rows(struct wire_buffer *out, const struct batch *batch);
 /* FAULT_memory when the buffer failed. */
 enum fault pack_done(const struct wire_buffer *out, struct fault_note *note);
 

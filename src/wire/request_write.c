@@ -1,8 +1,8 @@
-/* The client's side: a batch as a request in columns form. Columns that the op does not take stay at home. */
+/* The client's side: a batch as a request, in columns form where it can be. Columns that the op does not take stay at home. */
 #include "base/must.h"
 #include "wire/pack.h"
 
-static bool is_sent(const struct batch *batch, uint16_t column)
+bool column_is_sent(const struct batch *batch, uint16_t column)
 {
     return batch->columns[column].form != FORM_ABSENT && column_taken_by(column, batch->op);
 }
@@ -71,7 +71,7 @@ static void pack_columns(struct wire_buffer *out, const struct batch *batch)
     uint32_t count = batch->other_count;
     size_t bytes = 0;
     for (uint16_t i = 0; i < COLUMN_COUNT; i++)
-        if (is_sent(batch, i))
+        if (column_is_sent(batch, i))
             count++, bytes += column_bytes(&batch->columns[i], batch->row_count);
     for (uint32_t i = 0; i < batch->other_count; i++)
         bytes += column_bytes(&batch->others[i], batch->row_count);
@@ -79,7 +79,7 @@ static void pack_columns(struct wire_buffer *out, const struct batch *batch)
     wire_pack_text(out, "columns");
     wire_pack_map(out, count);
     for (uint16_t i = 0; i < COLUMN_COUNT; i++)
-        if (is_sent(batch, i))
+        if (column_is_sent(batch, i))
             pack_column(out, &batch->columns[i], text_of(column_name(i)), batch->row_count);
     for (uint32_t i = 0; i < batch->other_count; i++)
         pack_column(out, &batch->others[i], batch->others[i].name, batch->row_count);
@@ -97,11 +97,17 @@ enum fault wire_request_write(struct wire_buffer *out, const struct batch *batch
     pack_key_str(out, "token", token);
     pack_key_str(out, "id", batch->id);
     pack_key_str(out, "batch", batch->name);
-    pack_key_i64(out, "rows", batch->row_count);
+    if (batch->wrong)
+        pack_key_text(out, "form", "columns"); /* of the reply */
+    else
+        pack_key_i64(out, "rows", batch->row_count);
     if (deadline_ms > 0)
         pack_key_i64(out, "deadline_ms", deadline_ms);
     if (is_observe)
         pack_key_text(out, "kind", observe_names[batch->observe_kind]);
-    pack_columns(out, batch);
+    if (batch->wrong)
+        pack_request_rows(out, batch);
+    else
+        pack_columns(out, batch);
     return pack_done(out, note);
 }

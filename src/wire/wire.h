@@ -97,7 +97,8 @@ bool wire_next(struct wire_value *out, const unsigned char **at, const unsigned 
 bool wire_find(struct wire_value *out, const struct wire_value *map, const char *key);
 const char *wire_type_name(enum wire_type type); /* "nil", "an integer", ... */
 
-/* Text files into batches, for tools: header line names the columns; money and times are integers. row = line. */
+/* Text files into batches, for tools: header line names the columns; money and times are integers. row = line.
+ * A cell that cannot be read, or a line with too many or too few, makes its row invalid with a note (facts.invalid is then there). */
 struct csv_reader;
 enum fault csv_open(struct csv_reader **out, const char *path, const struct batch_limits *limits,
                     struct fault_note *note); /* "-": standard input */
@@ -106,7 +107,7 @@ enum fault csv_open_bytes(struct csv_reader **out, const void *bytes, size_t byt
 /* The next at most rows_max rows in batch (batch_init'ed, arena_reset by the caller); 0 rows: end. Reads .csv and .jsonl alike. */
 enum fault csv_read(struct csv_reader *reader, struct batch *batch, uint32_t rows_max, struct fault_note *note);
 void csv_close(struct csv_reader **reader_p);
-/* A request in columns form, as the client library sends it. */
+/* A request as the client library sends it: in columns form, in rows form where a cell of a text file could not be read. */
 enum fault wire_request_write(struct wire_buffer *out, const struct batch *batch, struct text token, int64_t deadline_ms,
                               struct fault_note *note);
 

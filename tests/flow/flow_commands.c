@@ -93,17 +93,51 @@ static void test_all_passed_is_zero(void **state)
     server_stop(&plain);
 }
 
-static void test_bad_file_is_told_by_its_line(void **state)
+/* A row that cannot be read is invalid, told with line, column and value; the others go on; the ledger knows both. */
+static void test_bad_rows_are_invalid(void **state)
 {
     (void)state;
     char bad[256];
     flow_path(bad, sizeof bad, "bad.csv");
-    static const char text[] = "transfer_id,payer_id,payee_id,amount,currency\nx-1,a,b,100,EUR\nx-2,a,b,12.50,EUR\n";
+    static const char text[] = "transfer_id,payer_id,payee_id,amount,currency,time\n"
+                               "bad-1,a,b,100,EUR,\n"
+                               "bad-2,a,b,12.50,EUR,\n"
+                               "bad-3,a,b,100,EUR,last tuesday\n"
+                               "bad-4,a,b\n"
+                               "bad-5,a,b,100,QQQ,\n";
     flow_write(bad, text, sizeof text - 1);
-    int status = RUN("submit", SERVER, bad);
-    assert_true(status == REFUSED || status == HELD);
-    assert_printed("amount");
-    assert_printed("3"); /* the line */
+    assert_int_equal(RUN("submit", SERVER, bad), HELD);
+    assert_printed("row 2 (bad-2), amount: line 3: must be whole minor units (cents), is 12.50");
+    assert_printed("row 3 (bad-3), time: line 4: must be microseconds or YYYY-MM-DDTHH:MM:SS[.ffffff]Z, is last tuesday");
+    assert_printed("row 4: line 5: 3 fields, the header has 6");
+    assert_printed("row 5 (bad-5), currency: QQQ");
+    assert_printed("5 transfers:");
+    assert_printed("invalid 4");
+    assert_int_equal(RUN("query", SERVER, "--transfer", "bad-2", "--format", "jsonl"), DONE);
+    assert_printed("\"verdict\":\"invalid\"");
+    assert_int_equal(RUN("import", SERVER, bad), DONE);
+    assert_printed("1 rows in 1 batches taken, 4 invalid");
+}
+
+/* Whatever --batch-rows is, a transfer of a file is screened once. */
+static void test_file_is_taken_once(void **state)
+{
+    (void)state;
+    const char *transfer;
+    part_write(rows_path, 4000, 300, false);
+    transfer = table_cell(fresh, 4150, "transfer_id");
+    assert_true(RUN("submit", SERVER, "--batch-rows", "100", rows_path) <= HELD);
+    assert_true(RUN("submit", SERVER, "--batch-rows", "100", rows_path) <= HELD); /* the same answers */
+    static const char *const cuts[] = {"50", "150", "1000"};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        assert_int_equal(RUN("submit", SERVER, "--batch-rows", cuts[i], rows_path), REFUSED);
+        assert_printed("conflict");
+        assert_printed("--batch-rows of then");
+    }
+    part_write(rows_path, 4000, 301, false); /* one row more: only its batch is new */
+    assert_int_equal(RUN("submit", SERVER, "--batch-rows", "100", rows_path) <= HELD, true);
+    assert_int_equal(RUN("query", SERVER, "--transfer", transfer, "--format", "jsonl"), DONE);
+    assert_int_equal(lines_of(output), 1);
 }
 
 static void test_label_and_query(void **state)
@@ -219,7 +253,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_submit_tells_by_its_status),
         cmocka_unit_test(test_all_passed_is_zero),
-        cmocka_unit_test(test_bad_file_is_told_by_its_line),
+        cmocka_unit_test(test_bad_rows_are_invalid),
+        cmocka_unit_test(test_file_is_taken_once),
         cmocka_unit_test(test_label_and_query),
         cmocka_unit_test(test_observe),
         cmocka_unit_test(test_health_and_stats),

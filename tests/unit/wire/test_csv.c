@@ -38,6 +38,30 @@ static void assert_read_fails(const char *text, enum fault fault, uint32_t line,
     batch_fini(&batch);
 }
 
+/* Two rows are read, the wrong one is invalid with a note that names its line, and the other one is not. */
+static void assert_row_fails(const char *text, uint32_t row, uint16_t column, const char *words)
+{
+    struct batch batch;
+    struct fault_note note;
+    assert_int_equal(read_text(&batch, text, 100, &note), FAULT_NONE);
+    assert_int_equal(batch.row_count, 2);
+    assert_int_equal(batch.note_count, 1);
+    const struct check_note *found = batch.notes;
+    if (found->row != row || found->column != column || !strstr(found->text, words))
+        fail_msg("%s: wanted row %u %s \"%s\", got row %u %s \"%s\"", text, row, column_name(column), words, found->row,
+                 column_name(found->column), found->text);
+    assert_true(batch.facts.invalid[row] == 1 && batch.facts.invalid[1 - row] == 0);
+    if (column != COLUMN_NONE) {
+        assert_false(column_is_valid(&batch.columns[column], row));
+        assert_true(batch.wrong && batch.wrong->row == row && batch.wrong->column == column && !batch.wrong->next);
+    } else {
+        assert_null(batch.wrong);
+        for (uint32_t i = 0; i < COLUMN_COUNT; i++)
+            assert_false(column_is_valid(&batch.columns[i], row));
+    }
+    batch_fini(&batch);
+}
+
 static struct text cell(const struct batch *batch, enum column_id column, uint32_t row)
 {
     return column_text(&batch->columns[column], row);
@@ -99,7 +123,7 @@ static void test_times(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char file[128];
         snprintf(file, sizeof file, "transfer_id,time\na,1\nb,%s\n", wrong[i]);
-        assert_read_fails(file, FAULT_syntax, 3, COLUMN_time, "must be an integer (microseconds) or YYYY");
+        assert_row_fails(file, 1, COLUMN_time, "line 3: must be microseconds or YYYY");
     }
 }
 
@@ -108,10 +132,15 @@ static void test_wrong_lines(void **state)
     (void)state;
     assert_read_fails("", FAULT_syntax, 1, COLUMN_NONE, "the file is empty");
     assert_read_fails("\n \n", FAULT_syntax, 3, COLUMN_NONE, "the file is empty");
-    assert_read_fails("amount\n1\n12.5\n", FAULT_syntax, 3, COLUMN_amount, "must be an integer, is 12.5");
-    assert_read_fails("amount\n9223372036854775808\n", FAULT_syntax, 2, COLUMN_amount, "must be an integer");
-    assert_read_fails("amount,memo\n1\n", FAULT_syntax, 2, COLUMN_NONE, "1 fields, the header has 2");
-    assert_read_fails("amount\n1,2\n", FAULT_syntax, 2, COLUMN_NONE, "2 fields, the header has 1");
+    assert_row_fails("amount\n1\n12.5\n", 1, COLUMN_amount, "line 3: must be whole minor units (cents), is 12.5");
+    assert_row_fails("amount\n\"1,250\"\n1\n", 0, COLUMN_amount, "line 2: must be whole minor units (cents), is 1,250");
+    assert_row_fails("amount\n9223372036854775808\n7\n", 0, COLUMN_amount, "line 2: must be whole");
+    assert_row_fails("amount\n1\t\n2\n", 0, COLUMN_amount, "is 1?");
+    assert_row_fails("amount,memo\n1,x\n1\n", 1, COLUMN_NONE, "line 3: 1 fields, the header has 2");
+    assert_row_fails("memo,amount\nx,1,2\nx,1\n", 0, COLUMN_NONE, "line 2: 3 fields, the header has 2");
+    assert_read_fails("transfer_id;amount\nx;1\n", FAULT_syntax, 1, COLUMN_NONE, "parted by something else");
+    assert_read_fails("id,sum\nx,1\n", FAULT_syntax, 1, COLUMN_NONE, "none of its names is known");
+    assert_read_fails("[{\"amount\":1}]\n", FAULT_syntax, 1, COLUMN_NONE, "one object a line and no brackets");
     assert_read_fails("amount,amount\n1,1\n", FAULT_syntax, 1, COLUMN_amount, "the header has it twice");
     assert_read_fails("amount,\n1,1\n", FAULT_syntax, 1, COLUMN_NONE, "a column's name must be UTF-8 and not empty");
     assert_read_fails("memo\n\"a\nb\"\n\"c\n", FAULT_syntax, 4, COLUMN_NONE, "a quote is not closed");
@@ -167,17 +196,64 @@ static void test_json_lines(void **state)
 static void test_wrong_json(void **state)
 {
     (void)state;
-    assert_read_fails("{\"amount\":1}\n{\"amount\":1", FAULT_syntax, 2, COLUMN_NONE, "");
-    assert_read_fails("{\"amount\":1}\n[1]\n", FAULT_syntax, 2, COLUMN_NONE, "must be an object, is an array");
-    assert_read_fails("{\"amount\":1}\n7\n", FAULT_syntax, 2, COLUMN_NONE, "");
-    assert_read_fails("{\"amount\":1.5}\n", FAULT_syntax, 1, COLUMN_amount, "must be an integer, is a number with a fraction");
-    assert_read_fails("{\"amount\":\"1\"}\n", FAULT_syntax, 1, COLUMN_amount, "must be an integer, is text");
-    assert_read_fails("{\"amount\":123456789012345678901}\n", FAULT_syntax, 1, COLUMN_NONE, "");
-    assert_read_fails("{\"memo\":5}\n", FAULT_syntax, 1, COLUMN_memo, "must be text, is an integer");
-    assert_read_fails("{\"memo\":\"a\",\"memo\":\"b\"}\n", FAULT_syntax, 1, COLUMN_NONE, "");
-    assert_read_fails("{\"n\":\"a\"}\n{\"n\":1}\n", FAULT_syntax, 2, COLUMN_NONE, "column n: must be text, is an integer");
-    assert_read_fails("{\"n\":true}\n", FAULT_syntax, 1, COLUMN_NONE, "column n: must be text or a number, is a truth value");
-    assert_read_fails("{\"n\":{}}\n", FAULT_syntax, 1, COLUMN_NONE, "column n: must be text or a number, is an object");
+    assert_row_fails("{\"amount\":1}\n{\"amount\":1", 1, COLUMN_NONE, "line 2: JSON: ");
+    assert_row_fails("{\"amount\":1}\n[1]\n", 1, COLUMN_NONE, "line 2: must be an object, is an array");
+    assert_row_fails("{\"amount\":1}\n7\n", 1, COLUMN_NONE, "line 2: JSON: ");
+    assert_row_fails("{\"amount\":1.5}\n{}\n", 0, COLUMN_amount, "is a number with a fraction 1.5");
+    assert_row_fails("{\"amount\":\"1\"}\n{}\n", 0, COLUMN_amount, "must be whole minor units (cents), is text 1");
+    assert_row_fails("{\"amount\":1}\n{\"amount\":123456789012345678901}\n", 1, COLUMN_NONE, "line 2: JSON: too big integer");
+    assert_row_fails("{\"memo\":5}\n{}\n", 0, COLUMN_memo, "must be text, is an integer 5");
+    assert_row_fails("{\"memo\":\"a\"}\n{\"memo\":\"a\",\"memo\":\"b\"}\n", 1, COLUMN_NONE, "line 2: JSON: duplicate object key");
+    assert_row_fails("{\"n\":\"a\"}\n{\"memo\":\"b\",\"n\":1,\"time\":7}\n", 1, COLUMN_NONE, "column n: must be text, is an integer 1");
+    assert_row_fails("{\"n\":true}\n{\"memo\":\"b\"}\n", 0, COLUMN_NONE, "column n: must be text or a number, is a truth value");
+    assert_row_fails("{\"memo\":\"b\",\"n\":{}}\n{}\n", 0, COLUMN_NONE, "column n: must be text or a number, is an object");
+    assert_read_fails("{\n\"amount\": 1\n}\n", FAULT_syntax, 1, COLUMN_NONE, "JSON lines have one object a line");
+    assert_read_fails("{\"amount\":1}{\"amount\":2}\n", FAULT_syntax, 1, COLUMN_NONE, "end of file expected");
+}
+
+static uint32_t rows_wrong(const struct batch *batch)
+{
+    uint32_t count = 0;
+    for (uint32_t row = 0; row < batch->row_count; row++)
+        count += batch->facts.invalid ? batch->facts.invalid[row] : 0;
+    return count;
+}
+
+/* What a server reads of a batch with wrong cells: the same rows, the same ones invalid, nothing of the others changed. */
+static void test_wrong_cells_travel(void **state)
+{
+    (void)state;
+    static const char file[] = "transfer_id,payer_id,payee_id,amount,currency,time,colour\n"
+                               "a,p,q,12,EUR,1,red\n"
+                               "b,p,q,12.50,EUR,yesterday,\n"
+                               "c,p,q,13,EUR\n"
+                               "d,p,q,14,EUR,,blue\n";
+    struct batch batch, received;
+    struct fault_note note;
+    struct wire_buffer message = {0};
+    struct request request;
+    assert_int_equal(read_text(&batch, file, 10, &note), FAULT_NONE);
+    assert_int_equal(rows_wrong(&batch), 2);
+    batch.op = OP_screen;
+    batch.id = batch.tenant = text_of("x");
+    assert_int_equal(wire_request_write(&message, &batch, text_of("t"), 0, &note), FAULT_NONE);
+    assert_int_equal(wire_check(message.data, message.bytes, &note), FAULT_NONE);
+    assert_int_equal(wire_request_read(&request, message.data, message.bytes, &LIMITS, &note), FAULT_NONE);
+    assert_true(request.in_rows && !request.reply_in_rows && request.row_count == 4);
+    assert_int_equal(batch_init(&received, ARENA_BYTES, &note), FAULT_NONE);
+    received.row_count = request.row_count;
+    assert_int_equal(wire_batch_read(&received, &request, &LIMITS, &note), FAULT_NONE);
+    assert_int_equal(rows_wrong(&received), 1); /* the row with too few fields has no cell: what it needs is missing */
+    assert_int_equal(received.facts.invalid[1], 1);
+    assert_int_equal(received.rule_counts[COLUMN_amount][RULE_TYPE], 1);
+    assert_int_equal(received.rule_counts[COLUMN_time][RULE_TYPE], 1);
+    assert_true(text_is(cell(&received, COLUMN_transfer_id, 1), "b") && text_is(cell(&received, COLUMN_transfer_id, 3), "d"));
+    assert_false(column_is_valid(&received.columns[COLUMN_transfer_id], 2));
+    assert_true(column_i64(&received.columns[COLUMN_amount], 3) == 14);
+    assert_true(text_is(column_text(&received.others[0], 3), "blue"));
+    batch_fini(&received);
+    batch_fini(&batch);
+    wire_buffer_fini(&message);
 }
 
 /* Batches of a stream: each is full but the last, text that does not fit waits for the next, lines are all there once. */
@@ -242,9 +318,9 @@ static void test_memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quotes_and_ends), cmocka_unit_test(test_times),           cmocka_unit_test(test_wrong_lines),
-        cmocka_unit_test(test_long_records),    cmocka_unit_test(test_json_lines),      cmocka_unit_test(test_wrong_json),
-        cmocka_unit_test(test_streams),         cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_quotes_and_ends),    cmocka_unit_test(test_times),      cmocka_unit_test(test_wrong_lines),
+        cmocka_unit_test(test_long_records),       cmocka_unit_test(test_json_lines), cmocka_unit_test(test_wrong_json),
+        cmocka_unit_test(test_wrong_cells_travel), cmocka_unit_test(test_streams),    cmocka_unit_test(test_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
