@@ -58,9 +58,10 @@ int sluice_query(struct sluice_client *client, const struct sluice_query *query,
     if (!client || !query || !out)
         return SLUICE_ARGUMENT;
     *out = NULL;
-    const struct field texts[] = {{.key = "batch", .text = query->batch},     {.key = "transfer", .text = query->transfer},
-                                  {.key = "account", .text = query->account}, {.key = "scene", .text = query->scene},
-                                  {.key = "verdict", .text = query->verdict}, {.key = "cursor", .text = query->cursor}};
+    const struct field texts[] = {{.key = "batch", .text = query->batch},           {.key = "transfer", .text = query->transfer},
+                                  {.key = "account", .text = query->account},       {.key = "scene", .text = query->scene},
+                                  {.key = "best_scene", .text = query->best_scene}, {.key = "verdict", .text = query->verdict},
+                                  {.key = "cursor", .text = query->cursor}};
     const struct field numbers[] = {{.key = "from_us", .number = query->from_us},
                                     {.key = "to_us", .number = query->to_us},
                                     {.key = "rows_max", .number = query->rows_max}};

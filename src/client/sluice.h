@@ -69,8 +69,10 @@ SLUICE_API int sluice_wait_all(struct sluice_client *client); /* until every don
 
 /* Without rows: "hello", "status", "result", "stats", "health"; name: batch name or NULL. */
 SLUICE_API int sluice_ask(struct sluice_client *client, const char *op, const char *name, struct sluice_reply **out);
-struct sluice_query { /* what is NULL or 0 does not narrow; cursor: of the page before */
-    const char *batch, *transfer, *account, *scene, *verdict, *cursor;
+/* What is NULL or 0 does not narrow. scene kept the transfer from passing, or best_scene is its best one, whatever the verdict: one
+ * of both. cursor: of the page before. */
+struct sluice_query {
+    const char *batch, *transfer, *account, *scene, *best_scene, *verdict, *cursor;
     int64_t from_us, to_us;
     uint32_t rows_max;
 };

@@ -85,6 +85,13 @@ static bool cell_is(const struct batch *batch, enum column_id column, uint32_t r
     return column_is_valid(&batch->columns[column], row) && text_equal(column_text(&batch->columns[column], row), wanted);
 }
 
+/* Its match made the level, alone or with the anomaly, and the row did not pass. */
+static bool scene_kept(const struct results *results, uint32_t row)
+{
+    bool is_cause = results->cause && (results->cause[row] == CAUSE_SCENE || results->cause[row] == CAUSE_SCENE_AND_ANOMALY);
+    return is_cause && results->verdict && (results->verdict[row] == VERDICT_HOLD || results->verdict[row] == VERDICT_REJECT);
+}
+
 static bool row_fits(const struct walk *walk, const struct reader *reader, const struct batch *batch, uint32_t row)
 {
     const struct results *results = &batch->results;
@@ -93,6 +100,8 @@ static bool row_fits(const struct walk *walk, const struct reader *reader, const
     if (walk->transfer.data && !cell_is(batch, COLUMN_transfer_id, row, walk->transfer))
         return false;
     if (walk->account.data && !cell_is(batch, COLUMN_payer_id, row, walk->account) && !cell_is(batch, COLUMN_payee_id, row, walk->account))
+        return false;
+    if (walk->scene.data && walk->query->scene_decides && !scene_kept(results, row))
         return false;
     return !walk->scene.data || (results->scene && text_equal(text_of(reader->scene_names[results->scene[row]]), walk->scene));
 }

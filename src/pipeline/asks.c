@@ -352,7 +352,8 @@ static enum fault query_read(struct ledger_query *out, const struct job *job, ch
 {
     const struct request *request = &job->request;
     struct text batch = request->batch.data == request->id.data ? (struct text){0} : request->batch; /* absent: stands for the id */
-    const struct text texts[5] = {request->tenant, batch, request->transfer, request->account, request->scene};
+    const struct text scene = request->scene.bytes ? request->scene : request->best_scene;
+    const struct text texts[5] = {request->tenant, batch, request->transfer, request->account, scene};
     for (unsigned i = 0; i < 5; i++)
         text_copy(names[i], 256, texts[i]);
     *out = (struct ledger_query){.tenant = names[0],
@@ -361,10 +362,13 @@ static enum fault query_read(struct ledger_query *out, const struct job *job, ch
                                  .transfer = names[2][0] ? names[2] : NULL,
                                  .account = names[3][0] ? names[3] : NULL,
                                  .scene = names[4][0] ? names[4] : NULL,
+                                 .scene_decides = request->scene.bytes > 0,
                                  .from_us = request->from_us > 0 ? request->from_us : 0,
                                  .to_us = request->to_us > 0 ? request->to_us : 0};
     if (request->verdict.bytes && out->verdict < 0)
         return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "verdict is pass, hold, reject or invalid");
+    if (request->scene.bytes && request->best_scene.bytes)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "scene or best_scene, not both");
     if (request->rows_max < 0 || request->rows_max > QUERY_ROWS_MAX)
         return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "rows_max is 1 to %d", QUERY_ROWS_MAX);
     out->rows_max = request->rows_max ? (uint32_t)request->rows_max : QUERY_ROWS_DEFAULT;

@@ -214,9 +214,10 @@ static void take_id(struct request *out, struct envelope envelope)
 static void take_fields(struct request *out, const struct envelope *envelope)
 {
     struct text *const texts[FIELD_COUNT] = {
-        [FIELD_tenant] = &out->tenant, [FIELD_token] = &out->token,       [FIELD_id] = &out->id,
-        [FIELD_batch] = &out->batch,   [FIELD_transfer] = &out->transfer, [FIELD_account] = &out->account,
-        [FIELD_scene] = &out->scene,   [FIELD_verdict] = &out->verdict,   [FIELD_cursor] = &out->cursor,
+        [FIELD_tenant] = &out->tenant,         [FIELD_token] = &out->token,       [FIELD_id] = &out->id,
+        [FIELD_batch] = &out->batch,           [FIELD_transfer] = &out->transfer, [FIELD_account] = &out->account,
+        [FIELD_scene] = &out->scene,           [FIELD_verdict] = &out->verdict,   [FIELD_cursor] = &out->cursor,
+        [FIELD_best_scene] = &out->best_scene,
     };
     for (unsigned i = 0; i < FIELD_COUNT; i++)
         if (texts[i])

@@ -27,7 +27,7 @@ struct request {
     const unsigned char *body; /* value of `columns` or `transfers` */
     size_t body_bytes;
     /* of query; empty or 0 when absent */
-    struct text transfer, account, scene, cursor, verdict;
+    struct text transfer, account, scene, best_scene, cursor, verdict;
     int64_t from_us, to_us, rows_max;
 };
 /* Of checked bytes. On a fault `id` is set if it could be read, so that the reply can name it. */

@@ -140,6 +140,34 @@ static void test_file_is_taken_once(void **state)
     assert_int_equal(lines_of(output), 1);
 }
 
+static uint32_t count_of(const char *text, const char *word)
+{
+    uint32_t count = 0;
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+        count++;
+    return count;
+}
+
+/* --scene: what it kept from passing, and nothing else; --best-scene: those and more. */
+static void scene_queries(void)
+{
+    static const char *const scenes[] = {"account_takeover", "mule_fan_in", "card_testing"};
+    uint32_t kept = 0, best = 0;
+    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+        assert_int_equal(RUN("query", SERVER, "--scene", scenes[i], "--format", "jsonl", "--head", "0"), DONE);
+        uint32_t lines = lines_of(output);
+        assert_int_equal(count_of(output, "\"verdict\":\"hold\"") + count_of(output, "\"verdict\":\"reject\""), lines);
+        assert_int_equal(count_of(output, "\"cause\":\"scene"), lines);
+        kept += lines;
+        assert_int_equal(RUN("query", SERVER, "--best-scene", scenes[i], "--format", "jsonl", "--head", "0"), DONE);
+        assert_true(lines_of(output) >= lines);
+        best += lines_of(output);
+    }
+    assert_true(kept > 0 && best > kept);
+    assert_int_equal(RUN("query", SERVER, "--scene", "a", "--best-scene", "b"), REFUSED);
+    assert_printed("not both");
+}
+
 static void test_label_and_query(void **state)
 {
     (void)state;
@@ -152,6 +180,7 @@ static void test_label_and_query(void **state)
     assert_printed(table_cell(fresh, 3123, "payer_id"));
     assert_int_equal(RUN("query", SERVER, "--batch", "labelled-0", "--verdict", "hold", "--format", "jsonl", "--head", "0"), DONE);
     assert_int_equal(RUN("query", SERVER, "--verdict", "perhaps"), REFUSED);
+    scene_queries();
 }
 
 static void test_observe(void **state)

@@ -48,6 +48,12 @@ static bool cell_is(const struct batch *batch, enum column_id id, uint32_t row, 
     return column_is_valid(&batch->columns[id], row) && text_equal(column_text(&batch->columns[id], row), text_of(wanted));
 }
 
+static bool scene_decided(const struct results *results, uint32_t row)
+{
+    return results->cause && (results->cause[row] == CAUSE_SCENE || results->cause[row] == CAUSE_SCENE_AND_ANOMALY) &&
+           (results->verdict[row] == VERDICT_HOLD || results->verdict[row] == VERDICT_REJECT);
+}
+
 static bool row_wanted(const struct ledger_query *query, const struct batch *batch, uint32_t row)
 {
     char id[24];
@@ -59,6 +65,7 @@ static bool row_wanted(const struct ledger_query *query, const struct batch *bat
            (!query->account || cell_is(batch, COLUMN_payer_id, row, query->account) ||
             cell_is(batch, COLUMN_payee_id, row, query->account)) &&
            (!query->scene || (results->scene && strcmp(rig_scenes[results->scene[row]], query->scene) == 0)) &&
+           (!query->scene || !query->scene_decides || scene_decided(results, row)) &&
            (query->verdict < 0 || (results->verdict && results->verdict[row] == query->verdict)) &&
            (!query->from_us || batch->now_us >= query->from_us) && (!query->to_us || batch->now_us < query->to_us);
 }
@@ -128,6 +135,7 @@ static void queries_find_what_a_plain_walk_finds(void **state)
                                      .transfer = (draw >> 8 & 3) == 0 ? transfer : NULL,
                                      .batch = (draw >> 10 & 3) == 0 ? batch : NULL,
                                      .scene = (draw >> 12 & 3) == 0 ? rig_scenes[(draw >> 14) % SAMPLE_SCENES] : NULL,
+                                     .scene_decides = draw >> 40 & 1,
                                      .from_us = (draw >> 20 & 3) == 0 ? (int64_t)(draw >> 22) % 25000 : 0,
                                      .to_us = (draw >> 30 & 3) == 0 ? (int64_t)(draw >> 32) % 25000 : 0};
         query_check(query, (uint32_t)(sample_random(&random) % 3 * 17));
