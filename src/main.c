@@ -1,5 +1,6 @@
 /* The table of subcommands. A command gets its own arguments with argv[0] = "sluice NAME". */
 #include <argp.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,15 @@ static const struct entry *entry_find(const char *name)
     return NULL;
 }
 
+/* What was printed has gone out, or the status tells. */
+static int output_end(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "sluice: cannot write standard output: %s\n", strerror(errno));
+    return status == COMMAND_UNREACHABLE ? status : COMMAND_REFUSED;
+}
+
 static int usage_print(FILE *to)
 {
     fprintf(to, "Usage: sluice COMMAND [ARGUMENT...]\n"
@@ -44,7 +54,7 @@ static int usage_print(FILE *to)
     for (size_t i = 0; i < ENTRY_COUNT; i++)
         fprintf(to, "  %-9s %s\n", entries[i].name, entries[i].meaning);
     fprintf(to, "\n`sluice help COMMAND` tells its options; `man sluice` tells the rest.\n");
-    return to == stdout ? COMMAND_DONE : COMMAND_REFUSED;
+    return to == stdout ? output_end(COMMAND_DONE) : COMMAND_REFUSED;
 }
 
 static size_t least_of(size_t a, size_t b)
@@ -90,7 +100,7 @@ static int entry_run(const struct entry *entry, int argc, char **argv)
     static char name[64];
     snprintf(name, sizeof name, "sluice %s", entry->name);
     argv[0] = name;
-    return entry->run(argc, argv);
+    return output_end(entry->run(argc, argv));
 }
 
 static int help_run(int argc, char **argv)

@@ -332,7 +332,5 @@ int command_build(int argc, char **argv)
     command.options.progress = command.quiet ? NULL : progress;
     if (build_run(&command, &note) == FAULT_NONE)
         return COMMAND_DONE;
-    if (note.row == ROW_NONE)
-        return command_fail(COMMAND_REFUSED, "build", "%s", note.text);
-    return command_fail(COMMAND_REFUSED, "build", "line %u, %s: %s", note.row, column_name(note.column), note.text);
+    return command_note_fail("build", &note);
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/fault.h"
 #include "client/sluice.h"
 
 /* The room of subcommands, one file each; src/main.c holds the table. A command parses its own arguments with argp
@@ -45,6 +46,8 @@ void command_begin(void);
 
 /* Says "sluice NAME: text" on stderr; returns status, so that `return command_fail(...)` reads as one thing. */
 int command_fail(int status, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The same of a note, with the line and the column that it names; returns COMMAND_REFUSED. */
+int command_note_fail(const char *name, const struct fault_note *note);
 /* Whole numbers in options, "1000000" or "1e6" or "1_000_000"; ends the process through argp_error when wrong. */
 int64_t command_integer(struct argp_state *state, const char *option, const char *text, int64_t least, int64_t most);
 /* A day or a moment, UTC: "2026-11-21", "2026-11-21T08:30:00", or whole microseconds since the epoch. */

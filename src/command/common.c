@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "batch/batch.h"
 #include "base/json.h"
 
 void command_begin(void)
@@ -24,6 +25,14 @@ int command_fail(int status, const char *name, const char *format, ...)
     va_end(arguments);
     fputc('\n', stderr);
     return status;
+}
+
+int command_note_fail(const char *name, const struct fault_note *note)
+{
+    if (note->row == ROW_NONE)
+        return command_fail(COMMAND_REFUSED, name, "%s", note->text);
+    return command_fail(COMMAND_REFUSED, name, "line %u%s%s: %s", note->row, note->column == COLUMN_NONE ? "" : ", ",
+                        column_name(note->column), note->text);
 }
 
 /* Digits with single underscores between them, then at most one e and a small exponent. */

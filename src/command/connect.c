@@ -1,9 +1,11 @@
 /* How a command finds its server and says who it is. The token never stands on a command line. */
 #include "command/command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { KEY_TENANT = 0x100, KEY_TOKEN_FILE, KEY_TIMEOUT, KEY_CA_FILE, KEY_SERVER_NAME };
 enum { TIMEOUT_MS_MAX = 86400000 };
@@ -65,7 +67,7 @@ static int token_read(const char *name, struct connect_options *options_of)
     }
     FILE *file = fopen(options_of->token_file, "r");
     if (!file)
-        return command_fail(COMMAND_REFUSED, name, "cannot open %s", options_of->token_file);
+        return command_fail(COMMAND_REFUSED, name, "cannot open %s: %s", options_of->token_file, strerror(errno));
     bool read = fgets(token, sizeof options_of->token, file) != NULL;
     fclose(file);
     if (!read)
@@ -90,6 +92,8 @@ int connect_open(struct sluice_client **out, const char *name, struct connect_op
     int status = token_read(name, options_of);
     if (status != COMMAND_DONE)
         return status;
+    if (options_of->ca_file && access(options_of->ca_file, R_OK) != 0)
+        return command_fail(COMMAND_REFUSED, name, "cannot read %s: %s", options_of->ca_file, strerror(errno));
     const struct sluice_options to = {
         .urls = options_of->urls,
         .url_count = options_of->url_count,

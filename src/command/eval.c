@@ -263,7 +263,5 @@ int command_eval(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &command);
     if (eval_run(&command, &evaluation, &note) == FAULT_NONE)
         return evaluation_print(&evaluation, command.json);
-    if (note.row == ROW_NONE)
-        return command_fail(COMMAND_REFUSED, "eval", "%s", note.text);
-    return command_fail(COMMAND_REFUSED, "eval", "line %u, %s: %s", note.row, column_name(note.column), note.text);
+    return command_note_fail("eval", &note);
 }

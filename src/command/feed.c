@@ -258,6 +258,8 @@ static void feed_send_all(struct feed *feed)
     for (size_t i = 0; i < feed->slot_count; i++)
         slot_finish(feed, &feed->slots[(index + i) % feed->slot_count]);
     progress_show(&feed->progress, feed->rows_done, true);
+    if (feed->status == COMMAND_DONE && feed->rows_read == 0)
+        command_fail(COMMAND_DONE, feed->options->name, "%s has no rows", feed->options->path);
     if (feed->totals.notes > NOTES_TOLD_MAX)
         fprintf(stderr, "sluice %s: … and %llu more notes\n", feed->options->name,
                 (unsigned long long)(feed->totals.notes - NOTES_TOLD_MAX));
@@ -341,7 +343,7 @@ int feed_run(const struct feed_options *of, void (*each)(void *context, const st
     pthread_cond_init(&feed.changed, NULL);
     feed.status = feed_open(&feed);
     if (feed.status == COMMAND_DONE && of->save_path) {
-        feed_save(&feed);
+        feed.status = feed_save(&feed);
     } else if (feed.status == COMMAND_DONE && (feed.status = feed_connect(&feed)) == COMMAND_DONE) {
         progress_begin(&feed.progress, source_rows_expected(feed.source), of->quiet);
         feed_send_all(&feed);

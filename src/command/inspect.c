@@ -172,8 +172,8 @@ static int file_show(const struct inspection *inspection)
 {
     struct fault_note note = {.row = ROW_NONE};
     struct file_map map;
-    if (file_map_open(&map, inspection->path, &note) != FAULT_NONE)
-        return refuse(inspection, &note);
+    if (file_map_open(&map, inspection->path, &note) != FAULT_NONE) /* which names the file */
+        return command_note_fail("inspect", &note);
     int status = is_scene_base(&map) ? command_inspect_base(inspection->path, inspection->as_json) : message_show(inspection, &map);
     file_map_close(&map);
     return status;

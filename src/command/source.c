@@ -129,6 +129,8 @@ uint64_t source_rows_expected(const struct source *source)
 int source_refused(const char *name, const char *path, const struct fault_note *note)
 {
     bool is_lines = !ends_with(path, ".columns");
+    if (note->row == ROW_NONE && strstr(note->text, path))
+        return command_fail(COMMAND_REFUSED, name, "%s", note->text);
     if (note->row == ROW_NONE)
         return command_fail(COMMAND_REFUSED, name, "%s: %s", path, note->text);
     if (note->column == COLUMN_NONE)

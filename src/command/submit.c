@@ -1,4 +1,5 @@
 /* `sluice submit`: a file's transfers are screened (or scored), the verdicts are shown in the order of the file. */
+#include <errno.h>
 #include <string.h>
 
 #include "command/feed.h"
@@ -82,9 +83,9 @@ static int files_open(struct submit *submit)
     struct verdicts *verdicts = &submit->verdicts;
     verdicts->out = submit->output_path ? fopen(submit->output_path, "w") : stdout;
     if (!verdicts->out)
-        return command_fail(COMMAND_REFUSED, "submit", "cannot write %s", submit->output_path);
+        return command_fail(COMMAND_REFUSED, "submit", "cannot write %s: %s", submit->output_path, strerror(errno));
     if (submit->scores_path && !(verdicts->scores = fopen(submit->scores_path, "w")))
-        return command_fail(COMMAND_REFUSED, "submit", "cannot write %s", submit->scores_path);
+        return command_fail(COMMAND_REFUSED, "submit", "cannot write %s: %s", submit->scores_path, strerror(errno));
     if (verdicts->scores)
         fprintf(verdicts->scores, "transfer_id,risk,scene,match,anomaly\n");
     return COMMAND_DONE;

@@ -1,4 +1,5 @@
 /* `sluice synth`: labelled transfers into files, and what associated systems would tell about their parties. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,7 +200,7 @@ static int news_open(struct making *making)
         for (int later = 0; later < (making->later ? 2 : 1); later++) {
             snprintf(path, sizeof path, "%s/%s%s.csv", making->observations, observe_names[kind], later ? "-later" : "");
             if (!(making->news[kind][later] = fopen(path, "w")))
-                return command_fail(COMMAND_REFUSED, "synth", "cannot write %s", path);
+                return command_fail(COMMAND_REFUSED, "synth", "cannot write %s: %s", path, strerror(errno));
             fprintf(making->news[kind][later], "%s\n", news_headers[kind]);
         }
     return COMMAND_DONE;
@@ -275,7 +276,7 @@ static int file_open(FILE **out, const char *path)
     enum { BUFFER_BYTES = 1 << 20 };
     *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
     if (!*out)
-        return command_fail(COMMAND_REFUSED, "synth", "cannot write %s", path);
+        return command_fail(COMMAND_REFUSED, "synth", "cannot write %s: %s", path, strerror(errno));
     setvbuf(*out, NULL, _IOFBF, BUFFER_BYTES);
     return COMMAND_DONE;
 }

@@ -1,4 +1,5 @@
 /* `sluice token`: a fresh credential for a tenant. The token goes to its owner, the hash into sluice.yaml. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,7 +58,7 @@ int command_token(int argc, char **argv)
     secret_hash(hash, token, TOKEN_TEXT_BYTES);
     secret_to_hex(hash_text, hash, sizeof hash);
     if (file && !token_write(file, token))
-        status = command_fail(COMMAND_REFUSED, "token", "cannot write %s: is it there already?", file);
+        status = command_fail(COMMAND_REFUSED, "token", "cannot write %s: %s", file, strerror(errno));
     else if (file)
         printf("token_hash: %s\n", hash_text);
     else

@@ -192,11 +192,12 @@ static void table_row(struct verdicts *to, const struct row *row, const struct s
                 "anomaly", "countermeasure: reasons");
     fprintf(to->out, "%-*.*s %-7s %-8s %-*.*s %6.3f %7.3f ", TRANSFER_WIDTH,
             (int)(row->transfer.bytes < TRANSFER_WIDTH ? row->transfer.bytes : TRANSFER_WIDTH), row->transfer.data, row->verdict_name,
-            row->level, SCENE_WIDTH, SCENE_WIDTH, row->scene, (double)row->match, (double)anomaly_of(row));
+            row->level, SCENE_WIDTH, SCENE_WIDTH, row->verdict == VERDICT_INVALID ? "-" : row->scene, (double)row->match,
+            (double)anomaly_of(row));
     if (row->verdict != VERDICT_PASS)
-        fprintf(to->out, " %s:", row->countermeasure);
+        fprintf(to->out, " %s", row->countermeasure);
     for (size_t i = 0; i < TABLE_REASONS && sluice_reply_reason(reply, index, i, &feature, &value, &share); i++) {
-        fprintf(to->out, "%s %s", i ? "," : "", feature);
+        fprintf(to->out, "%s %s", i ? "," : ":", feature);
         if (isfinite(value) && isfinite(share))
             fprintf(to->out, " %.3g (%+.1f)", (double)value, (double)share);
     }
@@ -272,6 +273,7 @@ void verdicts_summary(const struct verdicts *verdicts, FILE *out, uint64_t rows,
     fputc('\n', out);
     for (uint32_t i = 0; i < verdicts->scene_count; i++)
         fprintf(out, "  %-*s %llu\n", SCENE_WIDTH, verdicts->scenes[i].name, (unsigned long long)verdicts->scenes[i].count);
-    fprintf(out, "scene base %s, scored by %s, %.0f transfers/s\n", verdicts->base, verdicts->kernel,
-            seconds > 0 ? (double)rows / seconds : 0.0);
+    bool has_base = strcmp(verdicts->base, " ") != 0;
+    fprintf(out, "%s%s, scored by %s, %.0f transfers/s\n", has_base ? "scene base " : "no scene base: only the checks decided",
+            has_base ? verdicts->base : "", verdicts->kernel, seconds > 0 ? (double)rows / seconds : 0.0);
 }

@@ -216,7 +216,7 @@ static enum fault check_unique(struct batch *batch, uint64_t seed, struct fault_
                (hashes[slots[slot] - 1] != hashes[row] || !text_equal(column_text(column, slots[slot] - 1), column_text(column, row))))
             slot = (slot + 1) & (slot_count - 1);
         if (slots[slot])
-            batch_row_fails(batch, row, COLUMN_transfer_id, RULE_UNIQUE, "the same as in row %u", slots[slot] - 1);
+            batch_row_fails(batch, row, COLUMN_transfer_id, RULE_UNIQUE, "the same as %u rows before", row - (slots[slot] - 1));
         else
             slots[slot] = row + 1;
     }

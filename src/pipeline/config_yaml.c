@@ -36,13 +36,21 @@ static size_t line_at(const unsigned char *text, size_t offset)
     return line;
 }
 
+static const char *problem_text(const yaml_parser_t *parser)
+{
+    static const char no_token[] = "found character that cannot start any token";
+    if (parser->problem && strcmp(parser->problem, no_token) == 0)
+        return "found a character that cannot stand here: a tab, perhaps; lines are indented with spaces";
+    return parser->problem ? parser->problem : "not YAML";
+}
+
 static enum fault parser_wrong(const struct config_yaml *yaml, const yaml_parser_t *parser, struct fault_note *note)
 {
     if (parser->error == YAML_MEMORY_ERROR)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %s", config_source_tail(yaml->source));
     size_t line =
         parser->error == YAML_READER_ERROR ? line_at(parser->input.string.start, parser->problem_offset) : parser->problem_mark.line;
-    return yaml_wrong(yaml, FAULT_syntax, line, parser->problem ? parser->problem : "not YAML", note);
+    return yaml_wrong(yaml, FAULT_syntax, line, problem_text(parser), note);
 }
 
 static bool is_empty(const yaml_node_t *node)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -312,6 +313,12 @@ enum fault csv_open(struct csv_reader **out, const char *path, const struct batc
     if (fault != FAULT_NONE)
         return fault;
     reader->fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+    if (reader->fd >= 0 && fstat(reader->fd, &status) == 0 && S_ISDIR(status.st_mode)) {
+        close(reader->fd);
+        reader->fd = -1;
+        errno = EISDIR;
+    }
     if (reader->fd >= 0)
         return reader_begin(out, reader, limits, note);
     memory_give(reader);

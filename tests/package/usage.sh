@@ -58,6 +58,28 @@ refused 'no FILE' inspect
 refused 'neither a scene base nor a message' inspect "$sluice"
 refused 'holds no ledger' inspect "$folder"
 refused 'cannot open' submit --token-file "$folder/none" "$folder/not-there.csv"
+refused 'is empty' inspect /dev/null
+refused "cannot open $folder: Is a directory" submit "$folder"
+refused "cannot open $folder: Is a directory" build --out "$folder/x" "$folder"
+refused 'cannot write .*: Is a directory' synth --rows 10 --out "$folder"
+refused 'cannot write .*: File exists' token --file "$folder"
+
+# Files of another kind are told as that, with the place.
+printf 'transfer_id;amount\nt1;12\n' >"$folder/semicolons.csv"
+printf '[{"transfer_id":"t1"}]\n' >"$folder/array.jsonl"
+printf '{\n"transfer_id":"t1"\n}\n' >"$folder/pretty.jsonl"
+printf 'transfer_id,amount,amount\nt1,1,2\n' >"$folder/twice.csv"
+printf 'transfer_id,memo\nt1,"open\n' >"$folder/quote.csv"
+: >"$folder/empty.csv"
+refused 'line 1: .*parted by something else' submit "$folder/semicolons.csv"
+refused 'one object a line and no brackets' submit "$folder/array.jsonl"
+refused 'line 1: .*one object a line' submit --save "$folder/x.columns" "$folder/pretty.jsonl"
+refused 'line 1, amount: the header has it twice' submit "$folder/twice.csv"
+refused 'line 2: a quote is not closed' submit --save "$folder/x.columns" "$folder/quote.csv"
+refused 'line 1: the file is empty' submit "$folder/empty.csv"
+refused '^sluice build: line 1: the file is empty' build --out "$folder/x" "$folder/empty.csv"
+printf 'transfer_id,amount\nt1,1.5\n' >"$folder/cents.csv"
+refused 'is not saved: row 1, amount: line 2: must be whole minor units' submit --save "$folder/x.columns" "$folder/cents.csv"
 
 refused 'no arguments' devices cpu
 refused 'cannot open' devices --base "$folder/none"
@@ -72,6 +94,15 @@ refused 'cannot open .*none' submit --token-file "$folder/none" "$folder/a.csv"
 status=0
 "$sluice" submit --connect "ipc://$folder/nobody.ipc" --timeout 100 "$folder/a.csv" 2>"$folder/err" || status=$?
 [ $status = 3 ] && grep -q 'nobody answered' "$folder/err" || { echo "unreachable: status $status"; cat "$folder/err"; failed=1; }
+
+# What cannot be printed is told.
+for arguments in "--help" "inspect $folder/a.columns" "synth --rows 1000"; do
+    status=0
+    # shellcheck disable=SC2086
+    "$sluice" submit --save "$folder/a.columns" "$folder/a.csv" 2>/dev/null && "$sluice" $arguments >/dev/full 2>"$folder/err" || status=$?
+    [ $status = 2 ] && grep -q 'cannot write' "$folder/err" || { echo "$arguments on a full disk: status $status"; failed=1; }
+done
+refused "cannot read $folder/none: No such file" submit --ca-file "$folder/none" --connect tls+tcp://127.0.0.1:1 "$folder/a.csv"
 
 # One batch as .columns and back, without a server.
 "$sluice" submit --save "$folder/a.columns" "$folder/a.csv" 2>/dev/null

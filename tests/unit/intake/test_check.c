@@ -110,8 +110,9 @@ static void test_currencies(void **state)
 static void test_duplicates(void **state)
 {
     (void)state;
-    assert_fails(OP_screen, HEAD "\na,p,q,1,EUR\nb,p,q,1,EUR\na,x,y,2,JPY\n", 2, COLUMN_transfer_id, RULE_UNIQUE, "the same as in row 0");
-    assert_fails(OP_label, "transfer_id,label\na,good\na,good\n", 1, COLUMN_transfer_id, RULE_UNIQUE, "the same as in row 0");
+    assert_fails(OP_screen, HEAD "\na,p,q,1,EUR\nb,p,q,1,EUR\na,x,y,2,JPY\n", 2, COLUMN_transfer_id, RULE_UNIQUE,
+                 "the same as 2 rows before");
+    assert_fails(OP_label, "transfer_id,label\na,good\na,good\n", 1, COLUMN_transfer_id, RULE_UNIQUE, "the same as 1 rows before");
     struct batch batch;
     struct fault_note note = {0};
     struct intake_rules rules = RULES;
