@@ -168,11 +168,19 @@ static void test_query(void **state)
     assert_int_equal(query_all((struct sluice_query){.batch = "sought", .rows_max = 37}), 1000);
     assert_int_equal(query_all((struct sluice_query){.batch = "sought", .verdict = "hold", .rows_max = 3}), verdict_count(reply, "hold"));
     assert_int_equal(query_all((struct sluice_query){.batch = "sought", .from_us = 1, .to_us = 2}), 0);
-    const uint8_t *scenes = sluice_reply_u8(reply, "scene");
-    uint32_t of_scene = 0;
-    for (uint32_t row = 0; row < 1000; row++)
-        of_scene += scenes[row] == 1;
-    assert_int_equal(query_all((struct sluice_query){.batch = "sought", .scene = sluice_reply_name(reply, "scene", 1)}), of_scene);
+    const uint8_t *scenes = sluice_reply_u8(reply, "scene"), *causes = sluice_reply_u8(reply, "cause");
+    const uint8_t *verdicts = sluice_reply_u8(reply, "verdict");
+    for (uint8_t scene = 1; scene <= 8; scene++) {
+        const char *name = sluice_reply_name(reply, "scene", scene);
+        uint32_t best = 0, kept = 0;
+        for (uint32_t row = 0; row < 1000; row++) {
+            bool by_scene = causes[row] == CAUSE_SCENE || causes[row] == CAUSE_SCENE_AND_ANOMALY;
+            best += scenes[row] == scene;
+            kept += scenes[row] == scene && by_scene && (verdicts[row] == VERDICT_HOLD || verdicts[row] == VERDICT_REJECT);
+        }
+        assert_int_equal(query_all((struct sluice_query){.batch = "sought", .scene = name, .rows_max = 7}), kept);
+        assert_int_equal(query_all((struct sluice_query){.batch = "sought", .best_scene = name}), best);
+    }
     sluice_reply_free(&reply);
 }
 
