@@ -12,7 +12,7 @@ import tempfile
 
 TREE = pathlib.Path(__file__).parent.parent.parent
 SLUICE = str(pathlib.Path(sys.argv[1]).resolve())
-PAGES = {"token": "serve", "observe": "import", "label": "import", "health": "query", "stats": "query", "eval": "build"}
+PAGES = {"token": "serve", "observe": "import", "label": "import", "health": "query", "stats": "query", "eval": "build", "tune": "devices"}
 COMMON = {"help", "usage", "version"}
 failures = []
 
