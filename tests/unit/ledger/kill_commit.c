@@ -1,5 +1,6 @@
-/* The ledger is killed at every step of a commit, twice in the same folder, with groups of three batches, and with all that
- * was not synced forgotten. What was acknowledged is there, a group is there whole or not at all, and nothing else is. */
+/* The ledger is killed at every step of a commit and of retention, twice in the same folder, with groups of three batches, and with all
+ * that was not synced forgotten. What was acknowledged is there or was dropped as it should be, a group is there whole or not at all, and
+ * nothing else is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,14 +18,16 @@
 enum { GROUP = 3, GROUPS = 20, GROUPS_TO_CHECKPOINT = 130, ROWS = 20 };
 
 static const char *const points[] = {
-    "ledger_append_before",     "ledger_append_after",     "ledger_sync_before",        "ledger_sync_after",
-    "ledger_begin_before",      "ledger_inside",           "ledger_commit_before",      "ledger_commit_after",
-    "ledger_checkpoint_before", "ledger_checkpoint_after", "ledger_rotate_before_sync", "ledger_rotate_after_sync",
-    "ledger_rotate_after_open",
+    "ledger_append_before",        "ledger_append_after",         "ledger_sync_before",
+    "ledger_sync_after",           "ledger_begin_before",         "ledger_inside",
+    "ledger_commit_before",        "ledger_commit_after",         "ledger_checkpoint_before",
+    "ledger_checkpoint_after",     "ledger_rotate_before_sync",   "ledger_rotate_after_sync",
+    "ledger_rotate_after_open",    "ledger_retain_before_commit", "ledger_retain_after_commit",
+    "ledger_retain_between_files",
 };
 
 /* Commits groups from where the ledger stands and tells each that was acknowledged; dies on the way or ends. */
-static void child_run(struct rig *rig, int pipe_end, unsigned groups)
+static void child_run(struct rig *rig, int pipe_end, unsigned groups, bool retains)
 {
     rig_open(rig);
     uint64_t sequence = ledger_sqlite.last_sequence(rig->ledger) + 1;
@@ -33,6 +36,8 @@ static void child_run(struct rig *rig, int pipe_end, unsigned groups)
         uint64_t last = sequence + GROUP - 1;
         MUST(write(pipe_end, &last, sizeof last) == sizeof last);
         ledger_sqlite.idle(rig->ledger);
+        for (bool dropped = retains; dropped;) /* what a snapshot half way would hold */
+            MUST(ledger_sqlite.retain(rig->ledger, INT64_MAX, last / 2, &dropped, NULL) == FAULT_NONE);
     }
     _exit(0);
 }
@@ -54,7 +59,7 @@ static struct death child_killed_at(struct rig *rig, const char *point, uint64_t
         fault_forget_install();
         file_ops = files;
         fault_failpoint_set(point, nth);
-        child_run(rig, ends[1], strstr(point, "checkpoint") ? GROUPS_TO_CHECKPOINT : GROUPS);
+        child_run(rig, ends[1], strstr(point, "checkpoint") ? GROUPS_TO_CHECKPOINT : GROUPS, strstr(point, "retain"));
     }
     close(ends[1]);
     for (uint64_t last; read(ends[0], &last, sizeof last) == sizeof last;)
@@ -69,14 +74,16 @@ static struct death child_killed_at(struct rig *rig, const char *point, uint64_t
 static void house_check(struct rig *rig, uint64_t acknowledged)
 {
     rig_open(rig);
-    uint64_t last = ledger_sqlite.last_sequence(rig->ledger);
+    uint64_t last = ledger_sqlite.last_sequence(rig->ledger), kept_from = ledger_sqlite.kept_from(rig->ledger);
     assert_true(last >= acknowledged && last <= acknowledged + GROUP);
     assert_int_equal(last % GROUP, 0);
+    assert_true(kept_from <= last / 2 + 1);
     for (uint64_t i = 1; i <= last; i++) {
         struct ledger_request request;
         char id[24];
         snprintf(id, sizeof id, "r%llu", (unsigned long long)i);
-        assert_null(rig_difference(rig, i, ROWS, OP_screen));
+        const char *difference = rig_difference(rig, i, ROWS, OP_screen);
+        assert_true(i < kept_from ? difference != NULL : difference == NULL);
         assert_int_equal(ledger_sqlite.find_request(rig->ledger, &request, text_of(i % 2 ? "tenant a" : "tenant b"), text_of(id), NULL),
                          FAULT_NONE);
         assert_int_equal(request.sequence, i);
