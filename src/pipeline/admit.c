@@ -371,9 +371,11 @@ static enum fault job_authenticate(struct job *job)
 static enum fault job_read(struct job *job)
 {
     const struct batch_limits *limits = &job->epoch->config->limits;
-    if (job->message_bytes > limits->message_bytes_max)
+    if (job->message_bytes > limits->message_bytes_max) {
+        job->request.id = wire_peek_id(job->message, job->message_bytes, limits);
         return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "message of %zu bytes, at most %zu are taken", job->message_bytes,
                          limits->message_bytes_max);
+    }
     enum fault fault = wire_check(job->message, job->message_bytes, &job->note);
     if (fault == FAULT_NONE)
         fault = wire_request_read(&job->request, job->message, job->message_bytes, limits, &job->note);

@@ -196,15 +196,19 @@ static void lane_refuse(struct lane *lane, const struct request *request, enum f
     lane_deliver(lane, &reply);
 }
 
-/* The envelope of a small message; false: too large to look into here, or not one. */
+/* The envelope of a small message; false: too large to look into here, or not one. The id is found all the same, so that a
+ * refusal can name it. */
 static bool lane_peek(struct request *out, const struct lane *lane)
 {
     const void *bytes = nng_msg_body(lane->message);
     size_t count = nng_msg_len(lane->message);
     struct fault_note note = {0};
+    const struct batch_limits *limits = &lane->group->front->limits;
     *out = (struct request){0};
-    return count <= PEEK_BYTES_MAX && wire_check(bytes, count, &note) == FAULT_NONE &&
-           wire_request_read(out, bytes, count, &lane->group->front->limits, &note) == FAULT_NONE;
+    if (count <= PEEK_BYTES_MAX)
+        return wire_check(bytes, count, &note) == FAULT_NONE && wire_request_read(out, bytes, count, limits, &note) == FAULT_NONE;
+    out->id = wire_peek_id(bytes, count, limits);
+    return false;
 }
 
 static bool op_is_admin(enum op op)

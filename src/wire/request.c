@@ -242,3 +242,39 @@ enum fault wire_request_read(struct request *out, const void *bytes, size_t byte
         fault = read_body(out, &envelope);
     return fault;
 }
+
+enum { PEEK_VALUES_MAX = 4096 };
+
+/* Behind the value at `at` with all that is inside; NULL: it reaches beyond end, or is more than is looked at. */
+static const unsigned char *peek_skip(const unsigned char *at, const unsigned char *end, uint32_t *left)
+{
+    for (uint64_t waiting = 1; waiting > 0; (*left)--) {
+        struct lead lead;
+        if (*left == 0 || at == end || !lead_read(&lead, at, end) || lead.bytes > (size_t)(end - at))
+            return NULL;
+        at += lead.bytes;
+        waiting += lead.items - 1;
+    }
+    return at;
+}
+
+struct text wire_peek_id(const void *bytes, size_t byte_count, const struct batch_limits *limits)
+{
+    const unsigned char *at = bytes, *end = at + byte_count;
+    struct wire_value map, key, value;
+    uint32_t left = PEEK_VALUES_MAX;
+    if (!value_begin(&map, at, end) || map.type != WIRE_MAP)
+        return (struct text){0};
+    at = map.inside;
+    for (uint32_t i = 0; i < map.count; i++) {
+        if (!value_begin(&key, at, end) || !(at = peek_skip(at, end, &left)) || !value_begin(&value, at, end))
+            break;
+        if (key.type == WIRE_STR && text_equal(key.text, text_of("id"))) {
+            bool is_id = value.type == WIRE_STR && value.text.bytes <= limits->id_bytes_max && text_is_id(value.text);
+            return is_id ? value.text : (struct text){0};
+        }
+        if (!(at = peek_skip(at, end, &left)))
+            break;
+    }
+    return (struct text){0};
+}

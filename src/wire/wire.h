@@ -34,6 +34,10 @@ struct request {
 enum fault wire_request_read(struct request *out, const void *bytes, size_t byte_count, const struct batch_limits *limits,
                              struct fault_note *note);
 
+/* The id of a message of which nothing else is read, for the fault that answers it: empty when there is none, or when it stands
+ * behind more than 4,096 values. The bytes need not be checked. */
+struct text wire_peek_id(const void *bytes, size_t byte_count, const struct batch_limits *limits);
+
 /* The rows of the request into the batch (columns become views into the message; rows form is copied to the arena).
  * Structure only: types, sizes, offsets, codes, bitmaps. What a row must have is intake's. */
 /* In rows form a cell of the wrong type makes its row invalid with a note (facts.invalid is then there). */

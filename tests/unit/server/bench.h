@@ -104,8 +104,8 @@ static inline nng_socket dial(const char *url)
     return dial_tls(url, NULL);
 }
 
-/* An envelope; token as long as filler says, to make it large. */
-static inline void tell(nng_socket client, const char *op, const char *id, size_t filler)
+/* An envelope; token as long as filler says, to make it large. It stands behind the id, or before it. */
+static inline void tell_so(nng_socket client, const char *op, const char *id, size_t filler, bool id_last)
 {
     struct wire_buffer out = {0};
     char *token = memset(malloc(filler + 1), 'x', filler + 1);
@@ -114,14 +114,20 @@ static inline void tell(nng_socket client, const char *op, const char *id, size_
     wire_pack_i64(&out, 1);
     wire_pack_text(&out, "op");
     wire_pack_text(&out, op);
-    wire_pack_text(&out, "id");
-    wire_pack_text(&out, id);
-    wire_pack_text(&out, "token");
-    wire_pack_str(&out, (struct text){token, (uint32_t)filler});
+    for (unsigned i = 0; i < 2; i++) {
+        bool is_id = (i == 0) != id_last;
+        wire_pack_text(&out, is_id ? "id" : "token");
+        wire_pack_str(&out, is_id ? text_of(id) : (struct text){token, (uint32_t)filler});
+    }
     assert_false(out.failed);
     assert_int_equal(nng_send(client, out.data, out.bytes, 0), 0);
     wire_buffer_fini(&out);
     free(token);
+}
+
+static inline void tell(nng_socket client, const char *op, const char *id, size_t filler)
+{
+    tell_so(client, op, id, filler, false);
 }
 
 struct answer {

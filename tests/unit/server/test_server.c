@@ -114,14 +114,14 @@ static void connections_are_capped(void **state)
 static void more_than_in_flight_gets_busy(void **state)
 {
     (void)state;
-    enum { HELD = 2, OTHERS = 30 };
+    enum { HELD = 2, OTHERS = 30, LARGE = 80 << 10 };
     struct bench *bench = bench_make(HELD, HELD + OTHERS);
     nng_socket clients[HELD + OTHERS];
     struct server_front_counts counts;
     bench_open(bench);
     for (unsigned i = 0; i < HELD + OTHERS; i++) {
         clients[i] = dial(bench->config.data_listen[0]);
-        tell(clients[i], "query", "hold", 8);
+        tell_so(clients[i], "query", "hold", i < HELD || i % 3 ? 8 : LARGE, i % 2); /* a refusal names also what is too large to read */
         if (i < HELD)
             wait_for(bench->pipeline, &bench->pipeline->held_count, i + 1);
     }

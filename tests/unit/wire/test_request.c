@@ -1,4 +1,6 @@
 /* The envelope: every field that it may have, and a clear refusal of everything else. */
+#include <stdlib.h>
+
 #include "unit/wire/message.h"
 
 static void finish_rows(struct wire_buffer *out)
@@ -238,12 +240,58 @@ static void test_a_fault_knows_the_id(void **state)
     wire_buffer_fini(&message);
 }
 
+/* In a copy of its very size, so that a look beyond its end is seen. */
+static struct text peeked(const struct wire_buffer *message, size_t bytes)
+{
+    static char out[128];
+    char *copy = malloc(bytes ? bytes : 1);
+    memcpy(copy, message->data, bytes);
+    struct text id = wire_peek_id(copy, bytes, &LIMITS);
+    memcpy(out, id.data ? id.data : "", id.bytes);
+    free(copy);
+    return (struct text){.data = out, .bytes = id.bytes};
+}
+
+static void test_an_id_is_peeked_at(void **state)
+{
+    (void)state;
+    struct wire_buffer message = {0};
+    for (unsigned values = 0; values < 5000; values += 500) {
+        wire_pack_map(&message, 3);
+        wire_pack_text(&message, "transfers"), wire_pack_array(&message, values);
+        for (unsigned i = 0; i < values; i++)
+            wire_pack_bin(&message, "x", 1);
+        put_pair_text(&message, "id", "behind");
+        put_pair_int(&message, "v", 1);
+        assert_int_equal(text_is(peeked(&message, message.bytes), "behind"), values <= 4000);
+        wire_buffer_fini(&message);
+    }
+    put_envelope(&message, 0, "screen");
+    for (size_t bytes = 0; bytes < message.bytes; bytes++) {
+        struct text id = peeked(&message, bytes);
+        assert_true(id.bytes == 0 || text_is(id, "2026-11-21-0007"));
+    }
+    assert_true(text_is(peeked(&message, message.bytes), "2026-11-21-0007"));
+    wire_buffer_fini(&message);
+    static const char *const none[] = {"\x81\xa2id\x05",
+                                       "\x81\xa2id\xa2"
+                                       "a\n",
+                                       "\x92\xa2id\xa1"
+                                       "a",
+                                       "\xc1", "\xdf\xff\xff\xff\xff\xdd\xff\xff\xff\xff"};
+    for (unsigned i = 0; i < sizeof none / sizeof *none; i++) {
+        struct wire_buffer wrong = {.data = (char *)none[i], .bytes = strlen(none[i])};
+        assert_int_equal(peeked(&wrong, wrong.bytes).bytes, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_field_of_query), cmocka_unit_test(test_rows_and_names),    cmocka_unit_test(test_form_of_the_reply),
         cmocka_unit_test(test_nil_is_absent),        cmocka_unit_test(test_refusals_of_names), cmocka_unit_test(test_refusals_of_fields),
-        cmocka_unit_test(test_long_names),           cmocka_unit_test(test_row_counts),        cmocka_unit_test(test_a_fault_knows_the_id),
+        cmocka_unit_test(test_long_names),           cmocka_unit_test(test_row_counts),        cmocka_unit_test(test_an_id_is_peeked_at),
+        cmocka_unit_test(test_a_fault_knows_the_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
