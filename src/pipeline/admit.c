@@ -301,6 +301,28 @@ uint32_t line_share(const struct pipeline *pipeline, const struct epoch *epoch)
     return epoch->config->tenant_count > 1 ? pipeline->in_flight_max - pipeline->in_flight_max / 4 : pipeline->in_flight_max;
 }
 
+/* Who may score without being recorded can learn how to pass: so many rows a minute, saved up for one minute at the most. */
+static enum fault score_refuses(struct pipeline *pipeline, struct job *job)
+{
+    const int64_t minute_ns = 60000000000;
+    uint32_t rows = job->request.row_count, rows_max = job->epoch->config->tenants[job->tenant_index].score_rows_per_minute;
+    struct tenant_line *line = job->line;
+    if (rows_max == 0)
+        return FAULT_NONE;
+    if (rows > rows_max)
+        return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%u rows to score, this tenant may score %u a minute", rows,
+                         rows_max);
+    int64_t now_ns = clock_steady_ns(), paid_ns = line->score_paid_ns > now_ns ? line->score_paid_ns : now_ns;
+    paid_ns += minute_ns * rows / rows_max;
+    if (paid_ns - now_ns > minute_ns) {
+        atomic_fetch_add_explicit(&pipeline->metrics.score_refused, 1, memory_order_relaxed);
+        job->note.retry_after_ms = (uint32_t)((paid_ns - now_ns - minute_ns) / 1000000 + 1);
+        return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "this tenant may score %u rows a minute", rows_max);
+    }
+    line->score_paid_ns = paid_ns;
+    return FAULT_NONE;
+}
+
 static enum fault line_refuses(struct pipeline *pipeline, struct job *job)
 {
     if (pipeline->draining)
@@ -314,7 +336,7 @@ static enum fault line_refuses(struct pipeline *pipeline, struct job *job)
                          job->reserved_bytes, (unsigned long long)pipeline->budget_bytes);
     if (pipeline->reserved_bytes + job->reserved_bytes > pipeline->budget_bytes)
         return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "memory for batches in flight is taken");
-    return FAULT_NONE;
+    return job->request.op == OP_score ? score_refuses(pipeline, job) : FAULT_NONE;
 }
 
 static enum fault line_enter(struct pipeline *pipeline, struct job *job)

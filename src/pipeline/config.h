@@ -24,7 +24,8 @@ struct config_tenant {
     uint32_t token_count;
     unsigned rights; /* bits of enum right */
     int64_t feedback_delay_us;
-    uint32_t weight; /* fair share against the others, default 1 */
+    uint32_t weight;                /* fair share against the others, default 1 */
+    uint32_t score_rows_per_minute; /* 0: no limit */
     enum level anomaly_cap;
 };
 

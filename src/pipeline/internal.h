@@ -70,6 +70,7 @@ struct tenant_line {
     uint32_t waiting, in_flight;
     uint64_t turn;                /* rows served, over weight */
     struct order changes, labels; /* labels: until they wait for their claim */
+    int64_t score_paid_ns;        /* until then the minutes are used up by rows that were scored */
 };
 
 struct slice {

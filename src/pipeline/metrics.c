@@ -180,6 +180,8 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
     ONE(device_fallbacks_total, "counter", "Slices that the device failed at and the processor scored.", \
         read_counter(&m->device_fallbacks)) \
     ONE(repeats_total, "counter", "Requests answered with a stored reply.", read_counter(&m->twins)) \
+    ONE(score_refused_total, "counter", "Batches to score that were over their tenant's score_rows_per_minute.", \
+        read_counter(&m->score_refused)) \
     ONE(received_bytes_total, "counter", "Bytes of requests.", read_counter(&m->bytes_in)) \
     ONE(sent_bytes_total, "counter", "Bytes of replies.", read_counter(&m->bytes_out)) \
     ONE(in_flight, "gauge", "Batches between admission and reply.", g->in_flight) \

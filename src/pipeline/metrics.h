@@ -23,7 +23,8 @@ struct metrics {
     atomic_uint_fast64_t step_cpu_ns[STEP_COUNT];
     struct histogram request[OP_COUNT], wait, commit, snapshot;
     atomic_uint_fast64_t requests[OP_COUNT], rows[OP_COUNT], verdicts[VERDICT_COUNT], faults[FAULT_COUNT];
-    atomic_uint_fast64_t commit_batches, commit_groups, commit_failures, snapshots, reloads, twins, bytes_in, bytes_out, device_fallbacks;
+    atomic_uint_fast64_t commit_batches, commit_groups, commit_failures, snapshots, reloads, twins, score_refused, bytes_in, bytes_out,
+        device_fallbacks;
 };
 
 /* STEP_anomaly stays empty: scene and anomaly are one call, timed as STEP_scene. */

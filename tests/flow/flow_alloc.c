@@ -257,7 +257,7 @@ static int setup(void **state)
     int bytes = snprintf(text, sizeof text,
                          "ledger: %s/ledger\nbase: %s\nworkers: 1\nlisten:\n  data: [\"ipc:///tmp/unused\"]\nlimits:\n  message_max: 1MiB\n"
                          "history:\n  accounts_max: 1024\n  events_max: 1024\n  busy_max: 16\n  links_max: 1024\n  places_max: 1024\n"
-                         "tenants:\n  - name: flow\n    token_hash: %s\n    rights: [submit, score]\n",
+                         "tenants:\n  - name: flow\n    token_hash: %s\n    rights: [submit, score]\n    score_rows_per_minute: 0\n",
                          flow_folder(), base, hex);
     struct fault_note note = {0};
     if (config_open_text(&config, source, text, (size_t)bytes, &note) != FAULT_NONE)

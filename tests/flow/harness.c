@@ -220,6 +220,7 @@ void server_configure(struct server *server, const struct server_options *option
                  "100000\n"
                  "tenants:\n"
                  "  - name: flow\n    token_hash: %s\n    rights: [submit, score, label, query, operate, explain]\n"
+                 "    score_rows_per_minute: 0\n"
                  "  - name: other\n    token_hash: %s\n    rights: [submit]\n%s",
                  server->folder, base[0] ? "base: " : "", base, base[0] ? "\n" : "", options->device ? options->device : "cpu",
                  options->workers ? options->workers : 2, options->cpu_mask ? "cpu_mask: " : "", options->cpu_mask ? options->cpu_mask : "",

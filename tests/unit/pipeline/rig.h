@@ -26,7 +26,7 @@
 
 /* SHA-256 of "abc" */
 #define TOKEN_HASH "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-#define RIG_RIGHTS "rights: [submit, score, label, query, operate, explain]"
+#define RIG_RIGHTS "rights: [submit, score, label, query, operate, explain], score_rows_per_minute: 0"
 #define RIG_TENANTS \
     "tenants:\n  - {name: a, token_hash: " TOKEN_HASH ", " RIG_RIGHTS "}\n" \
     "  - {name: b, token_hash: " TOKEN_HASH ", rights: [submit]}\n"
