@@ -89,6 +89,7 @@ struct ledger_ops {
     /* FAULT_not_found when the id is new. */
     enum fault (*find_request)(struct ledger *ledger, struct ledger_request *out, struct text tenant, struct text id,
                                struct fault_note *note);
+    /* Of the batches under that name the newest that holds transfers; without one, the newest of the others. */
     enum fault (*find_batch)(struct ledger *ledger, struct ledger_batch *out, struct text tenant, struct text name,
                              struct fault_note *note);
     enum fault (*read)(struct ledger *ledger, struct batch *out, uint64_t sequence, struct fault_note *note); /* frame_decode of it */

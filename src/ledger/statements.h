@@ -50,7 +50,9 @@
     S(document_put, WRITES, "INSERT INTO document(kind, digest, name, bytes) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(kind, digest) DO NOTHING") \
     S(tenant_get, WRITES | READS, "SELECT tenant FROM tenant WHERE name = ?1") \
     S(request_get, READS, "SELECT sequence, digest, op FROM batch WHERE tenant = ?1 AND id = ?2") \
-    S(batch_get, READS, "SELECT " LINE " FROM batch WHERE sequence = (SELECT max(sequence) FROM " NAMED("?1", "?2") ")") \
+    S(batch_get, READS, \
+      "SELECT " LINE \
+      " FROM batch WHERE sequence IN " NAMED("?1", "?2") " ORDER BY op IN ('screen', 'import') DESC, sequence DESC LIMIT 1") \
     S(line_get, READS, "SELECT " PLACE " FROM batch WHERE sequence = ?1") \
     S(lines_up, READS, "SELECT " PLACE " FROM batch WHERE sequence >= ?1 ORDER BY sequence LIMIT ?2") \
     S(lines_down, READS, "SELECT " PLACE " FROM batch WHERE " NARROW DOWN) \

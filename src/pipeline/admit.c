@@ -174,6 +174,12 @@ static bool same_request(const struct job *a, const struct job *b)
     return text_equal(a->batch.tenant, b->batch.tenant) && text_equal(a->batch.id, b->batch.id);
 }
 
+static bool takes_same_name(const struct job *a, const struct job *b)
+{
+    return op_takes_name(a->batch.op) && op_takes_name(b->batch.op) && text_equal(a->batch.tenant, b->batch.tenant) &&
+           text_equal(a->batch.name, b->batch.name);
+}
+
 enum fault registry_enter(struct job *job, bool *out_is_twin)
 {
     struct pipeline *pipeline = job->pipeline;
@@ -181,10 +187,11 @@ enum fault registry_enter(struct job *job, bool *out_is_twin)
     struct job *refused = NULL;
     *out_is_twin = false;
     pthread_mutex_lock(&pipeline->registry_lock);
-    struct job *first = NULL;
-    for (uint32_t i = 0; i < pipeline->registry_count && !first; i++)
-        if (same_request(pipeline->registry[i], job))
-            first = pipeline->registry[i];
+    struct job *first = NULL, *namesake = NULL;
+    for (uint32_t i = 0; i < pipeline->registry_count && !first; i++) {
+        first = same_request(pipeline->registry[i], job) ? pipeline->registry[i] : NULL;
+        namesake = takes_same_name(pipeline->registry[i], job) ? pipeline->registry[i] : namesake;
+    }
     if (first && !digest_equal(first->batch.digest, job->batch.digest)) {
         fault = fault_set(&job->note, FAULT_conflict, ROW_NONE, COLUMN_NONE, "id is in flight with other content");
     } else if (first) {
@@ -192,6 +199,8 @@ enum fault registry_enter(struct job *job, bool *out_is_twin)
         job->next = first->twins;
         first->twins = job;
         *out_is_twin = true;
+    } else if (namesake) {
+        fault = fault_set(&job->note, FAULT_conflict, ROW_NONE, COLUMN_NONE, "a batch of that name is in flight under another id");
     } else {
         MUST(pipeline->registry_count < pipeline->in_flight_max);
         pipeline->registry[pipeline->registry_count++] = job;

@@ -146,14 +146,21 @@ void ask_inline(struct job *job)
 
 /* --- from the ledger ---------------------------------------------------------------------------------------------- */
 
+struct flying {
+    bool any, takes_name; /* of that name; one of them with transfers */
+};
+
 /* From admission on, wherever the batch is. */
-static bool in_flight(struct pipeline *pipeline, const struct job *asking)
+static struct flying in_flight(struct pipeline *pipeline, const struct job *asking)
 {
-    bool found = false;
+    struct flying found = {0};
     pthread_mutex_lock(&pipeline->line_lock);
-    for (const struct job *job = pipeline->flying; job && !found; job = job->flying_next)
-        found = op_changes_state(job->request.op) && text_equal(job->request.tenant, asking->request.tenant) &&
-                text_equal(job->request.batch, asking->request.batch);
+    for (const struct job *job = pipeline->flying; job; job = job->flying_next)
+        if (op_changes_state(job->request.op) && text_equal(job->request.tenant, asking->request.tenant) &&
+            text_equal(job->request.batch, asking->request.batch)) {
+            found.any = true;
+            found.takes_name |= op_takes_name(job->request.op);
+        }
     pthread_mutex_unlock(&pipeline->line_lock);
     return found;
 }
@@ -163,9 +170,9 @@ static void answer_status(struct job *job)
     struct pipeline *pipeline = job->pipeline;
     struct wire_buffer *out = &job->reply;
     struct ledger_batch found;
-    bool flying = in_flight(pipeline, job); /* before the ledger is asked: what commits in between is found there */
+    struct flying flying = in_flight(pipeline, job); /* before the ledger is asked: what commits in between is found there */
     enum fault fault = pipeline->ledger_ops->find_batch(pipeline->ledger, &found, job->request.tenant, job->request.batch, &job->note);
-    if (fault == FAULT_not_found && flying) {
+    if ((fault == FAULT_not_found && flying.any) || (fault == FAULT_NONE && !op_takes_name(found.op) && flying.takes_name)) {
         job->note = (struct fault_note){0};
         pack_head(out, job->request.id, 2);
         pack_pair_str(out, "batch", job->request.batch);

@@ -200,6 +200,12 @@ struct pipeline {
 };
 enum { PIPELINE_MAGIC = 0x919e11e0 };
 
+/* Its name is asked for later, so it is given once; other ops may use it too, and stand behind. */
+static inline bool op_takes_name(enum op op)
+{
+    return op == OP_screen || op == OP_import;
+}
+
 /* pipeline.c */
 enum fault pipeline_open_on(struct pipeline **out, const struct config *config, const struct ledger_ops *ledger_ops,
                             struct fault_note *note);
@@ -241,7 +247,7 @@ void job_answer(struct job *job, struct wire_buffer *reply);                    
 void job_fail(struct job *job, enum fault fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool job_is_late(const struct job *job);                       /* its deadline has passed; asked until the sequence is taken, never after */
 void job_fail_note(struct job *job);                           /* with job->note */
-enum fault registry_enter(struct job *job, bool *out_is_twin); /* a twin belongs to its first from then on; conflict: fault */
+enum fault registry_enter(struct job *job, bool *out_is_twin); /* a twin belongs to its first from then on; conflict of id or name: fault */
 void registry_leave(struct job *job);
 
 /* steps.c, in the order of BATCH_STEPS; false: the job was answered, parked or handed on */

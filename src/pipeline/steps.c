@@ -20,7 +20,22 @@ static bool hashes_grow(struct worker *worker, uint32_t row_count)
     return worker->hashes != NULL;
 }
 
-/* A known id answers what is stored; the same id with other content is refused. */
+/* A second batch under a name would hide the first one from whoever asks for it. */
+static enum fault name_is_free(struct job *job)
+{
+    const struct batch *batch = &job->batch;
+    struct ledger_batch found;
+    if (!op_takes_name(batch->op))
+        return FAULT_NONE;
+    enum fault fault = job->pipeline->ledger_ops->find_batch(job->pipeline->ledger, &found, batch->tenant, batch->name, &job->note);
+    if (fault == FAULT_NONE && op_takes_name(found.op))
+        return fault_set(&job->note, FAULT_conflict, ROW_NONE, COLUMN_NONE, "a batch of that name is recorded, of id %.80s", found.id);
+    if (fault != FAULT_NONE && fault != FAULT_not_found)
+        return fault;
+    return job->note = (struct fault_note){0}, FAULT_NONE;
+}
+
+/* A known id answers what is stored; the same id with other content is refused, and so is another id under a name that is taken. */
 static enum step_next answer_repeat(struct job *job)
 {
     struct pipeline *pipeline = job->pipeline;
@@ -33,7 +48,7 @@ static enum step_next answer_repeat(struct job *job)
         return STEP_DONE;
     enum fault fault = pipeline->ledger_ops->find_request(pipeline->ledger, &known, batch->tenant, batch->id, &job->note);
     if (fault == FAULT_not_found)
-        return job->note = (struct fault_note){0}, STEP_NEXT;
+        return job->note = (struct fault_note){0}, name_is_free(job) == FAULT_NONE ? STEP_NEXT : STEP_FAULT;
     if (fault != FAULT_NONE)
         return STEP_FAULT;
     if (!digest_equal(known.digest, batch->digest) || known.op != batch->op)
