@@ -18,6 +18,7 @@ static const struct entry {
     {"observe", "hand over what is known beside the transfers: devices, contacts, attributes", command_observe},
     {"label", "confirm transfers as good or as a scene", command_label},
     {"query", "find recorded transfers", command_query},
+    {"explain", "tell why a recorded transfer got its verdict", command_explain},
     {"health", "ask whether a server is well", command_health},
     {"stats", "show a server's counters", command_stats},
     {"synth", "make labelled transfers", command_synth},

@@ -74,3 +74,16 @@ int sluice_query(struct sluice_client *client, const struct sluice_query *query,
             fields[count++] = numbers[i];
     return fields_send(client, fields, count, out);
 }
+
+int sluice_explain(struct sluice_client *client, const char *batch, const char *transfer, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || !transfer || !out)
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    uint32_t count = envelope_fill(fields, client, op_names[OP_explain]);
+    fields[count++] = (struct field){.key = "transfer", .text = transfer};
+    if (batch)
+        fields[count++] = (struct field){.key = "batch", .text = batch};
+    return fields_send(client, fields, count, out);
+}

@@ -77,6 +77,8 @@ struct sluice_query {
     uint32_t rows_max;
 };
 SLUICE_API int sluice_query(struct sluice_client *client, const struct sluice_query *query, struct sluice_reply **out);
+/* Why a recorded transfer got its verdict; batch: its name, NULL: the newest with that transfer_id. Needs the right explain. */
+SLUICE_API int sluice_explain(struct sluice_client *client, const char *batch, const char *transfer, struct sluice_reply **out);
 
 /* A reply. What it gives is valid until sluice_reply_free; NULL where the reply has none of that name. */
 SLUICE_API void sluice_reply_free(struct sluice_reply **reply_p);

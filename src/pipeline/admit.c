@@ -370,18 +370,21 @@ static enum fault line_enter(struct pipeline *pipeline, struct job *job)
 
 /* --- requests ---------------------------------------------------------------------------------------------------- */
 
-static bool token_matches(const struct config_tenant *tenant, const unsigned char hash[32])
+/* Every place of the tenant is compared, whichever fits and however many are used: the time tells neither. */
+static const struct config_credential *credential_find(const struct config_tenant *tenant, const unsigned char hash[32])
 {
-    int equal = 0;
-    for (uint32_t i = 0; i < tenant->token_count; i++)
-        equal |= secret_equal(tenant->token_hash[i], hash, 32);
-    return equal != 0;
+    const struct config_credential *found = NULL;
+    for (uint32_t i = 0; i < CREDENTIALS_MAX; i++) {
+        bool fits = secret_equal(tenant->credentials[i].token_hash, hash, sizeof tenant->credentials[i].token_hash);
+        found = fits && i < tenant->credential_count ? &tenant->credentials[i] : found;
+    }
+    return found;
 }
 
 /* The same answer and the same work for a tenant that does not exist and for a wrong token. */
 static enum fault job_authenticate(struct job *job)
 {
-    static const struct config_tenant nobody = {.token_count = 1};
+    static const struct config_tenant nobody = {.credential_count = 0};
     const struct config *config = job->epoch->config;
     const struct config_tenant *tenant = &nobody;
     unsigned char hash[32];
@@ -389,12 +392,14 @@ static enum fault job_authenticate(struct job *job)
         if (text_equal(job->request.tenant, text_of(config->tenants[i].name)))
             tenant = &config->tenants[i], job->tenant_index = i;
     secret_hash(hash, job->request.token.data, job->request.token.bytes);
-    if (!token_matches(tenant, hash) || tenant == &nobody)
+    const struct config_credential *credential = credential_find(tenant, hash);
+    if (!credential)
         return fault_set(&job->note, FAULT_auth, ROW_NONE, COLUMN_NONE, "the tenant or its token is not known");
     enum right right = op_right(job->request.op);
-    if (right != RIGHT_NONE && !(tenant->rights & right))
-        return fault_set(&job->note, FAULT_denied, ROW_NONE, COLUMN_NONE, "the tenant has no right to %s", op_names[job->request.op]);
-    job->rights = tenant->rights;
+    if (right != RIGHT_NONE && !(credential->rights & right))
+        return fault_set(&job->note, FAULT_denied, ROW_NONE, COLUMN_NONE, "the credential %s%shas no right to %s", credential->name,
+                         credential->name[0] ? " " : "", op_names[job->request.op]);
+    job->rights = credential->rights;
     job->line = job->epoch->lines[job->tenant_index];
     return FAULT_NONE;
 }

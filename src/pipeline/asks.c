@@ -201,7 +201,7 @@ static bool line_take(void *context, const struct ledger_batch *line)
 }
 
 /* Names of the epoch that decided this very batch: its name alone may be another's as well. */
-static enum fault names_of(struct stored_names **out, struct pipeline *pipeline, const struct batch *batch, struct fault_note *note)
+enum fault stored_names_of(struct stored_names **out, struct pipeline *pipeline, const struct batch *batch, struct fault_note *note)
 {
     char tenant[129];
     struct ledger_batch found = {0};
@@ -226,7 +226,7 @@ static void answer_verdicts(struct job *job, const struct batch *stored)
 {
     struct pipeline *pipeline = job->pipeline;
     struct stored_names *stored_names = NULL;
-    if (names_of(&stored_names, pipeline, stored, &job->note) == FAULT_NONE) {
+    if (stored_names_of(&stored_names, pipeline, stored, &job->note) == FAULT_NONE) {
         struct reply_names *names = &stored_names->names;
         names->with_margins = job->rights & RIGHT_EXPLAIN;
         if (stored->reply_in_rows && bounds_reply_of(names, stored->row_count, ids_bytes(stored), true) > pipeline->reply_bytes_max)
@@ -280,7 +280,7 @@ static bool page_names(struct query_page *page, const struct batch *batch)
         return true;
     stored_names_give(&page->names);
     page->names_sequence = batch->sequence;
-    return names_of(&page->names, page->job->pipeline, batch, &page->job->note) == FAULT_NONE;
+    return stored_names_of(&page->names, page->job->pipeline, batch, &page->job->note) == FAULT_NONE;
 }
 
 static void pack_cell(struct wire_buffer *out, const struct batch *batch, enum column_id id, uint32_t row)
@@ -452,6 +452,8 @@ static void ask_answer(struct job *job)
         answer_status(job);
     else if (job->request.op == OP_result)
         answer_result(job);
+    else if (job->request.op == OP_explain)
+        answer_explain(job);
     else
         answer_query(job);
     answer(job);

@@ -7,8 +7,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/secret.h"
 #include "kernels.h"
+#include "pipeline/config_credentials.h"
 #include "pipeline/config_rules.h"
 #include "pipeline/config_text.h"
 #include "pipeline/config_value.h"
@@ -231,96 +231,6 @@ static enum fault levels_check(const struct reading *reading)
     return levels->low <= levels->medium ? FAULT_NONE : config_wrong(reading, "levels.low", "expected at most levels.medium");
 }
 
-static enum fault rights_read(unsigned *out, const struct reading *reading, const char *prefix, const struct tenant_text *text)
-{
-    static const struct {
-        const char *name;
-        unsigned bits;
-    } names[] = {{"submit", RIGHT_SUBMIT}, {"score", RIGHT_SCORE},     {"label", RIGHT_LABEL},
-                 {"query", RIGHT_QUERY},   {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN}};
-    enum { NAME_COUNT = sizeof names / sizeof names[0] };
-    *out = text->rights_count ? 0 : RIGHT_SUBMIT | RIGHT_LABEL | RIGHT_QUERY;
-    for (uint32_t i = 0; i < text->rights_count; i++) {
-        char path[PATH_BYTES];
-        size_t known = 0;
-        while (known < NAME_COUNT && strcmp(text->rights[i], names[known].name) != 0)
-            known++;
-        snprintf(path, sizeof path, "%s.rights[%u]", prefix, i);
-        if (known == NAME_COUNT)
-            return config_wrong(reading, path, "expected submit, score, label, query, operate or explain, is '%.40s'", text->rights[i]);
-        *out |= names[known].bits;
-    }
-    return FAULT_NONE;
-}
-
-static enum fault token_add(struct config_tenant *tenant, const struct reading *reading, const char *path, const unsigned char *hash)
-{
-    if (tenant->token_count == TOKENS_MAX)
-        return config_wrong(reading, path, "expected at most %d tokens", TOKENS_MAX);
-    memcpy(tenant->token_hash[tenant->token_count++], hash, SECRET_HASH_BYTES);
-    return FAULT_NONE;
-}
-
-/* The value is never told: it may be a token put in the wrong place. */
-static enum fault token_hash_read(struct config_tenant *tenant, const struct reading *reading, const char *prefix, const char *key,
-                                  const char *hex)
-{
-    unsigned char hash[SECRET_HASH_BYTES];
-    char path[PATH_BYTES];
-    if (!hex)
-        return FAULT_NONE;
-    snprintf(path, sizeof path, "%s.%s", prefix, key);
-    if (!secret_from_hex(hash, sizeof hash, hex))
-        return config_wrong(reading, path, "expected the SHA-256 of a token, 64 hex digits (sluice token prints both)");
-    return token_add(tenant, reading, path, hash);
-}
-
-static enum fault token_line(struct config_tenant *tenant, const struct reading *reading, const char *path, const char *line, size_t bytes)
-{
-    unsigned char hash[SECRET_HASH_BYTES];
-    if (bytes < TOKEN_BYTES_MIN || bytes > TOKEN_BYTES_MAX)
-        return config_wrong(reading, path, "a token has %d to %d bytes, one in the file has %zu", TOKEN_BYTES_MIN, TOKEN_BYTES_MAX, bytes);
-    secret_hash(hash, line, bytes);
-    return token_add(tenant, reading, path, hash);
-}
-
-/* A token a line; blanks at a line's end do not count. */
-static enum fault token_file_lines(struct config_tenant *tenant, const struct reading *reading, const char *path, const char *text,
-                                   size_t bytes)
-{
-    enum fault fault = FAULT_NONE;
-    uint32_t before = tenant->token_count;
-    const char *end = text + bytes;
-    for (const char *at = text; at < end && fault == FAULT_NONE;) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at)), *stop = newline ? newline : end, *last = stop;
-        while (last > at && (last[-1] == ' ' || last[-1] == '\t' || last[-1] == '\r'))
-            last--;
-        if (last > at)
-            fault = token_line(tenant, reading, path, at, (size_t)(last - at));
-        at = newline ? newline + 1 : end;
-    }
-    return fault == FAULT_NONE && tenant->token_count == before ? config_wrong(reading, path, "the token file is empty") : fault;
-}
-
-static enum fault token_file_read(struct config_tenant *tenant, const struct reading *reading, const char *prefix, const char *name)
-{
-    enum { FILE_BYTES_MAX = 4096 };
-    char path[PATH_BYTES], file[512], *text;
-    struct fault_note why = {0};
-    size_t bytes;
-    if (!name)
-        return FAULT_NONE;
-    snprintf(path, sizeof path, "%s.token_file", prefix);
-    if (!config_path(file, sizeof file, reading, name))
-        return config_wrong(reading, path, "the path is too long");
-    if (file_read_all(&text, &bytes, file, FILE_BYTES_MAX, &why) != FAULT_NONE)
-        return config_wrong(reading, path, "%s", why.text);
-    enum fault fault = token_file_lines(tenant, reading, path, text, bytes);
-    secret_wipe(text, bytes);
-    memory_give(text);
-    return fault;
-}
-
 static enum fault tenant_read(const struct reading *reading, uint32_t index, const struct tenant_text *text)
 {
     struct config_tenant *tenant = &reading->config->tenants[index];
@@ -329,15 +239,7 @@ static enum fault tenant_read(const struct reading *reading, uint32_t index, con
     tenant->anomaly_cap = reading->config->levels.anomaly_cap;
     enum fault fault = config_read_tenant(tenant, reading, path, text);
     if (fault == FAULT_NONE)
-        fault = rights_read(&tenant->rights, reading, path, text);
-    if (fault == FAULT_NONE)
-        fault = token_hash_read(tenant, reading, path, "token_hash", text->token_hash);
-    if (fault == FAULT_NONE)
-        fault = token_hash_read(tenant, reading, path, "token_hash_next", text->token_hash_next);
-    if (fault == FAULT_NONE)
-        fault = token_file_read(tenant, reading, path, text->token_file);
-    if (fault == FAULT_NONE && tenant->token_count == 0)
-        fault = config_wrong(reading, path, "expected token_file or token_hash (sluice token makes one)");
+        fault = config_read_credentials(tenant, reading, path, text);
     if (fault == FAULT_NONE && tenant->namespace_name[0] == '\0')
         memcpy(tenant->namespace_name, tenant->name, sizeof tenant->name);
     for (uint32_t i = 0; i < index && fault == FAULT_NONE; i++)

@@ -14,15 +14,18 @@
  * file, line and what was expected. Relative paths are from the file's folder. Immutable after open; a new epoch is a
  * new one. docs/configuration.md has every key. */
 
-enum { TENANTS_MAX = 256, LISTEN_MAX = 8, TOKENS_MAX = 2, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8 };
+enum { TENANTS_MAX = 256, LISTEN_MAX = 8, CREDENTIALS_MAX = 8, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8 };
 enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256 };
 
 struct config_tenant {
     char name[129];
-    char namespace_name[129];                 /* of accounts; the tenant's own name by default */
-    unsigned char token_hash[TOKENS_MAX][32]; /* SHA-256 of the token; two for rotation */
-    uint32_t token_count;
-    unsigned rights; /* bits of enum right */
+    char namespace_name[129]; /* of accounts; the tenant's own name by default */
+    struct config_credential {
+        char name[33];                /* empty: of the tenant's own token_hash or token_file */
+        unsigned char token_hash[32]; /* SHA-256 of the token; zero in places that are not used */
+        unsigned rights;              /* bits of enum right */
+    } credentials[CREDENTIALS_MAX];
+    uint32_t credential_count;
     int64_t feedback_delay_us;
     uint32_t weight;                /* fair share against the others, default 1 */
     uint32_t score_rows_per_minute; /* 0: no limit */

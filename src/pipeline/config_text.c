@@ -70,6 +70,15 @@ static const cyaml_schema_field_t strategy_fields[] = {
 };
 static const cyaml_schema_value_t strategy_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct strategy_text, strategy_fields)};
 
+static const cyaml_schema_field_t credential_fields[] = {
+    TEXT_FIELD(credential_text, name),
+    TEXT_FIELD(credential_text, token_file),
+    TEXT_FIELD(credential_text, token_hash),
+    LIST_FIELD(credential_text, rights, &text_entry, RIGHTS_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t credential_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct credential_text, credential_fields)};
+
 static const cyaml_schema_field_t tenant_fields[] = {
 #define TENANT(key, ...) TEXT_FIELD(tenant_text, key),
 #include "pipeline/config_keys.tbl"
@@ -77,6 +86,7 @@ static const cyaml_schema_field_t tenant_fields[] = {
     TEXT_FIELD(tenant_text, token_hash),
     TEXT_FIELD(tenant_text, token_hash_next),
     LIST_FIELD(tenant_text, rights, &text_entry, RIGHTS_MAX),
+    LIST_FIELD(tenant_text, credentials, &credential_entry, CREDENTIALS_MAX),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t tenant_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct tenant_text, tenant_fields)};

@@ -48,12 +48,19 @@ struct strategy_text {
     char *risk_type, *level, *verdict, *countermeasure, *final;
 };
 
+struct credential_text {
+    char *name, *token_file, *token_hash;
+    char **rights;
+    uint32_t rights_count;
+};
+
 struct tenant_text {
 #define TENANT(key, ...) char *key;
 #include "pipeline/config_keys.tbl"
     char *token_file, *token_hash, *token_hash_next;
     char **rights;
-    uint32_t rights_count;
+    struct credential_text *credentials;
+    uint32_t rights_count, credentials_count;
 };
 
 struct config_text {

@@ -184,10 +184,22 @@ static void pack_names(struct wire_buffer *out, const char *key, const char *con
 static const char *const name_keys[] = {"base", "base_version", "base_digest", "config_digest", "kernel"};
 enum { NAME_KEYS = sizeof name_keys / sizeof *name_keys };
 
-static void pack_epoch(struct wire_buffer *out, const struct reply_names *names)
+static void pack_thresholds(struct wire_buffer *out, const struct scene_base *base)
+{
+    wire_pack_text(out, "thresholds");
+    wire_pack_array(out, base ? base->scene_count : 0);
+    for (uint32_t i = 0; base && i < base->scene_count; i++)
+        wire_pack_f64(out, (double)base->scenes[i].threshold);
+    wire_pack_text(out, "anomaly_thresholds");
+    wire_pack_array(out, base ? ANOMALY_COUNT : 0);
+    for (uint32_t i = 0; base && i < ANOMALY_COUNT; i++)
+        wire_pack_f64(out, (double)base->anomaly[i].threshold);
+}
+
+static void pack_epoch(struct wire_buffer *out, const struct reply_names *names, const struct scene_base *base)
 {
     const char *texts[NAME_KEYS] = {names->base_name, names->base_version, names->base_digest, names->config_digest, names->kernel};
-    wire_pack_map(out, NAME_KEYS + 4);
+    wire_pack_map(out, NAME_KEYS + 6);
     for (unsigned i = 0; i < NAME_KEYS; i++) {
         wire_pack_text(out, name_keys[i]);
         wire_pack_text(out, texts[i]);
@@ -196,11 +208,12 @@ static void pack_epoch(struct wire_buffer *out, const struct reply_names *names)
     pack_names(out, "risk_types", names->risk_types, names->risk_type_count);
     pack_names(out, "countermeasures", names->countermeasures, names->countermeasure_count);
     pack_names(out, "features", names->features, names->feature_count);
+    pack_thresholds(out, base);
 }
 
 static enum fault epoch_document(struct epoch *epoch, struct fault_note *note)
 {
-    pack_epoch(&epoch->document, &epoch->names);
+    pack_epoch(&epoch->document, &epoch->names, epoch->base);
     if (epoch->document.failed)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to keep the epoch");
     epoch->digest = hash128(0, epoch->document.data, epoch->document.bytes);
@@ -370,6 +383,18 @@ static uint32_t names_copy(struct name_reader *reader, const struct wire_value *
     return array.count;
 }
 
+/* Absent in documents of before they were kept. */
+static uint32_t thresholds_copy(const struct wire_value *map, const char *key, float *out, uint32_t count_max)
+{
+    struct wire_value array, item;
+    if (!wire_find(&array, map, key) || array.type != WIRE_ARRAY || array.count > count_max)
+        return 0;
+    const unsigned char *at = array.inside;
+    for (uint32_t i = 0; i < array.count; i++)
+        out[i] = wire_next(&item, &at, array.end) && item.type == WIRE_FLOAT ? (float)item.real : 0.0f;
+    return array.count;
+}
+
 static enum fault names_read(struct stored_names *stored, const void *bytes, size_t byte_count, struct fault_note *note)
 {
     const unsigned char *at = bytes;
@@ -391,6 +416,9 @@ static enum fault names_read(struct stored_names *stored, const void *bytes, siz
     }
     if (reader.broken)
         return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the stored epoch cannot be read");
+    stored->threshold_count = thresholds_copy(&map, "thresholds", stored->thresholds, SCENES_MAX);
+    if (thresholds_copy(&map, "anomaly_thresholds", stored->anomaly_thresholds, ANOMALY_COUNT) != ANOMALY_COUNT)
+        stored->threshold_count = 0;
     names->base_name = texts[0], names->base_version = texts[1], names->base_digest = texts[2];
     names->config_digest = texts[3], names->kernel = texts[4];
     names->scenes = stored->tables[0], names->risk_types = stored->tables[1];

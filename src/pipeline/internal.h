@@ -235,6 +235,8 @@ struct stored_names { /* of an epoch that may be long gone */
     struct reply_names names;
     void *memory;
     const char *tables[3][256], *features[STORED_FEATURES_MAX];
+    uint32_t threshold_count; /* of the scenes; 0: not kept, or there was no base */
+    float thresholds[SCENES_MAX], anomaly_thresholds[ANOMALY_COUNT];
 };
 enum fault epoch_names_stored(struct stored_names **out, struct pipeline *pipeline, struct digest digest, struct fault_note *note);
 void stored_names_give(struct stored_names **stored_p); /* NULL is fine */
@@ -293,7 +295,11 @@ void record_look(struct pipeline *pipeline); /* whether the ledger could record;
 void ask_run(void *pipeline);
 void ask_inline(struct job *job); /* hello, health, stats: at once, under any load */
 enum { QUESTIONS_MAX = 256 };
+enum fault stored_names_of(struct stored_names **out, struct pipeline *pipeline, const struct batch *batch, struct fault_note *note);
 enum fault ask_question(struct job *job);            /* FAULT_NONE: handed on */
 void ask_stored(struct job *job, uint64_t sequence); /* answers with what is recorded there; never refused */
+
+/* ask_explain.c */
+void answer_explain(struct job *job);
 
 #endif

@@ -146,6 +146,8 @@ static enum fault read_names(struct request *out, struct envelope *envelope)
         out->batch = out->id;
     if ((out->op == OP_status || out->op == OP_result) && out->batch.bytes == 0)
         return REFUSE(FAULT_schema, "field batch is missing: it names the batch");
+    if (out->op == OP_explain && out->transfer.bytes == 0)
+        return REFUSE(FAULT_schema, "field transfer is missing: it names the transfer");
     if (out->deadline_ms > DEADLINE_MS_MAX)
         return REFUSE(FAULT_limit, "deadline_ms is %lld, at most %d is taken", (long long)out->deadline_ms, DEADLINE_MS_MAX);
     if (envelope->has[FIELD_form] && !field_is(envelope, FIELD_form, "rows") && !field_is(envelope, FIELD_form, "columns"))

@@ -26,7 +26,7 @@ struct request {
     size_t arena_bytes;        /* the arena that this very batch needs, feature_in_batch_bytes aside; ≤ batch_arena_bytes */
     const unsigned char *body; /* value of `columns` or `transfers` */
     size_t body_bytes;
-    /* of query; empty or 0 when absent */
+    /* of query, transfer also of explain; empty or 0 when absent */
     struct text transfer, account, scene, best_scene, cursor, verdict;
     int64_t from_us, to_us, rows_max;
 };

@@ -181,6 +181,14 @@ static void test_label_and_query(void **state)
     assert_int_equal(RUN("query", SERVER, "--batch", "labelled-0", "--verdict", "hold", "--format", "jsonl", "--head", "0"), DONE);
     assert_int_equal(RUN("query", SERVER, "--verdict", "perhaps"), REFUSED);
     scene_queries();
+    assert_int_equal(RUN("explain", SERVER, table_cell(fresh, 3123, "transfer_id")), DONE);
+    assert_printed("labelled-0");
+    assert_printed("threshold");
+    assert_int_equal(RUN("explain", SERVER, "--json", "--batch", "labelled-0", table_cell(fresh, 3123, "transfer_id")), DONE);
+    assert_printed("\"margin\"");
+    assert_int_equal(RUN("explain", SERVER, "--batch", "labelled-1", table_cell(fresh, 3123, "transfer_id")), REFUSED);
+    assert_printed("not_found");
+    assert_int_equal(RUN("explain", SERVER), REFUSED);
 }
 
 static void test_observe(void **state)
@@ -228,7 +236,7 @@ static void test_inspect(void **state)
 static void test_help_is_there_for_all(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"serve",  "token", "submit", "import", "observe", "label",   "query",
+    static const char *const commands[] = {"serve",  "token", "submit", "import", "observe", "label",   "query", "explain",
                                            "health", "stats", "synth",  "build",  "eval",    "inspect", "bench"};
     assert_int_equal(RUN("--help"), DONE);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {

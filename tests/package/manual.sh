@@ -8,7 +8,7 @@ page_of() {
     case $1 in
     token) echo serve ;;
     observe | label) echo import ;;
-    health | stats) echo query ;;
+    explain | health | stats) echo query ;;
     eval) echo build ;;
     tune) echo devices ;;
     *) echo "$1" ;;

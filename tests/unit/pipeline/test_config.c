@@ -16,6 +16,7 @@
 #include "pipeline/config_value.h"
 
 #define HASH       "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+#define OTHER_HASH "88d4266fd4e6338d13b845fcf289579d209c897823b9217da3e161936f031589"
 #define ONE_TENANT "tenants:\n  - name: a\n    token_hash: " HASH "\n"
 #define LEAST      "ledger: data\nlisten:\n  data: [tcp://127.0.0.1:9170]\n" ONE_TENANT /* 6 lines */
 
@@ -65,11 +66,11 @@ static void least_file_gives_defaults(void **state)
     const struct config_tenant *tenant = &config->tenants[0];
     assert_string_equal(tenant->name, "a");
     assert_string_equal(tenant->namespace_name, "a");
-    assert_int_equal(tenant->rights, RIGHT_SUBMIT | RIGHT_LABEL | RIGHT_QUERY);
+    assert_int_equal(tenant->credentials[0].rights, RIGHT_SUBMIT | RIGHT_LABEL | RIGHT_QUERY);
     assert_int_equal(tenant->feedback_delay_us, 7 * 86400000000LL);
     assert_int_equal(tenant->weight, 1);
     assert_int_equal(tenant->anomaly_cap, LEVEL_HIGH);
-    assert_int_equal(tenant->token_count, 1);
+    assert_int_equal(tenant->credential_count, 1);
     assert_true(config->strategy.row_count > 0);
     struct digest digest = hash128(0, LEAST, strlen(LEAST));
     assert_true(digest_equal(digest, config->digest));
@@ -158,16 +159,58 @@ static void tenants_have_their_own(void **state)
     struct config *config = open_good(full);
     const struct config_tenant *b = &config->tenants[0], *c = &config->tenants[1];
     assert_string_equal(b->namespace_name, "shared");
-    assert_int_equal(b->rights, RIGHT_SCORE | RIGHT_OPERATE | RIGHT_EXPLAIN);
-    assert_int_equal(b->token_count, 2);
+    assert_int_equal(b->credential_count, 2);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(b->credentials[i].rights, RIGHT_SCORE | RIGHT_OPERATE | RIGHT_EXPLAIN);
     assert_int_equal(b->weight, 5);
     assert_int_equal(b->anomaly_cap, LEVEL_LOW);
     assert_int_equal(b->feedback_delay_us, 15 * 86400000000LL);
     assert_int_equal(c->anomaly_cap, LEVEL_MEDIUM); /* levels.anomaly_cap */
     unsigned char abc[SECRET_HASH_BYTES];
     secret_hash(abc, "abc", 3);
-    assert_memory_equal(c->token_hash[0], abc, sizeof abc);
+    assert_memory_equal(c->credentials[0].token_hash, abc, sizeof abc);
     config_close(&config);
+}
+
+#define LISTED        "ledger: d\nlisten: {data: ['tcp://a:1']}\ntenants:\n  - name: a\n    credentials:\n"
+#define SUBMIT        "      - {name: submit, token_hash: " HASH ", rights: [submit]}\n"
+#define ANALYST(hash) "      - {name: analyst, token_hash: " hash ", rights: [query, explain]}\n"
+
+static void credentials_have_rights_of_their_own(void **state)
+{
+    (void)state;
+    struct config *config = open_good(LISTED SUBMIT ANALYST(OTHER_HASH));
+    const struct config_tenant *tenant = &config->tenants[0];
+    assert_int_equal(tenant->credential_count, 2);
+    assert_string_equal(tenant->credentials[0].name, "submit");
+    assert_int_equal(tenant->credentials[0].rights, RIGHT_SUBMIT);
+    assert_string_equal(tenant->credentials[1].name, "analyst");
+    assert_int_equal(tenant->credentials[1].rights, RIGHT_QUERY | RIGHT_EXPLAIN);
+    unsigned char hash[SECRET_HASH_BYTES];
+    assert_true(secret_from_hex(hash, sizeof hash, OTHER_HASH));
+    assert_memory_equal(tenant->credentials[1].token_hash, hash, sizeof hash);
+    config_close(&config);
+}
+
+static void wrong_credentials_are_told(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {LISTED SUBMIT ANALYST(HASH), "x.yaml:7: tenants[0].credentials[1].token_hash", "that of another credential"},
+        {LISTED SUBMIT SUBMIT, "x.yaml:7: tenants[0].credentials[1]", "'submit' is given twice"},
+        {LISTED SUBMIT "      - {name: x, rights: [submit]}\n", "x.yaml:7: tenants[0].credentials[1]", "token_file or token_hash"},
+        {LISTED "      - {name: x, token_hash: " HASH "}\n", "x.yaml:6: tenants[0].credentials[0]", "expected rights"},
+        {LISTED "      - {token_hash: " HASH ", rights: [submit]}\n", "x.yaml:6: tenants[0].credentials[0]", "1 to 32 bytes, has 0"},
+        {LISTED "      - {name: x, token_hash: " HASH ", rights: [submit, all]}\n", "x.yaml:6: tenants[0].credentials[0].rights[1]",
+         "is 'all'"},
+        {LISTED "      - {name: x, token_hash: opensesame, rights: [submit]}\n", "x.yaml:6: tenants[0].credentials[0].token_hash",
+         "64 hex digits"},
+        {LISTED SUBMIT "    rights: [query]\n", "x.yaml:4: tenants[0]", "either credentials or token_hash"},
+        {LISTED SUBMIT "    token_hash: " HASH "\n", "x.yaml:4: tenants[0]", "either credentials or token_hash"},
+        {LISTED "      - {name: x, tokens: 2}\n", "x.yaml:6: ", "in tenants[0].credentials[0]; expected one of: name, token_file"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_wrong(cases[i][0], cases[i][1], cases[i][2]);
 }
 
 /* What is appended to the least file (6 lines) is wrong in the line named. */
@@ -286,6 +329,9 @@ static void a_wrong_token_is_never_told(void **state)
     assert_null(strstr(note.text, "opensesame"));
 }
 
+#define THREE_TOKENS "0123456789abcdef\n0123456789abcdef\n0123456789abcdef\n"
+#define NINE_TOKENS  THREE_TOKENS THREE_TOKENS THREE_TOKENS
+
 static void token_file_is_hashed(void **state)
 {
     (void)state;
@@ -297,7 +343,7 @@ static void token_file_is_hashed(void **state)
         {"", "empty"},
         {"\n \n", "empty"},
         {"short\n", "16 to 256 bytes"},
-        {"0123456789abcdef\n0123456789abcdef\n0123456789abcdef\n", "at most 2 tokens"},
+        {NINE_TOKENS, "at most 8 tokens"},
     };
     char path[] = "/tmp/sluice-token-XXXXXX", yaml[512];
     int fd = mkstemp(path);
@@ -312,9 +358,9 @@ static void token_file_is_hashed(void **state)
         }
         unsigned char hash[SECRET_HASH_BYTES];
         struct config *config = open_good(yaml);
-        assert_int_equal(config->tenants[0].token_count, 2);
+        assert_int_equal(config->tenants[0].credential_count, 2);
         secret_hash(hash, "0123456789abcdef-second", 23);
-        assert_memory_equal(config->tenants[0].token_hash[1], hash, sizeof hash);
+        assert_memory_equal(config->tenants[0].credentials[1].token_hash, hash, sizeof hash);
         config_close(&config);
     }
     close(fd);
@@ -362,7 +408,7 @@ static void what_the_manual_shows_is_taken(void **state)
     struct config *config;
     assert_non_null(mkdtemp(folder));
     folder_write(folder, "payroll-a.token", "0123456789abcdef\n", 17);
-    folder_write(folder, "analysts.token", "0123456789abcdef\n", 17);
+    folder_write(folder, "payroll-a.analyst.token", "0123456789abcdeg\n", 17);
     snprintf(path, sizeof path, "%s/sluice.yaml", folder);
     assert_int_equal(file_read_all(&manual, &bytes, "docs/configuration.md", 1 << 20, &note), FAULT_NONE);
     for (const char *at = manual; (at = strstr(at, "```yaml\n")) != NULL; count++) {
@@ -482,6 +528,8 @@ int main(void)
         cmocka_unit_test(tenants_have_their_own),
         cmocka_unit_test(wrong_keys_are_told_with_their_line),
         cmocka_unit_test(wrong_values_are_told_with_key_and_line),
+        cmocka_unit_test(credentials_have_rights_of_their_own),
+        cmocka_unit_test(wrong_credentials_are_told),
         cmocka_unit_test(a_wrong_token_is_never_told),
         cmocka_unit_test(token_file_is_hashed),
         cmocka_unit_test(files_are_found_from_their_folder),
