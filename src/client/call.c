@@ -11,6 +11,8 @@
 #include "base/must.h"
 
 enum call_state { CALL_NEW, CALL_SEND, CALL_RECEIVE, CALL_PAUSE };
+/* What is being sent: the request; behind its time-out the question how it stands, then the recorded reply or the request again. */
+enum call_phase { PHASE_REQUEST, PHASE_STATUS, PHASE_RESULT, PHASE_AGAIN };
 
 struct call {
     struct sluice_client *client;
@@ -18,9 +20,10 @@ struct call {
     nng_ctx context;
     nng_aio *aio;
     nng_aio *pause; /* of its own: a sleep leaves an aio that ends its next time-out with success and no message */
-    struct wire_buffer request;
+    struct wire_buffer request, question;
     struct call_wish wish;
-    int64_t deadline_ns;
+    int64_t deadline_ns, end_ns; /* end: of all phases behind the first */
+    enum call_phase phase;
     unsigned disconnects;
     enum call_state state;
     bool ready;                             /* of a blocking call: its network step is over */
@@ -32,10 +35,15 @@ struct call {
 
 static _Thread_local bool on_call_thread;
 
+static int64_t call_left_until_ms(int64_t until_ns)
+{
+    int64_t left = (until_ns - clock_steady_ns() + 999999) / 1000000;
+    return left > 0 ? left : 0;
+}
+
 static int64_t call_left_ms(const struct call *call)
 {
-    int64_t left = (call->deadline_ns - clock_steady_ns() + 999999) / 1000000;
-    return left > 0 ? left : 0;
+    return call_left_until_ms(call->deadline_ns);
 }
 
 static void call_is_ready(struct call *call)
@@ -117,12 +125,13 @@ static int64_t send_wait_ms(const struct call *call)
 static int call_attempt(struct call *call, struct server *server)
 {
     nng_msg *message = NULL;
+    const struct wire_buffer *bytes = call->phase == PHASE_STATUS || call->phase == PHASE_RESULT ? &call->question : &call->request;
     int error = call_enter_server(call, server);
     if (error != SLUICE_OK)
         return error;
-    if (nng_msg_alloc(&message, call->request.bytes) != 0)
+    if (nng_msg_alloc(&message, bytes->bytes) != 0)
         return SLUICE_MEMORY;
-    memcpy(nng_msg_body(message), call->request.data, call->request.bytes);
+    memcpy(nng_msg_body(message), bytes->data, bytes->bytes);
     call->state = CALL_SEND;
     nng_aio_set_msg(call->aio, message);
     nng_aio_set_timeout(call->aio, (nng_duration)send_wait_ms(call));
@@ -143,32 +152,107 @@ static int call_disconnected(struct call *call)
     return call_again(call);
 }
 
-static int call_answered(struct call *call)
+/* --- behind a time-out ------------------------------------------------------------------------------------------------ */
+
+/* The request's own bytes say whose it is and what it is called. */
+static struct wire_value request_value(const struct call *call, const char *key)
+{
+    struct wire_value map, value = {0};
+    const unsigned char *at = (const unsigned char *)call->request.data;
+    MUST(wire_next(&map, &at, at + call->request.bytes) && wire_find(&value, &map, key));
+    return value;
+}
+
+static int call_question(struct call *call, enum call_phase phase)
+{
+    static const char *const keys[] = {"tenant", "token", "batch"};
+    struct wire_buffer *out = &call->question;
+    sluice_reply_free(&call->reply);
+    out->bytes = 0;
+    wire_pack_map(out, 2 + sizeof keys / sizeof *keys);
+    wire_pack_text(out, "v");
+    wire_pack_i64(out, SLUICE_PROTOCOL);
+    wire_pack_text(out, "op");
+    wire_pack_text(out, op_names[phase == PHASE_STATUS ? OP_status : OP_result]);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        wire_pack_text(out, keys[i]);
+        wire_pack_str(out, request_value(call, keys[i]).text);
+    }
+    call->phase = phase;
+    return out->failed ? SLUICE_MEMORY : call_again(call);
+}
+
+static int call_repeat(struct call *call)
+{
+    sluice_reply_free(&call->reply);
+    call->phase = PHASE_AGAIN;
+    call->deadline_ns = call->end_ns;
+    return call_again(call);
+}
+
+/* Half of what is added goes to the question, so that a server that says nothing to it still gets the request again. */
+static int call_timed_out(struct call *call)
+{
+    if (call->phase == PHASE_STATUS || call->phase == PHASE_RESULT)
+        return call_left_until_ms(call->end_ns) > 0 ? call_repeat(call) : SLUICE_TIMEOUT;
+    if (!call->wish.is_recorded || call->phase == PHASE_AGAIN)
+        return SLUICE_TIMEOUT;
+    int64_t now_ns = clock_steady_ns(), added_ms = call->wish.timeout_ms / RECOVER_PART;
+    added_ms = added_ms < RECOVER_MS_MAX ? added_ms : RECOVER_MS_MAX;
+    call->end_ns = now_ns + added_ms * 1000000;
+    call->deadline_ns = now_ns + added_ms * 500000;
+    return call_question(call, PHASE_STATUS);
+}
+
+/* Its name may stand for another op's batch, and its id may have been used before: such a reply is not this call's. */
+static bool is_own_result(const struct call *call)
+{
+    const char *id = sluice_reply_string(call->reply, "id"), *op = sluice_reply_string(call->reply, "op");
+    return !sluice_reply_fault(call->reply) && id && op && text_equal(text_of(id), request_value(call, "id").text) &&
+           text_equal(text_of(op), request_value(call, "op").text) && sluice_reply_rows(call->reply) == call->wish.row_count;
+}
+
+static int call_recovers(struct call *call, bool *out_over)
+{
+    const char *state = sluice_reply_fault(call->reply) ? NULL : sluice_reply_string(call->reply, "state");
+    *out_over = call->phase == PHASE_RESULT && is_own_result(call);
+    if (*out_over)
+        return SLUICE_OK;
+    bool is_recorded = call->phase == PHASE_STATUS && state && strcmp(state, "recorded") == 0;
+    return is_recorded ? call_question(call, PHASE_RESULT) : call_repeat(call);
+}
+
+/* false in *out_over: another step is under way. */
+static int call_answered(struct call *call, bool *out_over)
 {
     struct fault_note note = {0};
+    *out_over = true;
     nng_msg *message = nng_aio_get_msg(call->aio);
     nng_aio_set_msg(call->aio, NULL);
     sluice_reply_free(&call->reply);
     enum fault fault = reply_read(&call->reply, message, &note);
     if (fault != FAULT_NONE)
         return fault == FAULT_memory ? SLUICE_MEMORY : SLUICE_PROTOCOL_ERROR;
+    if (call->phase == PHASE_STATUS || call->phase == PHASE_RESULT)
+        return call_recovers(call, out_over);
     if (!sluice_reply_fault(call->reply))
         return SLUICE_OK;
     int64_t pause_ms = sluice_reply_retry_after_ms(call->reply);
     if (!reply_says_come_again(call->reply) || pause_ms >= call_left_ms(call))
         return SLUICE_FAULT;
+    *out_over = false;
     call->state = CALL_PAUSE;
     nng_sleep_aio((nng_duration)pause_ms, call->pause);
     call_abort_if_closing(call);
     return SLUICE_OK;
 }
 
-/* After a network step. false: another one is under way; true: the call is over, error and reply are set. */
-static bool call_step(struct call *call)
+/* After a network step. false: another one is under way; true: it is over, error and reply are set. */
+static bool call_step_over(struct call *call)
 {
-    nng_aio *over = call->state == CALL_PAUSE ? call->pause : call->aio;
-    nng_aio_wait(over); /* network_step_over has returned */
-    int result = nng_aio_result(over);
+    nng_aio *aio = call->state == CALL_PAUSE ? call->pause : call->aio;
+    nng_aio_wait(aio); /* network_step_over has returned */
+    int result = nng_aio_result(aio);
     enum call_state state = call->state;
     if (state == CALL_SEND) { /* only failures come here */
         nng_msg_free(nng_aio_get_msg(call->aio));
@@ -179,14 +263,34 @@ static bool call_step(struct call *call)
     } else if (state == CALL_PAUSE) {
         call->error = result == 0 ? call_again(call) : SLUICE_UNREACHABLE;
     } else if (result == 0) {
-        call->error = call_answered(call);
-        return call->error != SLUICE_OK || call->state != CALL_PAUSE;
+        bool over;
+        call->error = call_answered(call, &over);
+        return over || call->error != SLUICE_OK;
     } else if (result == NNG_ECONNRESET) {
         call->error = call_disconnected(call);
     } else {
-        call->error = result == NNG_ETIMEDOUT ? SLUICE_TIMEOUT : result == NNG_ENOMEM ? SLUICE_MEMORY : SLUICE_UNREACHABLE;
+        call->error = result == NNG_ETIMEDOUT ? call_timed_out(call) : result == NNG_ENOMEM ? SLUICE_MEMORY : SLUICE_UNREACHABLE;
     }
     return call->error != SLUICE_OK;
+}
+
+/* Behind a time-out the first sending may have been recorded, whatever the later ones met: only a lasting refusal is an answer. */
+static bool is_unknown(const struct call *call)
+{
+    if (call->phase == PHASE_REQUEST || atomic_load(&call->client->closing))
+        return false;
+    return call->error == SLUICE_UNREACHABLE ||
+           (call->error == SLUICE_FAULT && fault_is_transient(fault_from_name(sluice_reply_fault(call->reply))));
+}
+
+static bool call_step(struct call *call)
+{
+    bool over = call_step_over(call);
+    if (over && is_unknown(call)) {
+        sluice_reply_free(&call->reply);
+        call->error = SLUICE_TIMEOUT;
+    }
+    return over;
 }
 
 static void call_give(struct call *call)
@@ -197,6 +301,7 @@ static void call_give(struct call *call)
     nng_aio_free(call->pause);
     call_leave_server(call);
     wire_buffer_fini(&call->request);
+    wire_buffer_fini(&call->question);
     memory_give(call);
 }
 

@@ -110,6 +110,7 @@ int client_send(struct sluice_client *client, struct batch *batch, int64_t deadl
         return fault == FAULT_memory ? SLUICE_MEMORY : SLUICE_ARGUMENT;
     }
     const struct call_wish wish = {.pinned = op_changes_state(batch->op),
+                                   .is_recorded = op_changes_state(batch->op),
                                    .row_count = batch->row_count,
                                    .timeout_ms = client->timeout_ms,
                                    .done = done,

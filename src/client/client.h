@@ -16,6 +16,8 @@
 enum {
     GREETING_MS = 5000,       /* longest wait for an answer to `hello` */
     DISCONNECTS_MAX = 3,      /* of one call without an answer: then it is given up */
+    RECOVER_PART = 4,         /* of the time of a call, spent once more on what became of it */
+    RECOVER_MS_MAX = 5000,    /* and no more than this */
     MOVE_MS = 500,            /* longest wait for a connection before another server is tried */
     REPLY_BYTES_MAX = 1 << 30 /* a larger answer closes the connection */
 };
@@ -61,6 +63,7 @@ struct server *server_pick(struct sluice_client *client, bool pinned);
 /* call.c: one request until its answer. Takes over request's bytes in every case. done NULL: blocks and gives *out. */
 struct call_wish {
     bool pinned;
+    bool is_recorded; /* it changes state: after a time-out the server can be asked what became of it */
     uint32_t row_count;
     struct server *server; /* NULL: chosen */
     int64_t timeout_ms;

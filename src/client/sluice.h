@@ -19,7 +19,7 @@ enum sluice_error {
     SLUICE_OK = 0,
     SLUICE_FAULT,       /* refused with a fault, by the server or by its limits before sending: sluice_reply_fault */
     SLUICE_UNREACHABLE, /* nobody answered; the batch's state is unknown: ask for its status, send the same id again */
-    SLUICE_TIMEOUT,     /* the time given was up; the state is unknown */
+    SLUICE_TIMEOUT,     /* the time given was up, and what became of it could not be learnt either; the state is unknown */
     SLUICE_MEMORY,
     SLUICE_ARGUMENT,      /* a wrong argument; nothing was sent */
     SLUICE_PROTOCOL_ERROR /* the answer is not of this protocol */
@@ -33,7 +33,9 @@ struct sluice_options {
     const char *const *urls; /* servers; screen and all that changes state goes to urls[0] alone, score to the least loaded */
     size_t url_count;
     const char *tenant, *token;
-    int64_t timeout_ms;          /* of one call, resends and waiting for a busy server included; 0: 60000 */
+    /* Of one call, resends and waiting for a busy server included; 0: 60000. Behind it a call that changes state asks what became of
+     * it, and sends the same id once more: a quarter of the time longer, 5 s at the most. */
+    int64_t timeout_ms;
     size_t in_flight_max;        /* asynchronous calls at once; 0: 16 */
     const char *tls_ca_file;     /* PEM, for tls+tcp; NULL: none */
     const char *tls_server_name; /* name that the certificate must bear; NULL: the url's host */

@@ -1,5 +1,5 @@
 /* kill -9 from outside, at any moment, with batches in flight: what was acknowledged is answered again, bit for bit, nothing is
- * recorded twice, and history is what a rebuild from the log gives. */
+ * recorded twice, and history is what a rebuild from the log gives. A server that stands still loses nothing either. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -69,6 +70,58 @@ static void test_kill_and_restart(void **state)
     assert_true(acknowledged > restarts);
 }
 
+/* --- a server that does not answer in time ------------------------------------------------------------------------------ */
+
+enum { STOPPED_ROWS = 300, STOPPED_MS = 2000 };
+
+struct call {
+    struct sluice_reply *reply;
+    int error;
+};
+
+static void call_done(void *context, int error, struct sluice_reply *reply)
+{
+    *(struct call *)context = (struct call){.reply = reply, .error = error};
+}
+
+static int64_t call_sequence(struct sluice_client *client, const char *id)
+{
+    struct sluice_reply *reply = screen_rows(client, "screen", fresh, id, 0, STOPPED_ROWS);
+    int64_t sequence = sluice_reply_integer(reply, "sequence", 0);
+    sluice_reply_free(&reply);
+    return sequence;
+}
+
+/* Stopped as long as the call has time, and a moment longer; or for good, and then it is sent again. */
+static void test_a_time_out_is_asked_about(void **state)
+{
+    (void)state;
+    struct sluice_client *client = client_open_as(server.data_url, "flow", FLOW_TOKEN, STOPPED_MS), *patient = client_open(&server);
+    struct flow_batch late, silent;
+    struct call call = {.error = -1};
+    table_batch(&late, fresh, "late", 0, STOPPED_ROWS, left_out_labels);
+    table_batch(&silent, fresh, "silent", 0, STOPPED_ROWS, left_out_labels);
+    kill(server.pid, SIGSTOP);
+    assert_int_equal(sluice_call_async(client, "screen", late.batch, 0, call_done, &call), SLUICE_OK);
+    sleep_ms(STOPPED_MS + 50);
+    kill(server.pid, SIGCONT);
+    sluice_wait_all(client);
+    assert_int_equal(call.error, SLUICE_OK);
+    assert_string_equal(sluice_reply_string(call.reply, "id"), "late");
+    assert_int_equal(sluice_reply_rows(call.reply), STOPPED_ROWS);
+    int64_t sequence = sluice_reply_integer(call.reply, "sequence", 0);
+    sluice_reply_free(&call.reply);
+    assert_int_equal(call_sequence(patient, "late"), sequence);
+    kill(server.pid, SIGSTOP);
+    assert_int_equal(sluice_call(client, "screen", silent.batch, 0, &call.reply), SLUICE_TIMEOUT);
+    kill(server.pid, SIGCONT);
+    assert_null(call.reply);
+    assert_int_equal(call_sequence(patient, "silent"), sequence + 1);
+    assert_int_equal(call_sequence(patient, "next"), sequence + 2); /* nothing was recorded twice */
+    flow_batch_free(&late), flow_batch_free(&silent);
+    sluice_close(&client), sluice_close(&patient);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -90,6 +143,6 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kill_and_restart)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kill_and_restart), cmocka_unit_test(test_a_time_out_is_asked_about)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

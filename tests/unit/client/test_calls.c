@@ -264,7 +264,7 @@ static void silence_ends_in_time(void **state)
     fake_open(&fake, "silence", say_nothing);
     struct sluice_client *client = client_of(&fake, 150);
     struct sluice_batch *batch = batch_of_three();
-    assert_int_equal(sluice_call(client, "screen", batch, 0, &reply), SLUICE_TIMEOUT);
+    assert_int_equal(sluice_call(client, "score", batch, 0, &reply), SLUICE_TIMEOUT);
     assert_null(reply);
     assert_int_equal(atomic_load(&fake.requests), 1);
     sluice_batch_free(&batch);
