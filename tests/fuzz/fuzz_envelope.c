@@ -1,4 +1,4 @@
-/* Whole messages: the check, the envelope and, where there is one, the batch. */
+/* Whole messages: the id of one that is not read, the check, the envelope and, where there is one, the batch. */
 #include "fuzz/message.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -23,11 +23,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct request request;
     struct wire_value value;
     const unsigned char *at = data;
+    struct text id = wire_peek_id(data, bytes, &limits); /* of bytes that nobody has checked */
+    fuzz_touch(id);
     if (wire_check(data, bytes, &note) != FAULT_NONE)
         return 0;
     MUST(wire_next(&value, &at, data + bytes) && at == data + bytes);
     walk(&value);
-    if (wire_request_read(&request, data, bytes, &limits, &note) == FAULT_NONE && request.body)
+    enum fault fault = wire_request_read(&request, data, bytes, &limits, &note);
+    if (fault == FAULT_NONE)
+        MUST(id.bytes == 0 || text_equal(id, request.id));
+    if (fault == FAULT_NONE && request.body)
         fuzz_request(&request);
     return 0;
 }
