@@ -17,7 +17,7 @@
 #include "history/history.h"
 #include "synth/synth.h"
 
-enum { BATCH_ROWS = 10240, POOL_BATCHES = 48, MEASURED_ROUNDS = 30 };
+enum { BATCH_ROWS = 10240, POOL_BATCHES = 48, MEASURED_ROUNDS = 30, SLICES = 6 /* whose figures are under way */ };
 enum call { SCREEN, IMPORT, SCORE, FIND, CALL_COUNT };
 #define START_US (20300 * US_PER_DAY)
 #define DELAY_US (7 * US_PER_DAY)
@@ -131,18 +131,18 @@ static double median(double *values, size_t count)
     return values[count / 2];
 }
 
-static struct figures figures_take(void)
+static void figures_take(struct figures figures[SLICES])
 {
-    struct figures figures;
-    for (unsigned f = 0; f < FIGURE_COUNT; f++)
-        MUST(figures.column[f] = memory_take_aligned(SLICE_ROWS * sizeof(float), 64));
-    return figures;
+    for (unsigned i = 0; i < SLICES; i++)
+        for (unsigned f = 0; f < FIGURE_COUNT; f++)
+            MUST(figures[i].column[f] = memory_take_aligned(SLICE_ROWS * sizeof(float), 64));
 }
 
-static void figures_give(struct figures *figures)
+static void figures_give(struct figures figures[SLICES])
 {
-    for (unsigned f = 0; f < FIGURE_COUNT; f++)
-        memory_give(figures->column[f]);
+    for (unsigned i = 0; i < SLICES; i++)
+        for (unsigned f = 0; f < FIGURE_COUNT; f++)
+            memory_give(figures[i].column[f]);
 }
 
 static uint64_t figures_hash(uint64_t seed, const struct figures *figures)
@@ -152,16 +152,19 @@ static uint64_t figures_hash(uint64_t seed, const struct figures *figures)
     return seed;
 }
 
-static int64_t batch_relate(struct history *history, const struct batch *batch, enum call call, struct figures *figures, uint64_t *hash)
+static int64_t batch_relate(struct history *history, const struct batch *batch, enum call call, struct figures figures[SLICES],
+                            uint64_t *hash)
 {
     bool adds = call == SCREEN || call == IMPORT, reads = call == SCREEN || call == SCORE;
+    static unsigned slice;
     int64_t spent_ns = 0;
     for (uint32_t first = 0; first < batch->row_count; first += SLICE_ROWS) {
+        struct figures *out = &figures[slice++ % SLICES];
         int64_t start_ns = cpu_ns();
-        history_memory.relate(history, batch, first, SLICE_ROWS, DELAY_US, adds, reads ? figures : NULL);
+        history_memory.relate(history, batch, first, SLICE_ROWS, DELAY_US, adds, reads ? out : NULL);
         spent_ns += cpu_ns() - start_ns;
         if (reads)
-            *hash = figures_hash(*hash, figures);
+            *hash = figures_hash(*hash, out);
     }
     return spent_ns;
 }
@@ -204,16 +207,17 @@ static double bench(uint32_t accounts, uint64_t row_count, bool is_now)
     const uint64_t measured = (uint64_t)CALL_COUNT * MEASURED_ROUNDS * BATCH_ROWS;
     struct history *history;
     struct fault_note note = {0};
-    struct figures figures = figures_take();
+    struct figures figures[SLICES];
     uint64_t hash = 0;
     double each_ns[CALL_COUNT][MEASURED_ROUNDS], ns[CALL_COUNT];
+    figures_take(figures);
     MUST(history_memory.open(&history, &limits, &note) == FAULT_NONE);
     traffic_init(&traffic, accounts, row_count, is_now);
     while (traffic.given + measured + BATCH_ROWS < row_count)
         history_memory.relate(history, traffic_next(&traffic), 0, BATCH_ROWS, DELAY_US, true, NULL);
     for (unsigned i = 0; i < CALL_COUNT * MEASURED_ROUNDS; i++)
         each_ns[i % CALL_COUNT][i / CALL_COUNT] =
-            (double)batch_relate(history, traffic_next(&traffic), i % CALL_COUNT, &figures, &hash) / BATCH_ROWS;
+            (double)batch_relate(history, traffic_next(&traffic), i % CALL_COUNT, figures, &hash) / BATCH_ROWS;
     for (unsigned i = 0; i < CALL_COUNT; i++)
         ns[i] = median(each_ns[i], MEASURED_ROUNDS);
     printf("%9u accounts, %9llu rows %s: %.0f ns a row read and counted (%.0f finding, %.0f figures, %.0f counting); %.0f counted, %.0f "
@@ -224,7 +228,7 @@ static double bench(uint32_t accounts, uint64_t row_count, bool is_now)
     snapshot_print(history);
     fflush(stdout);
     traffic_fini(&traffic);
-    figures_give(&figures);
+    figures_give(figures);
     history_memory.close(&history);
     return ns[SCREEN];
 }
