@@ -210,6 +210,23 @@ def stage_service(run, stage):
             run.server_stop(server)
 
 
+def stage_echo(run, stage):
+    """`score` of one transfer on an idle server against a bare nng echo of as many bytes, in turns."""
+    server, to = run.server_start(run.shaped_base())
+    times = {"score": [], "echo": []}
+    try:
+        for _ in range(run.pick(5, 1)):
+            one = run.load(to, run.pick(3, 1), "--op", "score", "--batch-rows", "1", "--in-flight", "1", "--pool-rows", "1000")
+            times["score"].append(one["p99_ms"])
+            echo = dict(line.split()[:2] for line in run.output("bench_echo", "1148", str(run.pick(20000, 1000))).splitlines())
+            times["echo"].append(float(echo["p99"]))
+    finally:
+        run.server_stop(server)
+    for who, values in times.items():
+        stage.figure(f"{who}_p99_ms", values, "ms", "less")
+    stage.figure("p99_ratio", ratios(times["score"], times["echo"]), "x", "less")
+
+
 def build_timed(words):
     """Seconds of the whole and of the learning alone: from the line that says what is learned from."""
     start, learning = time.monotonic(), None
