@@ -92,15 +92,8 @@ static void say_listeners(const struct config *config)
 
 static void say_memory(const struct config *config)
 {
-    uint64_t total = pipeline_memory_total(config);
-    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    uint64_t machine = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
-    log_line(LOG_INFO, "serve", "memory: at most %.2f GiB, computed from the configuration; memory_max %s", (double)total / (1 << 30),
-             config->memory_max ? "holds" : "is not set");
-    if (config->memory_max == 0 && machine && total > machine)
-        log_line(LOG_WARN, "serve",
-                 "memory_max is not set and the machine has %.1f GiB: lower limits.message_max, connections_max or history",
-                 (double)machine / (1 << 30));
+    log_line(LOG_INFO, "serve", "memory: at most %.2f GiB, computed from the configuration",
+             (double)pipeline_memory_total(config) / (1 << 30));
 }
 
 static void say_what_is_on(const struct config *config)
@@ -279,13 +272,12 @@ static void signals_block(sigset_t *out)
 
 static int memory_refuse(const struct config *config)
 {
-    uint64_t total = pipeline_memory_total(config);
-    if (config->memory_max == 0 || total <= config->memory_max)
+    char parts[320];
+    struct fault_note note = {0};
+    if (pipeline_memory_fits(config, parts, sizeof parts, &note))
         return COMMAND_DONE;
-    return command_fail(COMMAND_REFUSED, "serve",
-                        "memory: %llu bytes computed are above memory_max, %llu: lower limits.message_max, "
-                        "connections_max or history, or raise it",
-                        (unsigned long long)total, (unsigned long long)config->memory_max);
+    log_line(LOG_ERROR, "serve", "%s", parts);
+    return command_fail(COMMAND_REFUSED, "serve", "memory: %s", note.text);
 }
 
 /* --check goes as far as a start does without touching the ledger or a port. */

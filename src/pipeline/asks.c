@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "base/must.h"
 
-enum { QUERY_ROWS_DEFAULT = 100, QUERY_ROWS_MAX = 10000, QUERY_BYTES_MAX = 16 << 20 };
+enum { QUERY_ROWS_DEFAULT = 100, QUERY_ROWS_MAX = 10000, QUERY_BYTES_MAX = 4 << 20 };
 
 static void pack_head(struct wire_buffer *out, struct text id, uint32_t further_pairs)
 {

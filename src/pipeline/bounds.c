@@ -2,8 +2,11 @@
  * What batches in flight take is reserved at admission (bounds_reserve) and kept within the budget. */
 #include "pipeline/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "pipeline/machine.h"
 
 enum {
     HEAPS_BESIDE_WORKERS = 8,
@@ -24,9 +27,9 @@ enum {
     FRAME_HEAD_BYTES = 128 << 10,   /* counts of rules, names, one block per field */
     FRAME_NOTE_BYTES = 64,          /* of a note, beside itself */
     STORED_AT_ONCE = 3,             /* recorded batches that are read again: by the asker, for labels, into history */
-    PAGE_BYTES_MAX = 17 << 20,      /* of a query, beside its last row */
-    BUDGET_DEFAULT_MIB = 2048,
-    IDLE_ARENAS_SHARE = 8, /* of the budget, one part */
+    PAGE_BYTES_MAX = 5 << 20,       /* of a query, beside its last row */
+    BUDGET_DEFAULT_MIB = 1024,      /* without memory_max, where the machine has as much */
+    IDLE_ARENAS_SHARE = 8,          /* of the budget, one part */
     IDLE_ARENAS_BYTES_MAX = 256 << 20,
 };
 
@@ -147,9 +150,10 @@ void bounds_compute(struct memory_bounds *out, const struct config *config)
         .fixed = fixed_bytes(config) + ledger_bytes(config),
     };
     uint64_t others = out->history + out->sockets + out->stored + out->epochs + out->workers + out->fixed;
-    uint64_t left = config->memory_max > others ? config->memory_max - others : 0;
+    out->max = config->memory_max ? config->memory_max : machine_memory_bytes() / 4 * 3;
+    uint64_t left = out->max > others ? out->max - others : 0;
     if (config->memory_max == 0)
-        left = (uint64_t)BUDGET_DEFAULT_MIB << 20;
+        left = least(left, (uint64_t)BUDGET_DEFAULT_MIB << 20);
     out->idle_arenas = least(left / IDLE_ARENAS_SHARE, IDLE_ARENAS_BYTES_MAX);
     out->batches = left - out->idle_arenas;
     out->total = others + left;
@@ -165,6 +169,36 @@ uint64_t pipeline_memory_total(const struct config *config)
     struct memory_bounds bounds;
     bounds_compute(&bounds, config);
     return bounds.total;
+}
+
+#define MIB(bytes) (unsigned long long)((bytes) >> 20)
+
+void bounds_tell(char *out, size_t out_bytes, const struct memory_bounds *bounds)
+{
+    snprintf(out, out_bytes,
+             "memory in MiB, at most: sockets %llu, batches in flight %llu, history %llu, recorded batches that are read %llu, "
+             "workers %llu, scene bases %llu, idle %llu, the rest %llu",
+             MIB(bounds->sockets), MIB(bounds->batches), MIB(bounds->history), MIB(bounds->stored), MIB(bounds->workers),
+             MIB(bounds->epochs), MIB(bounds->idle_arenas), MIB(bounds->fixed));
+}
+
+/* What to lower is the part that is largest. */
+enum fault bounds_check(const struct memory_bounds *bounds, const struct config *config, struct fault_note *note)
+{
+    if (bounds->total <= bounds->max && bounds->batches > 0)
+        return FAULT_NONE;
+    uint64_t wire = bounds->sockets + bounds->stored + bounds->workers;
+    return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%llu MiB computed are above %s, %llu MiB: lower %s", MIB(bounds->total),
+                     config->memory_max ? "memory_max" : "3/4 of the memory there is", MIB(bounds->max),
+                     wire > bounds->history ? "limits.message_max, rows_max, connections_max" : "history");
+}
+
+bool pipeline_memory_fits(const struct config *config, char *parts, size_t parts_bytes, struct fault_note *note)
+{
+    struct memory_bounds bounds;
+    bounds_compute(&bounds, config);
+    bounds_tell(parts, parts_bytes, &bounds);
+    return bounds_check(&bounds, config, note) == FAULT_NONE;
 }
 
 /* --- one batch ---------------------------------------------------------------------------------------------------------- */

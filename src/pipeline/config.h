@@ -47,7 +47,7 @@ struct config {
     bool pin_workers;
     uint32_t in_flight_max, connections_max;
     int64_t queue_wait_ms_max; /* longest wait for admission before busy */
-    uint64_t memory_max;       /* bytes; 0: no check */
+    uint64_t memory_max;       /* bytes; 0: a share of the machine's, bounds_compute */
     int64_t snapshot_interval_s, retention_s;
     uint32_t commit_batches_max; /* of one commit group */
     struct batch_limits limits;

@@ -213,8 +213,11 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
 /* bounds.c */
 struct memory_bounds { /* bytes */
     uint64_t history, sockets, stored, epochs, workers, fixed, idle_arenas, batches, total;
+    uint64_t max; /* that the total may have */
 };
 void bounds_compute(struct memory_bounds *out, const struct config *config);
+void bounds_tell(char *out, size_t out_bytes, const struct memory_bounds *bounds);
+enum fault bounds_check(const struct memory_bounds *bounds, const struct config *config, struct fault_note *note);
 uint32_t bounds_worker_count(const struct config *config);
 uint32_t bounds_slice_count(const struct config *config);
 uint32_t bounds_reader_count(const struct config *config);

@@ -63,22 +63,18 @@ static bool tables_take(struct pipeline *pipeline, const struct config *config)
            queue_init(&pipeline->ask_queue, QUESTIONS_MAX + in_flight_max) && slices_take(pipeline, bounds_slice_count(config));
 }
 
-#define MIB(bytes) (unsigned long long)((bytes) >> 20)
-
 static void settings_take(struct pipeline *pipeline, const struct config *config)
 {
     struct memory_bounds bounds;
+    char parts[320];
     bounds_compute(&bounds, config);
     arena_pool_init(&pipeline->arenas, bounds.idle_arenas);
     pipeline->worker_count = bounds_worker_count(config);
     pipeline->budget_bytes = bounds.batches;
     pipeline->total_bytes = bounds.total;
     pipeline->reply_bytes_max = bounds_reply_bytes(config);
-    log_line(LOG_INFO, "pipeline",
-             "memory in MiB, at most: batches in flight %llu, history %llu, sockets %llu, recorded batches that are read %llu, "
-             "workers %llu, scene bases %llu, idle %llu, the rest %llu",
-             MIB(bounds.batches), MIB(bounds.history), MIB(bounds.sockets), MIB(bounds.stored), MIB(bounds.workers), MIB(bounds.epochs),
-             MIB(bounds.idle_arenas), MIB(bounds.fixed));
+    bounds_tell(parts, sizeof parts, &bounds);
+    log_line(LOG_INFO, "pipeline", "%s", parts);
     pipeline->queue_wait_ns_max = config->queue_wait_ms_max * 1000000;
     pipeline->reload_wait_ns = RELOAD_WAIT_NS;
     pipeline->snapshot_interval_ns = config->snapshot_interval_s * 1000000000;
@@ -272,16 +268,6 @@ static enum fault config_fits(const struct config *running, const struct config 
     return FAULT_NONE;
 }
 
-/* What the next configuration leaves for batches: less when its base is larger. */
-static enum fault bounds_of(struct memory_bounds *out, const struct config *config, struct fault_note *note)
-{
-    bounds_compute(out, config);
-    if (config->memory_max == 0 || out->total <= config->memory_max)
-        return FAULT_NONE;
-    return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%llu bytes computed are above memory_max, %llu",
-                     (unsigned long long)out->total, (unsigned long long)config->memory_max);
-}
-
 static void budget_set(struct pipeline *pipeline, uint64_t budget_bytes, uint64_t total_bytes)
 {
     pthread_mutex_lock(&pipeline->line_lock);
@@ -311,8 +297,9 @@ enum fault pipeline_reload(struct pipeline *pipeline, const struct config *confi
     struct memory_bounds next;
     uint64_t budget = pipeline->budget_bytes, total = pipeline->total_bytes;
     enum fault fault = config_fits(pipeline->epoch->config, config, note);
+    bounds_compute(&next, config); /* less for batches when the base is larger */
     if (fault == FAULT_NONE)
-        fault = bounds_of(&next, config, note);
+        fault = bounds_check(&next, config, note);
     if (fault != FAULT_NONE)
         return fault;
     budget_set(pipeline, next.batches < budget ? next.batches : budget, total);

@@ -224,7 +224,7 @@ void server_configure(struct server *server, const struct server_options *option
                  "  - name: other\n    token_hash: %s\n    rights: [submit]\n%s",
                  server->folder, base[0] ? "base: " : "", base, base[0] ? "\n" : "", options->device ? options->device : "cpu",
                  options->workers ? options->workers : 2, options->cpu_mask ? "cpu_mask: " : "", options->cpu_mask ? options->cpu_mask : "",
-                 options->cpu_mask ? "\n" : "", options->top ? options->top : "connections_max: 512\n", server->data_url,
+                 options->cpu_mask ? "\n" : "", options->top ? options->top : "connections_max: 512\nmemory_max: 1TiB\n", server->data_url,
                  options->more_data ? options->more_data : "", server->admin_url, http, options->listen ? options->listen : "", hex[0],
                  hex[1], options->tenants ? options->tenants : "");
     MUST(used > 0 && (size_t)used < sizeof text);

@@ -9,6 +9,7 @@
 
 #include <malloc.h>
 
+#include "pipeline/machine.h"
 #include "unit/pipeline/rig.h"
 
 /* --- idle arenas --------------------------------------------------------------------------------------------------------- */
@@ -112,8 +113,9 @@ static void the_total_is_its_parts(void **state)
     struct config *config = rig_config("workers: 2\n" RIG_TENANTS, "base.safetensors");
     bounds_compute(&free_of_bound, config);
     assert_int_equal(free_of_bound.total, pipeline_memory_total(config));
-    assert_int_equal(free_of_bound.batches + free_of_bound.idle_arenas, 2ull << 30);
-    uint64_t others = free_of_bound.total - (2ull << 30);
+    uint64_t left = free_of_bound.batches + free_of_bound.idle_arenas, others = free_of_bound.total - left;
+    assert_true(left == 1ull << 30 || (left < 1ull << 30 && free_of_bound.total == free_of_bound.max));
+    assert_true(free_of_bound.total < 4ull << 30); /* what is not configured is moderate */
     config->memory_max = others + (100 << 20);
     bounds_compute(&bounds, config);
     assert_int_equal(bounds.total, config->memory_max);
@@ -125,10 +127,62 @@ static void the_total_is_its_parts(void **state)
     config_close(&config);
 }
 
+static void too_much_is_told_with_its_parts(void **state)
+{
+    char parts[320];
+    struct fault_note note = {0};
+    (void)state;
+    struct config *config = rig_config("workers: 2\nconnections_max: 60000\nlimits: {message_max: 1GiB}\n" RIG_TENANTS, NULL);
+    assert_false(pipeline_memory_fits(config, parts, sizeof parts, &note)); /* without memory_max as well: no machine has it */
+    assert_non_null(strstr(note.text, "3/4 of the memory there is"));
+    assert_non_null(strstr(note.text, "lower limits.message_max"));
+    assert_non_null(strstr(parts, "sockets "));
+    config_close(&config);
+    note = (struct fault_note){0};
+    config = rig_config("workers: 2\nmemory_max: 1GiB\n" RIG_TENANTS, NULL);
+    config->history.accounts_max = 100000000;
+    assert_false(pipeline_memory_fits(config, parts, sizeof parts, &note));
+    assert_non_null(strstr(note.text, "above memory_max, 1024 MiB: lower history"));
+    config_close(&config);
+}
+
+/* --- the machine --------------------------------------------------------------------------------------------------------- */
+
+static void file_write(const char *name, const char *text)
+{
+    char path[256];
+    struct fault_note note = {0};
+    snprintf(path, sizeof path, "%s/%s", rig_folder, name);
+    assert_int_equal(file_replace(path, text, strlen(text), &note), FAULT_NONE);
+}
+
+static void groups_limit_the_machine(void **state)
+{
+    char command[256], groups[128];
+    (void)state;
+    snprintf(groups, sizeof groups, "%s/groups", rig_folder);
+    snprintf(command, sizeof command, "mkdir -p %s/a/b %s/memory/a", rig_folder, rig_folder);
+    assert_int_equal(system(command), 0);
+    assert_true(machine_group_bytes(groups, rig_folder) == UINT64_MAX); /* no such file */
+    file_write("groups", "5:cpu,cpuacct:/a\n0::/a/b\n");
+    assert_true(machine_group_bytes(groups, rig_folder) == UINT64_MAX);
+    file_write("a/b/memory.max", "max\n");
+    assert_true(machine_group_bytes(groups, rig_folder) == UINT64_MAX);
+    file_write("a/memory.max", "2000000\n");
+    assert_int_equal(machine_group_bytes(groups, rig_folder), 2000000);
+    file_write("memory.max", "3000000\n");
+    assert_int_equal(machine_group_bytes(groups, rig_folder), 2000000);
+    file_write("memory/a/memory.limit_in_bytes", "1500000\n");
+    assert_int_equal(machine_group_bytes(groups, rig_folder), 2000000);
+    file_write("groups", "9:memory:/a\n");
+    assert_int_equal(machine_group_bytes(groups, rig_folder), 1500000);
+    assert_true(machine_memory_bytes() > 1 << 20);
+}
+
 static void more_of_anything_is_more(void **state)
 {
     static const char *const more[] = {
-        "workers: 3\n", "in_flight_max: 17\n", "connections_max: 17\n", "limits: {message_max: 129MiB}\n", "limits: {rows_max: 1000001}\n",
+        "workers: 3\n", "in_flight_max: 17\n", "connections_max: 17\n", "limits: {message_max: 9MiB}\n", "limits: {rows_max: 1000001}\n",
     };
     (void)state;
     struct config *config = rig_config("workers: 2\n" RIG_TENANTS, NULL);
@@ -277,8 +331,8 @@ static void expect_within(struct wire_buffer *message, const char *what, bool in
 
 static void every_shape_stays_within_its_reservation(void **state)
 {
-    static const char strict[] =
-        "strategy:\n  - {risk_type: \"*\", level: none, verdict: hold, countermeasure: confirm_with_payer}\n" RIG_TENANTS;
+    static const char strict[] = "limits: {message_max: 64MiB}\nstrategy:\n  - {risk_type: \"*\", level: none, verdict: hold, "
+                                 "countermeasure: confirm_with_payer}\n" RIG_TENANTS;
     static const uint32_t sizes[] = {1, 100, SLICE_ROWS + 1, 20000};
     struct wire_buffer message;
     (void)state;
@@ -339,6 +393,8 @@ int main(void)
         cmocka_unit_test(idle_arenas_are_bounded),
         RIG_TEST(nothing_shows_of_earlier_batches),
         RIG_TEST(the_total_is_its_parts),
+        RIG_TEST(too_much_is_told_with_its_parts),
+        RIG_TEST(groups_limit_the_machine),
         RIG_TEST(more_of_anything_is_more),
         RIG_TEST(a_larger_base_leaves_less_for_batches),
         RIG_TEST(every_shape_stays_within_its_reservation),

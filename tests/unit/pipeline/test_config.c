@@ -46,6 +46,8 @@ static void least_file_gives_defaults(void **state)
     (void)state;
     struct config *config = open_good(LEAST);
     struct batch_limits limits = BATCH_LIMITS_DEFAULT;
+    limits.message_bytes_max = 8 << 20;
+    limits.rows_max = 100000;
     struct level_rules levels = LEVEL_RULES_DEFAULT;
     assert_string_equal(config->ledger_folder, "/etc/sluice/data");
     assert_string_equal(config->base_path, "");
