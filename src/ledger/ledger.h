@@ -104,7 +104,7 @@ struct ledger_ops {
     /* Index lines of every op, newest first; of the query only tenant, batch, times, verdict, after_sequence, rows_max count. */
     enum fault (*batches)(struct ledger *ledger, const struct ledger_query *query, bool (*each)(void *, const struct ledger_batch *),
                           void *context, struct fault_note *note);
-    /* Called by the committing thread when nothing waits for it: moves what the write-ahead log holds into the database.
+    /* Called by the committing thread when nothing is on its way to it: moves what the write-ahead log holds into the database.
      * Without it commit does so itself whenever the log has grown to its bound. */
     void (*idle)(struct ledger *ledger);
     /* Drops the oldest segment if it is full and each of its batches is older than before_us and not behind the sequence up to

@@ -71,6 +71,15 @@ static bool group_goes_on(const struct pipeline *pipeline, struct job *const *gr
     return next && next->note.fault == FAULT_NONE && group[count - 1]->note.fault == FAULT_NONE;
 }
 
+/* Moving the index's log takes as long as some commits: a batch that is on its way would wait for it. */
+static bool nothing_is_in_flight(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    bool nothing = pipeline->in_flight == 0;
+    pthread_mutex_unlock(&pipeline->line_lock);
+    return nothing;
+}
+
 /* The next batches in sequence, at least one; 0: stopping. */
 static uint32_t group_take(struct pipeline *pipeline, struct job **group)
 {
@@ -78,7 +87,8 @@ static uint32_t group_take(struct pipeline *pipeline, struct job **group)
     pthread_mutex_lock(&pipeline->record_lock);
     while (!(group[0] = ring_take(pipeline)) && !pipeline->record_stopping) {
         pthread_mutex_unlock(&pipeline->record_lock);
-        pipeline->ledger_ops->idle(pipeline->ledger);
+        if (nothing_is_in_flight(pipeline))
+            pipeline->ledger_ops->idle(pipeline->ledger);
         if (!atomic_load(&pipeline->records))
             record_look(pipeline);
         pthread_mutex_lock(&pipeline->record_lock);

@@ -112,6 +112,7 @@ static inline void gate_await(struct gate *gate, unsigned waiting)
 
 static struct gate commit_gate = GATE_OPEN, lookup_gate = GATE_OPEN, stored_gate = GATE_OPEN;
 static atomic_uint commits_to_fail, commit_calls, replays_to_fail, looks_to_fail; /* looks: while it is not 0 */
+static atomic_uint idle_calls;
 
 static enum fault rig_commit(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note)
 {
@@ -150,6 +151,12 @@ static enum fault rig_replay(struct ledger *ledger, uint64_t from, enum fault (*
     return ledger_sqlite.replay(ledger, from, each, context, note);
 }
 
+static void rig_idle(struct ledger *ledger)
+{
+    atomic_fetch_add(&idle_calls, 1);
+    ledger_sqlite.idle(ledger);
+}
+
 static struct ledger_ops rig_ledger;
 
 static inline void rig_open(struct config *config) /* closes config */
@@ -160,6 +167,7 @@ static inline void rig_open(struct config *config) /* closes config */
     rig_ledger.find_request = rig_find_request;
     rig_ledger.read = rig_read;
     rig_ledger.replay = rig_replay;
+    rig_ledger.idle = rig_idle;
     log_level_set(getenv("SLUICE_VERBOSE") ? LOG_DEBUG : (enum log_level)(LOG_ERROR + 1));
     if (pipeline_open_on(&pipeline, config, &rig_ledger, &note) != FAULT_NONE)
         fail_msg("%s", note.text);

@@ -97,6 +97,35 @@ static void no_reply_before_its_commit(void **state)
     sent_fini(&score);
 }
 
+static void the_index_is_tended_when_nothing_is_in_flight(void **state)
+{
+    struct sent held = {0};
+    struct wire_buffer message;
+    (void)state;
+    open_with(false);
+    batch_of(&message, "a", "screen", "first", 10);
+    expect(&message, "rows", "10");
+    while (atomic_load(&idle_calls) == 0)
+        rig_sleep_ms(1);
+    gate_set(&lookup_gate, true);
+    batch_of(&message, "b", "screen", "held", 10);
+    post(&held, &message);
+    gate_await(&lookup_gate, 1);
+    unsigned calls = atomic_load(&idle_calls);
+    batch_of(&message, "a", "score", "scored", 10); /* does not come by the gate */
+    expect(&message, "rows", "10");
+    pthread_mutex_lock(&pipeline->record_lock);
+    pthread_cond_broadcast(&pipeline->record_changed); /* the ledger thread looks up */
+    pthread_mutex_unlock(&pipeline->record_lock);
+    rig_sleep_ms(20);
+    assert_int_equal(atomic_load(&idle_calls), calls);
+    gate_set(&lookup_gate, false);
+    await(&held);
+    while (atomic_load(&idle_calls) == calls)
+        rig_sleep_ms(1);
+    sent_fini(&held);
+}
+
 /* --- sizes ------------------------------------------------------------------------------------------------------------ */
 
 static uint32_t bytes_of_column(const struct sent *sent, const char *column)
@@ -311,10 +340,15 @@ static void labels_of_what_is_not_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(numbers_without_gaps),          RIG_TEST(numbers_without_gaps_with_a_base),
-        RIG_TEST(no_reply_before_its_commit),    RIG_TEST(sizes_at_the_edges_of_a_slice),
-        RIG_TEST(a_batch_of_no_rows_is_refused), RIG_TEST(history_is_a_function_of_the_log),
-        RIG_TEST(the_clock_never_goes_back),     RIG_TEST(labels_wait_for_the_labels_before_them),
+        RIG_TEST(numbers_without_gaps),
+        RIG_TEST(numbers_without_gaps_with_a_base),
+        RIG_TEST(no_reply_before_its_commit),
+        RIG_TEST(the_index_is_tended_when_nothing_is_in_flight),
+        RIG_TEST(sizes_at_the_edges_of_a_slice),
+        RIG_TEST(a_batch_of_no_rows_is_refused),
+        RIG_TEST(history_is_a_function_of_the_log),
+        RIG_TEST(the_clock_never_goes_back),
+        RIG_TEST(labels_wait_for_the_labels_before_them),
         RIG_TEST(labels_of_what_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
