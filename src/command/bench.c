@@ -29,9 +29,10 @@ enum {
     KEY_ACCOUNTS,
     KEY_SEED,
     KEY_POOL_ROWS,
-    KEY_BATCHES
+    KEY_BATCHES,
+    KEY_CONNECTIONS
 };
-enum { SIZES_MAX = 8, POOL_ROWS_DEFAULT = 500000, IN_FLIGHT_OPEN = 256, ID_BYTES = 64 };
+enum { SIZES_MAX = 8, CLIENTS_MAX = 4096, POOL_ROWS_DEFAULT = 500000, IN_FLIGHT_OPEN = 256, ID_BYTES = 64 };
 #define NS_PER_S 1000000000LL
 
 struct size { /* of batches */
@@ -52,7 +53,9 @@ struct bench {
     struct connect_options connect;
     bool as_json;
 
-    struct sluice_client *client;
+    uint32_t connections; /* to each server */
+    size_t client_count;
+    struct sluice_client **clients; /* a connection each; batches take turns over them */
     struct synth *synth;
     uint64_t random, run, sent;
     int64_t measured_from_ns, measured_to_ns, cpu_ns; /* cpu: of this process while it sends and waits */
@@ -78,6 +81,8 @@ static const struct argp_option options[] = {
     {"arrivals", KEY_ARRIVALS, "poisson|burst", 0, "When batches come in an open loop (default poisson)", 1},
     {"burst", KEY_BURST, "N", 0, "Batches that come together in a burst (default 10)", 1},
     {"batch-rows", KEY_BATCH_ROWS, "N[:WEIGHT],…", 0, "Sizes of batches and how often each comes (default 10000)", 1},
+    {"mix", 0, NULL, OPTION_ALIAS, NULL, 1},
+    {"connections", KEY_CONNECTIONS, "N", 0, "Connections to each --connect, batches take turns over all of them (default 1)", 1},
     {"seconds", KEY_SECONDS, "N", 0, "How long to measure (default 10)", 1},
     {"warm-up", KEY_WARM_UP, "N", 0, "Seconds before that which do not count (default 2)", 1},
     {"batches", KEY_BATCHES, "N", 0, "Stop after N batches, if that comes first", 1},
@@ -138,6 +143,9 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_BATCH_ROWS:
         sizes_read(state, out, argument);
+        return 0;
+    case KEY_CONNECTIONS:
+        out->connections = (uint32_t)command_integer(state, "connections", argument, 1, CLIENTS_MAX / CONNECT_URLS_MAX);
         return 0;
     case KEY_SECONDS:
         out->seconds = command_integer(state, "seconds", argument, 1, 86400);
@@ -305,9 +313,10 @@ static void shot_send(struct bench *bench, int64_t intended_ns)
     if (!shot)
         return;
     *shot = (struct shot){.bench = bench, .intended_ns = intended_ns, .rows = batch->row_count};
+    struct sluice_client *client = bench->clients[bench->sent % bench->client_count];
     snprintf(id, sizeof id, "bench-%016" PRIx64 "-%" PRIu64, bench->run, bench->sent++);
     batch->id = batch->name = text_of(id);
-    int error = client_send(bench->client, batch, 0, shot_done, shot, NULL);
+    int error = client_send(client, batch, 0, shot_done, shot, NULL);
     if (error != SLUICE_OK)
         shot_done(shot, error, NULL);
 }
@@ -344,7 +353,7 @@ static void load_open(struct bench *bench, int64_t begin_ns, int64_t end_ns)
 static void load_closed(struct bench *bench, int64_t end_ns)
 {
     while (clock_steady_ns() < end_ns && bench->sent < (uint64_t)bench->batches_most) {
-        client_room_wait(bench->client);
+        client_room_wait(bench->clients[bench->sent % bench->client_count]);
         shot_send(bench, clock_steady_ns());
     }
 }
@@ -366,7 +375,8 @@ static void load_run(struct bench *bench)
         load_open(bench, begin_ns, end_ns);
     else
         load_closed(bench, end_ns);
-    sluice_wait_all(bench->client);
+    for (size_t i = 0; i < bench->client_count; i++)
+        sluice_wait_all(bench->clients[i]);
     bench->cpu_ns = process_cpu_ns() - cpu_begin_ns;
 }
 
@@ -420,9 +430,26 @@ static void figures_print(const struct bench *bench)
         failures_print(bench);
 }
 
+/* in_flight is of all clients together, at least one each. */
+static int clients_open(struct bench *bench)
+{
+    size_t urls = bench->connect.url_count ? bench->connect.url_count : 1, count = urls * bench->connections;
+    if (!(bench->clients = memory_take_zeroed(count, sizeof(struct sluice_client *))))
+        return command_fail(COMMAND_REFUSED, "bench", "no memory for %zu connections", count);
+    int status = COMMAND_DONE;
+    for (; bench->client_count < count && status == COMMAND_DONE; bench->client_count += status == COMMAND_DONE) {
+        struct connect_options one = bench->connect;
+        one.url_count = bench->connect.url_count ? 1 : 0;
+        one.urls[0] = bench->connect.urls[bench->client_count % urls];
+        one.in_flight = bench->connect.in_flight > count ? bench->connect.in_flight / count : 1;
+        status = connect_open(&bench->clients[bench->client_count], "bench", &one);
+    }
+    return status;
+}
+
 static int bench_run(struct bench *bench)
 {
-    int status = connect_open(&bench->client, "bench", &bench->connect);
+    int status = clients_open(bench);
     if (status == COMMAND_DONE)
         status = pool_make(bench);
     if (status == COMMAND_DONE) {
@@ -430,7 +457,9 @@ static int bench_run(struct bench *bench)
         figures_print(bench);
         status = bench->batches > 0 && failed_count(bench) == 0 ? COMMAND_DONE : COMMAND_REFUSED;
     }
-    sluice_close(&bench->client);
+    for (size_t i = 0; i < bench->client_count; i++)
+        sluice_close(&bench->clients[i]);
+    memory_give(bench->clients);
     pool_give(bench);
     return status;
 }
@@ -454,6 +483,7 @@ int command_bench(int argc, char **argv)
                                  .accounts = 1000000,
                                  .seed = 1,
                                  .pool_rows = POOL_ROWS_DEFAULT,
+                                 .connections = 1,
                                  .size_count = 1,
                                  .sizes = {{.rows = 10000, .weight = 1}},
                                  .lock = PTHREAD_MUTEX_INITIALIZER};

@@ -202,6 +202,31 @@ static void test_observe(void **state)
     assert_int_equal(RUN("observe", SERVER, "sighting", path), REFUSED);
 }
 
+/* Two servers, two connections to each: every batch is answered, and each server had its part. */
+static void test_bench(void **state)
+{
+    (void)state;
+    static struct server plain;
+    server_begin(&plain, &(struct server_options){.name = "benched", .base = ""});
+    assert_int_equal(RUN("bench", SERVER, "--connect", plain.data_url, "--connections", "2", "--in-flight", "8", "--mix",
+                         "1:50,100:40,1000:10", "--batches", "200", "--seconds", "30", "--warm-up", "0", "--accounts", "1000",
+                         "--pool-rows", "3000", "--json"),
+                     DONE);
+    assert_printed("\"batches\":200,");
+    assert_printed("\"failed\":0");
+    assert_printed("\"p99_9_ms\":");
+    assert_printed("\"client_cpu_s\":");
+    assert_int_equal(RUN("stats", "--connect", plain.data_url, "--tenant", "flow", "--token-file", token_path, "--json"), DONE);
+    assert_printed("\"commit_batches_total\":100");
+    server_stop(&plain);
+    assert_int_equal(RUN("bench", SERVER, "--rate", "20000", "--arrivals", "burst", "--burst", "5", "--batch-rows", "100", "--seconds", "1",
+                         "--warm-up", "0", "--accounts", "1000", "--pool-rows", "1000"),
+                     DONE);
+    assert_printed("latency ms:");
+    assert_int_equal(RUN("bench", SERVER, "--mix", "1:0"), REFUSED);
+    assert_int_equal(RUN("bench", SERVER, "--connections", "0"), REFUSED);
+}
+
 static void test_health_and_stats(void **state)
 {
     (void)state;
@@ -298,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_inspect),
         cmocka_unit_test(test_help_is_there_for_all),
         cmocka_unit_test(test_token_is_not_written_twice),
+        cmocka_unit_test(test_bench),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
