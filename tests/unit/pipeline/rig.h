@@ -174,6 +174,14 @@ static inline void rig_open(struct config *config) /* closes config */
     config_close(&config);
 }
 
+static inline uint64_t rig_sequence_next(void)
+{
+    pthread_mutex_lock(&pipeline->sequence_lock);
+    uint64_t next = pipeline->sequence_next;
+    pthread_mutex_unlock(&pipeline->sequence_lock);
+    return next;
+}
+
 static inline void rig_forget_snapshot(void)
 {
     char path[128];

@@ -283,7 +283,7 @@ static void deadline_before_the_sequence(void **state)
     gate_set(&lookup_gate, false);
     await(&sent);
     assert_string_equal(reply_fault(&sent), "deadline");
-    assert_int_equal(pipeline->sequence_next, 1);
+    assert_int_equal(rig_sequence_next(), 1);
     sent_fini(&sent);
 }
 

@@ -303,10 +303,7 @@ static void labels_wait_for_the_labels_before_them(void **state)
     post(&screened, &message);
     gate_await(&commit_gate, 1);
     rig_sleep_ms(50);
-    pthread_mutex_lock(&pipeline->sequence_lock);
-    uint64_t next_number = pipeline->sequence_next;
-    pthread_mutex_unlock(&pipeline->sequence_lock);
-    assert_int_equal(next_number, 4); /* day, the first labels, next */
+    assert_int_equal(rig_sequence_next(), 4); /* day, the first labels, next */
     gate_set(&commit_gate, false);
     for (unsigned i = 0; i < BATCHES; i++) {
         await(&sent[i]);
