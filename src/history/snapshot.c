@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/must.h"
@@ -135,7 +136,10 @@ static bool snapshot_write(int fd, struct packed_chunk *room, const struct histo
             return false;
     }
     const struct chunk_head end = {.index = CHUNK_END, .digest = all};
-    return write_next(fd, &end, sizeof end, &offset) && file_ops->sync(fd) == 0;
+    if (!write_next(fd, &end, sizeof end, &offset))
+        return false;
+    FAILPOINT(snapshot_before_sync);
+    return file_ops->sync(fd) == 0;
 }
 
 static enum fault snapshot_fault(struct fault_note *note, const char *verb, const char *path)
@@ -143,13 +147,26 @@ static enum fault snapshot_fault(struct fault_note *note, const char *verb, cons
     return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "cannot %s %s: %s", verb, path, strerror(errno));
 }
 
+static bool snapshot_rename(const char *beside, const char *path)
+{
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", path);
+    FAILPOINT(snapshot_before_rename);
+    if (rename(beside, path) != 0)
+        return false;
+    FAILPOINT(snapshot_before_folder_sync);
+    if (file_ops->sync_folder(dirname(folder)) != 0)
+        return false;
+    FAILPOINT(snapshot_after_folder_sync);
+    return true;
+}
+
 enum fault history_save(const struct history *history, uint64_t sequence, const char *path, struct fault_note *note)
 {
     MUST(history->magic == (unsigned)HISTORY_MAGIC);
-    char beside[PATH_MAX], folder[PATH_MAX];
+    char beside[PATH_MAX];
     if ((size_t)snprintf(beside, sizeof beside, "%s.new", path) >= sizeof beside)
         return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "path too long: %.100s", path);
-    snprintf(folder, sizeof folder, "%s", path);
     struct packed_chunk *room = memory_take(sizeof *room);
     if (!room)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for a snapshot's chunk");
@@ -158,7 +175,7 @@ enum fault history_save(const struct history *history, uint64_t sequence, const 
     enum fault fault = written ? FAULT_NONE : snapshot_fault(note, fd < 0 ? "create" : "write", beside);
     if (fd >= 0)
         file_ops->close(fd);
-    if (written && (rename(beside, path) != 0 || file_ops->sync_folder(dirname(folder)) != 0))
+    if (written && !snapshot_rename(beside, path))
         fault = snapshot_fault(note, "rename", beside);
     if (fd >= 0 && fault != FAULT_NONE)
         unlink(beside);

@@ -311,7 +311,9 @@ enum fault sqlite_document_put(struct ledger *ledger, const char *kind, struct d
         statement_bind_text(statement, 3, text_of(name));
         sqlite3_bind_blob64(statement, 4, byte_count ? bytes : "", byte_count, SQLITE_STATIC);
         ledger->segments.saw_full = ledger->writer.saw_full = false;
+        FAILPOINT(ledger_document_before);
         fault = statement_run(&ledger->writer, statement, "keep a document", note);
+        FAILPOINT(ledger_document_after);
         if (fault != FAULT_NONE) {
             transaction_undo(ledger, true);
             ledger_recover(ledger);

@@ -64,6 +64,7 @@ static enum fault labels_resolve(struct job *job)
 
 enum step_next labels_fill(struct job *job)
 {
+    FAILPOINT(labels_fill);
     enum fault fault = labels_resolve(job);
     atomic_fetch_sub(&job->pipeline->labels_resolving, 1);
     job->labels_counted = false;

@@ -50,6 +50,12 @@ struct flow_batch {
 };
 void table_batch(struct flow_batch *out, const struct table *table, const char *id, uint32_t first, uint32_t count,
                  const char *const *left_out);
+/* These columns alone, up to one without a name. */
+struct column_as {
+    const char *of, *as; /* in the table, in the batch */
+};
+void table_batch_as(struct flow_batch *out, const struct table *table, const char *id, uint32_t first, uint32_t count,
+                    const struct column_as *columns);
 void flow_batch_free(struct flow_batch *batch);
 /* Columns that take part in screening, without labels. */
 extern const char *const left_out_labels[];

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "flow/message.h"
 #include "wire/wire.h"
 
 enum { CALL_LIMIT_MS = 300 };
@@ -39,21 +40,64 @@ void sent_list_free(struct sent_list *list)
     *list = (struct sent_list){0};
 }
 
-static int send_one(struct sluice_client *client, const struct table *table, struct sent *sent, struct recorded rows[SENT_ROWS])
+static bool is_screened(const struct sent *sent)
+{
+    return strcmp(sent->op, "screen") == 0;
+}
+
+static void batch_of(struct flow_batch *out, const struct table *table, const struct sent *sent)
+{
+    static const struct column_as labels[] = {{"transfer_id", "transfer_id"}, {"label", "label"}, {0}};
+    static const struct column_as uses[] = {{"payer_id", "account_id"}, {"payer_device", "device_id"}, {"time", "time"}, {0}};
+    if (strcmp(sent->op, "label") == 0)
+        table_batch_as(out, table, sent->id, sent->first, SENT_ROWS, labels);
+    else if (strcmp(sent->op, "observe:use") == 0)
+        table_batch_as(out, table, sent->id, sent->first, SENT_ROWS, uses);
+    else
+        table_batch(out, table, sent->id, sent->first, SENT_ROWS, sent->is_labelled ? NULL : left_out_labels);
+}
+
+static void answer_take(struct sent_answer *out, const struct sluice_reply *reply, const struct sent *sent)
+{
+    *out = (struct sent_answer){.sequence = sluice_reply_integer(reply, "sequence", 0)};
+    MUST(out->sequence > 0);
+    if (is_screened(sent)) {
+        MUST(sluice_reply_rows(reply) == SENT_ROWS);
+        recorded_take(out->rows, reply);
+        return;
+    }
+    struct wire_value map = reply_map(reply), counts;
+    MUST(wire_find(&counts, &map, "counts"));
+    out->taken = (uint32_t)map_number(&counts, "taken");
+    MUST(out->taken == SENT_ROWS);
+}
+
+static int send_one(struct sluice_client *client, const struct table *table, const struct sent *sent, struct sent_answer *answer)
 {
     struct flow_batch batch;
     struct sluice_reply *reply = NULL;
-    table_batch(&batch, table, sent->id, sent->first, SENT_ROWS, left_out_labels);
-    int error = sluice_call(client, "screen", batch.batch, 0, &reply);
+    batch_of(&batch, table, sent);
+    int error = sluice_call(client, sent->op, batch.batch, 0, &reply);
     flow_batch_free(&batch);
     if (error == 0) {
-        MUST(sluice_reply_rows(reply) == SENT_ROWS);
-        recorded_take(rows, reply);
+        answer_take(answer, reply, sent);
     } else if (error == SLUICE_FAULT) {
         fprintf(stderr, "%s: %s: %s\n", sent->id, reply_fault(reply), sluice_reply_text(reply));
     }
     sluice_reply_free(&reply);
     return error;
+}
+
+/* The last sender's label follows the import of the same rows. */
+static void sent_fill(struct sent *sent, const struct sender *sender, unsigned nth)
+{
+    static const char *const mixed[] = {"import", "observe:use", "label"};
+    bool is_mixed = sender->number == SENDERS - 1;
+    unsigned rows = is_mixed ? nth / 3 : nth;
+    snprintf(sent->id, sizeof sent->id, "r%u-s%u-b%u", sender->round, sender->number, nth);
+    sent->op = is_mixed ? mixed[nth % 3] : "screen";
+    sent->is_labelled = is_mixed && rows % 2;
+    sent->first = (sender->round * 1009u + sender->number * 401u + rows * 7u) * SENT_ROWS % (sender->table->row_count - SENT_ROWS);
 }
 
 static void *sender_run(void *argument)
@@ -67,9 +111,8 @@ static void *sender_run(void *argument)
         return NULL; /* it died before it could greet */
     for (unsigned i = 0; i < sender->each; i++) {
         struct sent *sent = list_add(&sender->list);
-        snprintf(sent->id, sizeof sent->id, "r%u-s%u-b%u", sender->round, sender->number, i);
-        sent->first = (sender->round * 1009u + sender->number * 401u + i * 7u) * SENT_ROWS % (sender->table->row_count - SENT_ROWS);
-        if (send_one(client, sender->table, sent, sent->rows) != 0)
+        sent_fill(sent, sender, i);
+        if (send_one(client, sender->table, sent, &sent->answer) != 0)
             break;
         sent->acknowledged = sent->known = true;
     }
@@ -105,20 +148,38 @@ static uint32_t recorded_rows(struct sluice_client *client, const char *id)
     return rows.count;
 }
 
+static void check_sequences(const struct sent_list *list)
+{
+    uint8_t *seen = calloc(list->count + 1, 1);
+    MUST(seen);
+    for (uint32_t i = 0; i < list->count; i++) {
+        int64_t sequence = list->items[i].answer.sequence;
+        if (sequence > list->count || seen[sequence])
+            fprintf(stderr, "%s: sequence %lld of %u batches\n", list->items[i].id, (long long)sequence, list->count);
+        MUST(sequence <= list->count && !seen[sequence]);
+        seen[sequence] = 1;
+    }
+    free(seen);
+}
+
 void senders_check(struct sent_list *list, struct server *server, const struct table *table, uint32_t from)
 {
     struct sluice_client *client = client_open(server);
     for (uint32_t i = from; i < list->count; i++) {
-        struct recorded rows[SENT_ROWS];
+        struct sent_answer answer;
         struct sent *sent = &list->items[i];
-        MUST(send_one(client, table, sent, rows) == 0);
-        if (sent->known)
-            MUST(recorded_differences(sent->rows, rows, SENT_ROWS, sent->id) == 0);
-        memcpy(sent->rows, rows, sizeof rows);
+        MUST(send_one(client, table, sent, &answer) == 0);
+        if (sent->known) {
+            MUST(answer.sequence == sent->answer.sequence && answer.taken == sent->answer.taken);
+            MUST(recorded_differences(sent->answer.rows, answer.rows, SENT_ROWS, sent->id) == 0);
+        }
+        sent->answer = answer;
         sent->known = true;
-        MUST(recorded_rows(client, sent->id) == SENT_ROWS);
+        if (is_screened(sent) || strcmp(sent->op, "import") == 0)
+            MUST(recorded_rows(client, sent->id) == SENT_ROWS);
     }
     sluice_close(&client);
+    check_sequences(list);
 }
 
 void senders_check_history(struct server *server, unsigned round)

@@ -86,9 +86,8 @@ static void *block_take(struct flow_batch *out, size_t bytes)
     return out->blocks[out->block_count++] = block;
 }
 
-static void column_add(struct flow_batch *out, const struct table *table, uint32_t column, uint32_t first)
+static void column_add(struct flow_batch *out, const struct table *table, uint32_t column, uint32_t first, const char *name)
 {
-    const char *name = table->names[column];
     uint32_t count = out->row_count;
     char **cells = table->cells + (size_t)first * table->column_count + column;
     uint8_t *valid = block_take(out, count / 8 + 1);
@@ -127,7 +126,19 @@ void table_batch(struct flow_batch *out, const struct table *table, const char *
         for (size_t j = 0; left_out && left_out[j]; j++)
             wanted = wanted && strcmp(left_out[j], table->names[i]) != 0;
         if (wanted)
-            column_add(out, table, i, first);
+            column_add(out, table, i, first, table->names[i]);
+    }
+}
+
+void table_batch_as(struct flow_batch *out, const struct table *table, const char *id, uint32_t first, uint32_t count,
+                    const struct column_as *columns)
+{
+    *out = (struct flow_batch){.row_count = count};
+    MUST(first + count <= table->row_count && sluice_batch_new(&out->batch, id, count) == 0);
+    for (; columns->of; columns++) {
+        uint32_t i = table_column(table, columns->of);
+        MUST(i < table->column_count);
+        column_add(out, table, i, first, columns->as);
     }
 }
 
