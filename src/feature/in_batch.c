@@ -146,7 +146,6 @@ static void counts_write(struct joining *joining)
         bool skipped = joining->facts->invalid[row];
         uint32_t payer = joining->payers.group[row], payee = joining->payees.group[row], pair = joining->pairs.group[row];
         joining->out[IN_BATCH_fan_in_payers][row] = skipped ? -1.0f : (float)joining->pairs_of_payee[payee];
-        joining->out[IN_BATCH_fan_in_rows][row] = skipped ? -1.0f : (float)joining->payees.row_count[payee];
         joining->out[IN_BATCH_fan_out_payees][row] = skipped ? -1.0f : (float)joining->pairs_of_payer[payer];
         joining->out[IN_BATCH_split_rows][row] = skipped ? -1.0f : (float)joining->pairs.row_count[pair];
         joining->out[IN_BATCH_split_sum][row] = skipped ? -1.0f : (float)joining->pair_sum[pair];

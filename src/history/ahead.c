@@ -4,14 +4,13 @@
 #include "history/sides.h"
 
 static const enum place_kind place_kinds[ROW_PLACES] = {PLACE_DEVICE, PLACE_ADDRESS, PLACE_DEVICE, PLACE_ADDRESS};
-static const enum link_kind use_kinds[PAYER_PLACES] = {LINK_DEVICE, LINK_ADDRESS};
+static const enum link_kind use_kinds[ROW_PLACES] = {LINK_DEVICE, LINK_ADDRESS, LINK_DEVICE, LINK_ADDRESS};
 
 static void key_set(struct row_keys *keys, enum row_place i, uint64_t key)
 {
     keys->key[i] = key;
     keys->places[i] = lookup_of(key ? place_hash(place_kinds[i], key) : 0);
-    if (i < PAYER_PLACES)
-        keys->uses[i] = lookup_of(key ? link_hash(use_kinds[i], keys->accounts[SENT].hash, key) : 0);
+    keys->uses[i] = lookup_of(key ? link_hash(use_kinds[i], keys->accounts[i < PAYER_PLACES ? SENT : RECEIVED].hash, key) : 0);
 }
 
 static void key_complete(struct row_keys *keys, enum row_place i, uint64_t last)
@@ -67,7 +66,7 @@ void ahead_keys(const struct walk *walk, uint32_t row)
     for (unsigned i = 0; i < ROW_PLACES; i++)
         if (keys->key[i])
             table_fetch_set(&history->places, &keys->places[i], sizeof(struct place));
-    for (unsigned i = 0; i < PAYER_PLACES; i++)
+    for (unsigned i = 0; i < (walk->reads ? ROW_PLACES : PAYER_PLACES); i++)
         if (keys->key[i])
             table_fetch_set(&history->links, &keys->uses[i], sizeof(struct link));
 }
@@ -85,9 +84,9 @@ void ahead_records(const struct walk *walk, uint32_t row)
     for (unsigned i = 0; i < ROW_PLACES; i++)
         if (keys->key[i])
             table_fetch_record(&history->places, &keys->places[i], sizeof(struct place), walk->adds);
-    for (unsigned i = 0; i < PAYER_PLACES; i++)
+    for (unsigned i = 0; i < (walk->reads ? ROW_PLACES : PAYER_PLACES); i++)
         if (keys->key[i])
-            table_fetch_record(&history->links, &keys->uses[i], sizeof(struct link), walk->adds);
+            table_fetch_record(&history->links, &keys->uses[i], sizeof(struct link), walk->adds && i < PAYER_PLACES);
 }
 
 /* As far as it was seen: who is new, or has moved since, is not waited for. */
@@ -104,8 +103,7 @@ static void last_places_fetch(const struct history *history, struct row_keys *ke
         if (keys->named[i] || !keys->key[i])
             continue;
         table_fetch_set(&history->places, &keys->places[i], sizeof(struct place));
-        if (i < PAYER_PLACES)
-            table_fetch_set(&history->links, &keys->uses[i], sizeof(struct link));
+        table_fetch_set(&history->links, &keys->uses[i], sizeof(struct link));
     }
 }
 
@@ -115,8 +113,7 @@ static void last_place_records_fetch(const struct history *history, struct row_k
         if (keys->named[i] || !keys->key[i])
             continue;
         table_fetch_record(&history->places, &keys->places[i], sizeof(struct place), false);
-        if (i < PAYER_PLACES)
-            table_fetch_record(&history->links, &keys->uses[i], sizeof(struct link), false);
+        table_fetch_record(&history->links, &keys->uses[i], sizeof(struct link), false);
     }
 }
 

@@ -247,7 +247,7 @@ static void risk_read(struct side_answer *out, const struct busy *busy, uint32_t
 
 void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question, enum side_depth depth)
 {
-    unsigned window_count = depth == SIDE_BRIEF ? WINDOW_COUNT - 1 : WINDOW_COUNT, peers_left_out = depth == SIDE_BRIEF ? 0 : 1;
+    unsigned window_count = (unsigned)depth, peers_left_out = depth == SIDE_WHOLE ? 1 : 0;
     const struct buckets newests = buckets_of(busy->newest);
     for (unsigned w = 0; w < window_count; w++)
         window_read(out, busy, w, question->buckets.of[w], newests.of[w], peers_left_out);

@@ -26,7 +26,7 @@ static void payer_read(float *row, const struct history *history, const struct r
     struct side_answer sent = {0}, received = {0};
     if (payer) {
         side_read(&sent, history, payer, SENT, question, SIDE_WHOLE);
-        side_read(&received, history, payer, RECEIVED, question, SIDE_BRIEF);
+        side_read(&received, history, payer, RECEIVED, question, SIDE_WEEK);
         PUT(payer_age, gap_of(keys->second, payer->since));
         PUT(payer_changed, gap_of(keys->second, payer->changed));
         PUT(payer_out_gap, gap_of(keys->second, payer->last[SENT]));
@@ -40,10 +40,7 @@ static void payer_read(float *row, const struct history *history, const struct r
     PUT(payer_out_sum_30d, (float)sent.sum[2]);
     PUT(payer_out_peers_1d, (float)popcount64(sent.peers[0]));
     PUT(payer_out_peers_30d, (float)popcount64(sent.peers[2]));
-    PUT(payer_in_count_1d, (float)received.count[0]);
-    PUT(payer_in_count_7d, (float)received.count[1]);
     PUT(payer_in_sum_1d, (float)received.sum[0]);
-    PUT(payer_in_sum_7d, (float)received.sum[1]);
     PUT(payer_in_peers_7d, (float)popcount64(received.peers[1]));
     PUT(payer_max_30d, sent.count[2] ? (float)sent.max : -1.0f);
     PUT(payer_bad_1d, (float)sent.bad[0]);
@@ -60,26 +57,21 @@ static void payee_read(float *row, const struct history *history, const struct r
 {
     struct side_answer sent = {0}, received = {0};
     if (payee) {
-        side_read(&sent, history, payee, SENT, question, SIDE_BRIEF);
+        side_read(&sent, history, payee, SENT, question, SIDE_DAY);
         side_read(&received, history, payee, RECEIVED, question, SIDE_WHOLE);
         PUT(payee_age, gap_of(keys->second, payee->since));
         PUT(payee_changed, gap_of(keys->second, payee->changed));
-        PUT(payee_in_gap, gap_of(keys->second, payee->last[RECEIVED]));
         PUT(payee_out_gap, gap_of(keys->second, payee->last[SENT]));
     }
     PUT(payee_in_count_1d, (float)received.count[0]);
     PUT(payee_in_count_7d, (float)received.count[1]);
     PUT(payee_in_count_30d, (float)received.count[2]);
-    PUT(payee_in_sum_1d, (float)received.sum[0]);
     PUT(payee_in_sum_7d, (float)received.sum[1]);
     PUT(payee_in_sum_30d, (float)received.sum[2]);
     PUT(payee_in_peers_1d, (float)popcount64(received.peers[0]));
     PUT(payee_in_peers_30d, (float)popcount64(received.peers[2]));
     PUT(payee_max_30d, received.count[2] ? (float)received.max : -1.0f);
-    PUT(payee_out_count_1d, (float)sent.count[0]);
-    PUT(payee_out_count_7d, (float)sent.count[1]);
     PUT(payee_out_sum_1d, (float)sent.sum[0]);
-    PUT(payee_out_sum_7d, (float)sent.sum[1]);
     PUT(payee_bad_1d, (float)received.bad[0]);
     PUT(payee_bad_7d, (float)received.bad[1]);
     PUT(payee_bad_30d, (float)received.bad[2]);
@@ -97,7 +89,7 @@ static void pairs_read(float *row, const struct history *history, struct row_key
     PUT(pair_gap, pair && pair->count ? gap_of(keys->second, pair->last) : -1.0f);
     PUT(contact_age, pair ? gap_of(keys->second, pair->first) : -1.0f);
     PUT(back_count, back ? (float)back->count : 0.0f);
-    PUT(back_gap, back && back->count ? gap_of(keys->second, back->last) : -1.0f);
+    PUT(back_contact_age, back ? gap_of(keys->second, back->first) : -1.0f);
 }
 
 static void payer_device_read(float *row, const struct history *history, struct row_keys *keys)
@@ -127,17 +119,25 @@ static void payer_address_read(float *row, const struct history *history, struct
 static void payee_device_read(float *row, const struct history *history, struct row_keys *keys)
 {
     const struct place *place = place_find(history, &keys->places[PAYEE_DEVICE]);
+    const struct link *use = link_find(history, &keys->uses[PAYEE_DEVICE]);
     PUT(payee_device_age, place ? gap_of(keys->second, place->first) : -1.0f);
-    PUT(payee_device_accounts, place ? (float)popcount64(place->accounts) : 0.0f);
+    PUT(payee_device_gap, place ? gap_of(keys->second, place->last) : -1.0f);
     PUT(payee_device_count, place ? (float)place->count : 0.0f);
+    PUT(payee_device_accounts, place ? (float)popcount64(place->accounts) : 0.0f);
+    PUT(payee_device_networks, place ? (float)popcount64(place->networks) : 0.0f);
     PUT(payee_device_bad, place ? (float)place_bad(place, keys->known_by) : 0.0f);
+    PUT(payee_device_link_age, use ? gap_of(keys->second, use->first) : -1.0f);
+    PUT(payee_device_link_count, use ? (float)use->count : 0.0f);
 }
 
 static void payee_address_read(float *row, const struct history *history, struct row_keys *keys)
 {
     const struct place *place = place_find(history, &keys->places[PAYEE_ADDRESS]);
+    const struct link *use = link_find(history, &keys->uses[PAYEE_ADDRESS]);
     PUT(payee_address_age, place ? gap_of(keys->second, place->first) : -1.0f);
     PUT(payee_address_accounts, place ? (float)popcount64(place->accounts) : 0.0f);
+    PUT(payee_address_count, place ? (float)place->count : 0.0f);
+    PUT(payee_address_link_age, use ? gap_of(keys->second, use->first) : -1.0f);
 }
 
 static float is_new(uint32_t named, uint32_t known) /* -1: one of them is not known */

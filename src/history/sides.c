@@ -318,7 +318,7 @@ void side_read(struct side_answer *out, const struct history *history, const str
                const struct side_question *question, enum side_depth depth)
 {
     const struct side *side = &account->sides[which];
-    const unsigned event_count = side->event_count, window_count = depth == SIDE_BRIEF ? WINDOW_COUNT - 1 : WINDOW_COUNT;
+    const unsigned event_count = side->event_count, window_count = (unsigned)depth;
     if (side->form == SIDE_BUSY) {
         busy_read(out, &history->busies[side->at], question, depth);
         return;

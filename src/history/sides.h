@@ -29,10 +29,8 @@ uint32_t hour_kept(uint32_t newest); /* no figure looks at what was before it */
 bool side_holds(const struct history *history, const struct side *side, uint32_t slot, unsigned which); /* see snapshot.c */
 uint64_t amount_kept(int64_t amount); /* leading 31 bits of it, between 0 and AMOUNT_MAX */
 
-enum side_depth {
-    SIDE_WHOLE, /* all but peers of 7 days */
-    SIDE_BRIEF, /* counts and sums of 1 and 7 days, peers of 7 days */
-};
+/* How many windows are read: the count and sum of 1 day; those of 1 and 7 days and the peers of 7; all but peers of 7 days. */
+enum side_depth { SIDE_DAY = 1, SIDE_WEEK, SIDE_WHOLE };
 
 /* out is zero. */
 void side_read(struct side_answer *out, const struct history *history, const struct account *account, int which,

@@ -130,7 +130,7 @@ struct row_keys {                 /* of one row, computed ahead */
     uint64_t named[ROW_PLACES];       /* keys as given, 0: absent */
     uint64_t key[ROW_PLACES];         /* named, or last used by the account, 0: neither */
     struct lookup places[ROW_PLACES]; /* of key */
-    struct lookup uses[PAYER_PLACES]; /* links of the payer to them */
+    struct lookup uses[ROW_PLACES];   /* links of the account to them; those of the payee are only read */
 };
 
 enum { AT_KEYS = 24, AT_RECORDS = 16, AT_SIDES = 10, AT_REST = 4 }; /* rows ahead */

@@ -188,7 +188,8 @@ static void slice_compute(struct feature_block *out, const struct batch *batch, 
 
 static bool is_expression(enum feature_id f)
 {
-    return f != FEATURE_night && f != FEATURE_weekend && f != FEATURE_hour_distance && f != FEATURE_round_amount && f != FEATURE_contact;
+    return f != FEATURE_night && f != FEATURE_weekend && f != FEATURE_hour_distance && f != FEATURE_round_amount && f != FEATURE_contact &&
+           f != FEATURE_back_contact;
 }
 
 static void row_check(const struct feature_block *block, uint32_t first, uint32_t i)
@@ -281,7 +282,8 @@ static void test_contact(void **state)
     struct feature_block block;
     slice_compute(&block, &batch, 0, 100, true, &kernels_ref);
     for (uint32_t i = 0; i < 100; i++)
-        assert_true(block.column[FEATURE_contact][i] == (figure_values[FIGURE_contact_age][i] >= 0.0f ? 1.0f : 0.0f));
+        assert_true(block.column[FEATURE_contact][i] == (figure_values[FIGURE_contact_age][i] >= 0.0f ? 1.0f : 0.0f) &&
+                    block.column[FEATURE_back_contact][i] == (figure_values[FIGURE_back_contact_age][i] >= 0.0f ? 1.0f : 0.0f));
 }
 
 /* Without figures and without the batch's joins: own features stand, the rest are their unknown values. */

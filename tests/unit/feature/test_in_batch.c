@@ -63,7 +63,7 @@ static bool near(int64_t a, int64_t b)
 
 static void expected_row(float out[IN_BATCH_COUNT], const struct batch_facts *facts, uint32_t row_count, uint32_t row)
 {
-    uint32_t payers = 0, payees = 0, to_payee = 0, same = 0, close = 0;
+    uint32_t payers = 0, payees = 0, same = 0, close = 0;
     uint64_t sum = 0;
     for (uint32_t i = 0; i < row_count; i++) {
         if (facts->invalid[i])
@@ -77,7 +77,6 @@ static void expected_row(float out[IN_BATCH_COUNT], const struct batch_facts *fa
         }
         payers += first_from;
         payees += first_to;
-        to_payee += facts->payee[i] == facts->payee[row];
         if (facts->payer[i] != facts->payer[row] || facts->payee[i] != facts->payee[row])
             continue;
         uint64_t amount = facts->amount[i] > 0 ? (uint64_t)facts->amount[i] : 0;
@@ -86,7 +85,6 @@ static void expected_row(float out[IN_BATCH_COUNT], const struct batch_facts *fa
         close += i != row && near(facts->amount[i], facts->amount[row]);
     }
     out[IN_BATCH_fan_in_payers] = (float)payers;
-    out[IN_BATCH_fan_in_rows] = (float)to_payee;
     out[IN_BATCH_fan_out_payees] = (float)payees;
     out[IN_BATCH_split_rows] = (float)same;
     out[IN_BATCH_split_sum] = (float)sum;

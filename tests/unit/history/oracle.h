@@ -258,10 +258,7 @@ static inline void oracle_accounts(float *row, const struct oracle *oracle, cons
                            (float)out.sum[2],
                            (float)out.peers[0],
                            (float)out.peers[2],
-                           (float)in.count[0],
-                           (float)in.count[1],
                            (float)in.sum[0],
-                           (float)in.sum[1],
                            (float)in.peers[1],
                            out.count[2] ? (float)out.max : -1.0f,
                            (float)out.bad[0],
@@ -277,21 +274,16 @@ static inline void oracle_accounts(float *row, const struct oracle *oracle, cons
     account = oracle_account(oracle, t->payee);
     const float payee[] = {oracle_gap(t->second, account.since),
                            oracle_gap(t->second, account.changed),
-                           oracle_gap(t->second, in.last),
                            oracle_gap(t->second, out.last),
                            (float)in.count[0],
                            (float)in.count[1],
                            (float)in.count[2],
-                           (float)in.sum[0],
                            (float)in.sum[1],
                            (float)in.sum[2],
                            (float)in.peers[0],
                            (float)in.peers[2],
                            in.count[2] ? (float)in.max : -1.0f,
-                           (float)out.count[0],
-                           (float)out.count[1],
                            (float)out.sum[0],
-                           (float)out.sum[1],
                            (float)in.bad[0],
                            (float)in.bad[1],
                            (float)in.bad[2],
@@ -309,7 +301,7 @@ static inline void oracle_pairs(float *row, const struct oracle *oracle, const s
     row[FIGURE_pair_sum] = (float)pair.sum;
     row[FIGURE_pair_gap] = oracle_gap(t->second, pair.last);
     row[FIGURE_back_count] = (float)back.count;
-    row[FIGURE_back_gap] = oracle_gap(t->second, back.last);
+    row[FIGURE_back_contact_age] = oracle_gap(t->second, back.first);
     row[FIGURE_contact_age] = oracle_gap(t->second, pair.first);
 }
 
@@ -337,6 +329,30 @@ static inline void oracle_payer_places(float *row, const struct oracle *oracle, 
     }
 }
 
+static inline void oracle_payee_places(float *row, const struct oracle *oracle, const struct told *t, uint64_t device, uint64_t address,
+                                       uint32_t known_by)
+{
+    if (device) {
+        struct place_sum place = oracle_place(oracle, device, true, known_by);
+        struct tie tie = oracle_use(oracle, t->payee, device, true);
+        row[FIGURE_payee_device_age] = oracle_gap(t->second, place.first);
+        row[FIGURE_payee_device_gap] = oracle_gap(t->second, place.last);
+        row[FIGURE_payee_device_count] = (float)place.count;
+        row[FIGURE_payee_device_accounts] = (float)__builtin_popcountll(place.accounts);
+        row[FIGURE_payee_device_networks] = (float)__builtin_popcountll(place.networks);
+        row[FIGURE_payee_device_bad] = (float)place.bad;
+        row[FIGURE_payee_device_link_age] = oracle_gap(t->second, tie.first);
+        row[FIGURE_payee_device_link_count] = (float)tie.count;
+    }
+    if (address) {
+        struct place_sum place = oracle_place(oracle, address, false, known_by);
+        row[FIGURE_payee_address_age] = oracle_gap(t->second, place.first);
+        row[FIGURE_payee_address_accounts] = (float)__builtin_popcountll(place.accounts);
+        row[FIGURE_payee_address_count] = (float)place.count;
+        row[FIGURE_payee_address_link_age] = oracle_gap(t->second, oracle_use(oracle, t->payee, address, false).first);
+    }
+}
+
 static inline void oracle_places(float *row, const struct oracle *oracle, const struct told *t, uint32_t known_by)
 {
     struct account_facts payer = oracle_account(oracle, t->payer), payee = oracle_account(oracle, t->payee);
@@ -345,18 +361,7 @@ static inline void oracle_places(float *row, const struct oracle *oracle, const 
     uint64_t payer_address = t->payer_address ? t->payer_address : payer.address;
     uint64_t payee_address = t->payee_address ? t->payee_address : payee.address;
     oracle_payer_places(row, oracle, t, payer_device, payer_address, known_by);
-    if (payee_device) {
-        struct place_sum place = oracle_place(oracle, payee_device, true, known_by);
-        row[FIGURE_payee_device_age] = oracle_gap(t->second, place.first);
-        row[FIGURE_payee_device_accounts] = (float)__builtin_popcountll(place.accounts);
-        row[FIGURE_payee_device_count] = (float)place.count;
-        row[FIGURE_payee_device_bad] = (float)place.bad;
-    }
-    if (payee_address) {
-        struct place_sum place = oracle_place(oracle, payee_address, false, known_by);
-        row[FIGURE_payee_address_age] = oracle_gap(t->second, place.first);
-        row[FIGURE_payee_address_accounts] = (float)__builtin_popcountll(place.accounts);
-    }
+    oracle_payee_places(row, oracle, t, payee_device, payee_address, known_by);
     row[FIGURE_payer_network_new] = t->payer_network && payer.network ? t->payer_network != payer.network : -1.0f;
     row[FIGURE_payee_network_new] = t->payee_network && payee.network ? t->payee_network != payee.network : -1.0f;
     if (payer_device && payee_device)

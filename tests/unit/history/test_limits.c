@@ -60,7 +60,7 @@ static void test_longest_idle_gives_way(void **state)
     }
     assert_int_equal(newest_known, 500);
     assert_int_equal(oldest_known, 0);
-    assert_true(ask(history, 1, START_US + DAY_US / 2, FIGURE_payer_in_count_7d) == ALL);
+    assert_true(ask(history, 1, START_US + 5 * DAY_US / 8, FIGURE_payer_in_sum_1d) == 100.0f * ALL);
     history_memory.close(&history);
 }
 

@@ -88,9 +88,46 @@ static void test_use_and_attribute(void **state)
     history_memory.close(&history);
 }
 
+/* Account 1 as the payee: what it was seen to use counts, being paid to does not tie it to anything. */
+static const float *transfer_back(struct history *history, int64_t time_us, uint64_t device, uint64_t address, bool counted)
+{
+    static struct figure_rows rows;
+    struct batch batch;
+    if (!rows.row)
+        rows = figure_rows_take(1);
+    memset(&stream, 0, sizeof stream);
+    stream.count = 1;
+    stream.payer[0] = 2, stream.payee[0] = 1, stream.payee_device[0] = device, stream.payee_address[0] = address;
+    stream.amount[0] = 700, stream.time_us[0] = time_us;
+    stream_batch(&batch, &stream, OP_screen);
+    relate_cut(&rows, history, &batch, 0, 1, 1, 0, counted);
+    return rows.row[0];
+}
+
+static void test_payee(void **state)
+{
+    (void)state;
+    struct history *history = history_of(10, 100, 1, 10, 10);
+    observe(history, OBSERVE_CONTACT, DAY_0, 2, 0, 0, 0);
+    observe(history, OBSERVE_REGISTRATION, DAY_0, 0, 77, 0, 0);
+    observe(history, OBSERVE_USE, DAY_0 + DAY_US, 0, 77, 88, 0);
+    const float *figures = transfer_back(history, DAY_0 + 2 * DAY_US, 0, 0, false);
+    assert_true(figures[FIGURE_back_contact_age] == 2 * 86400.0f && figures[FIGURE_contact_age] == -1.0f);
+    assert_true(figures[FIGURE_payee_device_gap] == 86400.0f && figures[FIGURE_payee_device_networks] == 1.0f);
+    assert_true(figures[FIGURE_payee_device_link_age] == 2 * 86400.0f && figures[FIGURE_payee_device_link_count] == 1.0f);
+    assert_true(figures[FIGURE_payee_address_count] == 1.0f && figures[FIGURE_payee_address_link_age] == 86400.0f);
+    assert_true(figures[FIGURE_payee_network_new] == -1.0f);
+    transfer_back(history, DAY_0 + 3 * DAY_US, 79, 88, true);
+    figures = transfer_back(history, DAY_0 + 4 * DAY_US, 79, 88, false);
+    assert_true(figures[FIGURE_payee_device_gap] == 86400.0f && figures[FIGURE_payee_device_networks] == 0.0f);
+    assert_true(figures[FIGURE_payee_device_link_age] == -1.0f && figures[FIGURE_payee_device_link_count] == 0.0f);
+    assert_true(figures[FIGURE_payee_address_count] == 2.0f && figures[FIGURE_payee_address_link_age] == 3 * 86400.0f);
+    history_memory.close(&history);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_contact), cmocka_unit_test(test_registration_is_no_use),
-                                       cmocka_unit_test(test_use_and_attribute)};
+                                       cmocka_unit_test(test_use_and_attribute), cmocka_unit_test(test_payee)};
     return cmocka_run_group_tests_name("history observe", tests, NULL, NULL);
 }
