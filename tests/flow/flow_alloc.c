@@ -117,6 +117,40 @@ static void two_rows(struct wire_buffer *out, const char *op, const char *id)
     MUST(!out->failed);
 }
 
+static void two_cells(struct wire_buffer *out, const char *op, const char *id, const char *column, const char *const values[2],
+                      const char *further, const char *const further_values[2])
+{
+    bool has_kind = strcmp(op, "observe") == 0;
+    message_begin(out, op, id, 2 + has_kind);
+    if (has_kind)
+        message_pair(out, "kind", "use");
+    message_integer(out, "rows", 2);
+    wire_pack_text(out, "columns");
+    wire_pack_map(out, 2);
+    message_column_str(out, column, values, 2);
+    message_column_str(out, further, further_values, 2);
+}
+
+/* What is asked for by name is what stands in the ledger before the first failure. */
+static void request_of(struct wire_buffer *out, const char *op, const char *id)
+{
+    static const char *const ids[] = {"t-1", "t-2"}, *const labels[] = {"good", "theft"};
+    static const char *const accounts[] = {"alice", "bob"}, *const devices[] = {"d-1", "d-2"};
+    char recorded[64];
+    snprintf(recorded, sizeof recorded, "well-%s-0", op);
+    if (strcmp(op, "observe") == 0) {
+        two_cells(out, op, id, "account_id", accounts, "device_id", devices);
+    } else if (strcmp(op, "label") == 0) {
+        two_cells(out, op, id, "transfer_id", ids, "label", labels);
+    } else if (strcmp(op, "result") == 0 || strcmp(op, "query") == 0) {
+        message_begin(out, op, id, 1);
+        message_pair(out, "batch", recorded);
+    } else {
+        two_rows(out, op, id);
+    }
+    MUST(!out->failed);
+}
+
 /* Waits for the answer; allocations fail until it is there. */
 static void ask(char fault[32], struct pipeline *pipeline, const struct wire_buffer *message)
 {
@@ -183,11 +217,12 @@ static void each_request(const char *op)
     struct pipeline *pipeline = NULL;
     unsigned nth = 0, refused = 0;
     MUST(pipeline_open(&pipeline, config, NULL) == FAULT_NONE);
+    assert_recovers(pipeline, op, 0);
     for (bool failed = true; failed; nth++) {
         char id[64], fault[32];
         struct wire_buffer message;
         snprintf(id, sizeof id, "%s-%u", op, nth);
-        two_rows(&message, op, id);
+        request_of(&message, op, id);
         memory_fail_at(nth);
         ask(fault, pipeline, &message);
         failed = memory_failed_count() > 0;
@@ -225,6 +260,30 @@ static void test_import(void **state)
     each_request("import");
 }
 
+static void test_observe(void **state)
+{
+    (void)state;
+    each_request("observe");
+}
+
+static void test_label(void **state)
+{
+    (void)state;
+    each_request("label");
+}
+
+static void test_result(void **state)
+{
+    (void)state;
+    each_request("result");
+}
+
+static void test_query(void **state)
+{
+    (void)state;
+    each_request("query");
+}
+
 /* A base of few words: each of them costs some allocations, and each allocation an opening. */
 static void base_write(const char *path)
 {
@@ -254,11 +313,12 @@ static int setup(void **state)
     flow_path(source, sizeof source, "alloc.yaml");
     flow_path(base, sizeof base, "tiny.safetensors");
     base_write(base);
-    int bytes = snprintf(text, sizeof text,
-                         "ledger: %s/ledger\nbase: %s\nworkers: 1\nlisten:\n  data: [\"ipc:///tmp/unused\"]\nlimits:\n  message_max: 1MiB\n"
-                         "history:\n  accounts_max: 1024\n  events_max: 1024\n  busy_max: 16\n  links_max: 1024\n  places_max: 1024\n"
-                         "tenants:\n  - name: flow\n    token_hash: %s\n    rights: [submit, score]\n    score_rows_per_minute: 0\n",
-                         flow_folder(), base, hex);
+    int bytes =
+        snprintf(text, sizeof text,
+                 "ledger: %s/ledger\nbase: %s\nworkers: 1\nlisten:\n  data: [\"ipc:///tmp/unused\"]\nlimits:\n  message_max: 1MiB\n"
+                 "history:\n  accounts_max: 1024\n  events_max: 1024\n  busy_max: 16\n  links_max: 1024\n  places_max: 1024\n"
+                 "tenants:\n  - name: flow\n    token_hash: %s\n    rights: [submit, score, label, query]\n    score_rows_per_minute: 0\n",
+                 flow_folder(), base, hex);
     struct fault_note note = {0};
     if (config_open_text(&config, source, text, (size_t)bytes, &note) != FAULT_NONE)
         fail_msg("%s", note.text);
@@ -277,10 +337,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),
-        cmocka_unit_test(test_screen),
-        cmocka_unit_test(test_score),
-        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_open),    cmocka_unit_test(test_screen), cmocka_unit_test(test_score),  cmocka_unit_test(test_import),
+        cmocka_unit_test(test_observe), cmocka_unit_test(test_label),  cmocka_unit_test(test_result), cmocka_unit_test(test_query),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
