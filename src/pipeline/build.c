@@ -23,7 +23,7 @@ struct base_builder {
     struct labels labels;
     struct collect train, later;
     struct build_options build;
-    uint64_t rows, rows_invalid, next_said;
+    uint64_t rows, rows_invalid, rows_said;
 };
 
 static void say(const struct base_builder *builder, const char *text)
@@ -73,9 +73,9 @@ static enum fault take_slice(struct base_builder *builder, const struct past_sli
 static void say_rows(struct base_builder *builder, const struct past *past)
 {
     char text[120];
-    if (past_rows(past) < builder->next_said)
+    if (past_rows(past) < builder->rows_said + PROGRESS_ROWS)
         return;
-    builder->next_said = past_rows(past) + PROGRESS_ROWS;
+    builder->rows_said = past_rows(past);
     snprintf(text, sizeof text, "%llu rows read, %u for training, %u behind", (unsigned long long)past_rows(past), builder->train.row_count,
              builder->later.row_count);
     say(builder, text);
