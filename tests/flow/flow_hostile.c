@@ -470,9 +470,9 @@ static void test_wrong_configuration(void **state)
 }
 
 /* The bound that the server printed at start, in MiB, from its log. */
-static size_t printed_total(void)
+static size_t printed_total(const struct server *of)
 {
-    char *log = flow_read(server.log, NULL), *at = strstr(log, "memory: at most ");
+    char *log = flow_read(of->log, NULL), *at = strstr(log, "memory: at most ");
     double gib = 0;
     assert_non_null(at);
     assert_int_equal(sscanf(at, "memory: at most %lf GiB", &gib), 1);
@@ -480,11 +480,39 @@ static size_t printed_total(void)
     return (size_t)(gib * 1024);
 }
 
+/* More is claimed, and nearly sent, than the server may take: in one message, and over many connections. Either alone breaks
+ * the total when its limit is not kept. */
+static void test_a_flood_stays_bounded(void **state)
+{
+    (void)state;
+    enum { FLOODERS = 900, MESSAGE_MIB = 2 };
+    static unsigned char reply[4096];
+    struct server small = {0};
+    struct wire_buffer message;
+    server_begin(&small, &(struct server_options){.name = "flood",
+                                                  .base = "",
+                                                  .workers = 1,
+                                                  .top = "memory_max: 1400MiB\nconnections_max: 8\nin_flight_max: 4\n"
+                                                         "limits: {message_max: 1MiB, rows_max: 10000}\n"});
+    size_t total = printed_total(&small);
+    assert_true((size_t)FLOODERS * MESSAGE_MIB > total);
+    raw_flood(small.data_url, 1, (total + total / 4) << 20);
+    raw_flood(small.data_url, FLOODERS, (size_t)MESSAGE_MIB << 20);
+    size_t peak = server_memory(&small) >> 20;
+    printf("figure: peak resident %zu MiB in a flood, of at most %zu MiB\n", peak, total);
+    assert_true(peak <= total);
+    message_begin(&message, "health", "after", 0);
+    size_t bytes = raw_ask(small.data_url, message.data, message.bytes, reply, sizeof reply, 20000);
+    wire_buffer_fini(&message);
+    assert_string_equal(raw_fault(reply, bytes), "ok");
+    server_stop(&small);
+}
+
 /* Runs last: everything above, the million included, stayed below the total. */
 static void test_memory_stays_bounded(void **state)
 {
     (void)state;
-    size_t peak = server_memory(&server) >> 20, total = printed_total();
+    size_t peak = server_memory(&server) >> 20, total = printed_total(&server);
     printf("figure: peak resident %zu MiB of at most %zu MiB printed at start\n", peak, total);
     assert_true(peak <= total);
 }
@@ -520,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_messages_over_the_limit),
         cmocka_unit_test(test_missing_and_corrupt_base),
         cmocka_unit_test(test_wrong_configuration),
+        cmocka_unit_test(test_a_flood_stays_bounded),
         cmocka_unit_test(test_memory_stays_bounded),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

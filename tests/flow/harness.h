@@ -119,6 +119,9 @@ uint32_t recorded_differences(const struct recorded *a, const struct recorded *b
 size_t raw_ask(const char *url, const void *message, size_t bytes, unsigned char *reply, size_t reply_bytes, int timeout_ms);
 /* Connects and leaves in the middle of the handshake. */
 void raw_leave(const char *url, size_t greeting_bytes);
+/* So many connections at once, each with a message that claims these bytes (above 4) and sends all but the last. Returns how many bytes
+ * went out. */
+size_t raw_flood(const char *url, size_t connections, size_t bytes);
 /* The fault named in a raw reply, "ok" when it is none, "unreadable" when it is no reply. */
 const char *raw_fault(const unsigned char *reply, size_t bytes);
 /* "fault" from a library reply, "ok" when there is none. */

@@ -120,6 +120,40 @@ static int ask_once(const char *url, const void *message, size_t bytes, unsigned
     return state;
 }
 
+static size_t flood_send(int fd, size_t bytes)
+{
+    enum { PIECE_BYTES = 1 << 20 };
+    static const char piece[PIECE_BYTES];
+    size_t done = 0;
+    for (ssize_t sent = 1; done < bytes && sent > 0; done += sent > 0 ? (size_t)sent : 0)
+        sent = send(fd, piece, bytes - done < sizeof piece ? bytes - done : sizeof piece, MSG_NOSIGNAL);
+    return done;
+}
+
+size_t raw_flood(const char *url, size_t connections, size_t bytes)
+{
+    static const unsigned char greeting[GREETING_BYTES] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+    const struct timeval patience = {.tv_sec = 1};
+    unsigned char head[9] = {1}, answer[GREETING_BYTES];
+    int *fds = calloc(connections, sizeof *fds);
+    size_t done = 0;
+    MUST(fds);
+    put_be64(head + 1, bytes);
+    for (size_t i = 0; i < connections; i++) {
+        if ((fds[i] = connect_to(url)) < 0)
+            continue;
+        setsockopt(fds[i], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+        if (send_all(fds[i], greeting, sizeof greeting) &&
+            receive_all(fds[i], answer, sizeof answer, clock_steady_ns() + GREETING_NS) == 1 && send_all(fds[i], head, sizeof head))
+            done += flood_send(fds[i], bytes - 1);
+    }
+    for (size_t i = 0; i < connections; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    free(fds);
+    return done;
+}
+
 /* A server that has as many connections as it takes closes one more at once: then again, while there is time. */
 size_t raw_ask(const char *url, const void *message, size_t bytes, unsigned char *reply, size_t reply_bytes, int timeout_ms)
 {
