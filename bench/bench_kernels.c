@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/must.h"
+#include "filled.h"
 #include "kernels.h"
 
 #if defined __x86_64__
@@ -159,18 +160,6 @@ struct work {
     uint32_t first[65];
     float *ab, *start, *z, *out, *approx, *bound, *weights, *scratch;
 };
-
-static float *filled(size_t floats, float low, float high)
-{
-    static uint64_t state = 1;
-    float *block = memory_take_aligned(floats * sizeof *block, 64);
-    MUST(block);
-    for (size_t i = 0; i < floats; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        block[i] = low + (high - low) * (float)(state >> 40) * 0x1p-24f;
-    }
-    return block;
-}
 
 static void work_init(struct work *work, const struct shape *shape)
 {

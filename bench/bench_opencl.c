@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/must.h"
 #include "compute/opencl.h"
+#include "filled.h"
 
 enum { ROWS = 1024, TILES = ROWS / TILE_ROWS, ROUNDS_MOST = 1001, SEGMENTS_MOST = 64, SETS_MOST = 4 };
 
@@ -28,18 +29,6 @@ struct work {
     struct opencl_base *base;
     struct opencl_queue *queue;
 };
-
-static float *filled(size_t floats, float low, float high)
-{
-    static uint64_t state = 1;
-    float *block = memory_take_aligned(floats * sizeof *block, 64);
-    MUST(block);
-    for (size_t i = 0; i < floats; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        block[i] = low + (high - low) * (float)(state >> 40) * 0x1p-24f;
-    }
-    return block;
-}
 
 static void work_init(struct work *work, const struct shape *shape, struct opencl *opencl, size_t rows)
 {

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/must.h"
 #include "compute/device.h"
+#include "filled.h"
 #include "verdict/verdict.h"
 
 enum { COLUMNS = 16, CLUSTERS = 128, SCENES = 9, POINTS = 512, TABLE = 4096, ROUNDS_MOST = 1001 };
@@ -27,15 +28,6 @@ static double seconds(void)
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static float *filled(size_t floats, float low, float high)
-{
-    float *block = memory_take_aligned(floats * sizeof *block, 64);
-    MUST(block);
-    for (size_t i = 0; i < floats; i++)
-        block[i] = uniform(low, high);
-    return block;
 }
 
 /* --- a base in memory ------------------------------------------------------------------------------------------------- */

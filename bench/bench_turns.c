@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/must.h"
 #include "compute/device.h"
+#include "filled.h"
 #include "kernels.h"
 #include "scene/cluster.h"
 #ifdef BENCH_XSMM
@@ -63,17 +64,6 @@ static void *take(size_t bytes)
 {
     void *block = memory_take_aligned(bytes, 64);
     MUST(block);
-    return block;
-}
-
-static float *filled(size_t floats, float low, float high)
-{
-    static uint64_t state = 1;
-    float *block = take(floats * sizeof *block);
-    for (size_t i = 0; i < floats; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        block[i] = low + (high - low) * (float)(state >> 40) * 0x1p-24f;
-    }
     return block;
 }
 
