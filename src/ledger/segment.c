@@ -12,14 +12,10 @@
 #include "base/log.h"
 #include "base/must.h"
 
-struct segment_path {
-    char text[PATH_MAX + 32];
-};
-
-static struct segment_path path_of(const char *folder, uint32_t segment)
+struct segment_path segment_path(const char *folder, const char *kind, uint32_t segment)
 {
     struct segment_path path;
-    snprintf(path.text, sizeof path.text, "%s/frames-%08u", folder, segment);
+    snprintf(path.text, sizeof path.text, "%s/%s-%08u", folder, kind, segment);
     return path;
 }
 
@@ -44,7 +40,7 @@ static enum fault writer_fault(struct segment_writer *writer, struct fault_note 
 static enum fault writer_file_open(struct segment_writer *writer, uint32_t segment, struct fault_note *note)
 {
     writer->segment = segment;
-    writer->fd = file_ops->open(path_of(writer->folder, segment).text, O_RDWR | O_CREAT, 0600);
+    writer->fd = file_ops->open(segment_path(writer->folder, "frames", segment).text, O_RDWR | O_CREAT, 0600);
     if (writer->fd < 0)
         return writer_fault(writer, note, "open");
     return file_ops->sync_folder(writer->folder) == 0 ? FAULT_NONE : writer_fault(writer, note, "keep the name of");
@@ -52,13 +48,13 @@ static enum fault writer_file_open(struct segment_writer *writer, uint32_t segme
 
 static void remove_later(const char *folder, uint32_t segment)
 {
-    while (unlink(path_of(folder, ++segment).text) == 0)
+    while (unlink(segment_path(folder, "frames", ++segment).text) == 0)
         log_line(LOG_WARN, "ledger", "segment %u was never committed and is removed", segment);
 }
 
 bool segment_remove(const char *folder, uint32_t segment)
 {
-    return unlink(path_of(folder, segment).text) == 0;
+    return unlink(segment_path(folder, "frames", segment).text) == 0;
 }
 
 static enum fault segment_cut(struct segment_writer *writer, struct fault_note *note)
@@ -138,7 +134,7 @@ void segment_retreat(struct segment_writer *writer, uint32_t segment, uint64_t t
             file_ops->close(writer->fd);
         remove_later(writer->folder, segment);
         writer->segment = segment;
-        writer->fd = file_ops->open(path_of(writer->folder, segment).text, O_RDWR, 0);
+        writer->fd = file_ops->open(segment_path(writer->folder, "frames", segment).text, O_RDWR, 0);
     }
     writer->tail = tail;
     if (writer->fd < 0 || file_ops->truncate(writer->fd, (int64_t)tail) != 0)
@@ -162,7 +158,7 @@ static bool reader_turn(struct segment_reader *reader, const char *folder, uint3
     if (reader->fd >= 0 && reader->segment == segment)
         return true;
     segment_reader_fini(reader);
-    reader->fd = file_ops->open(path_of(folder, segment).text, O_RDONLY, 0);
+    reader->fd = file_ops->open(segment_path(folder, "frames", segment).text, O_RDONLY, 0);
     reader->segment = segment;
     if (reader->fd >= 0)
         posix_fadvise(reader->fd, 0, 0, POSIX_FADV_RANDOM);

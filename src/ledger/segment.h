@@ -15,6 +15,12 @@ struct segment_place {
     uint64_t start, bytes;
 };
 
+/* "frames" is the segment itself; "filter" what is known of its ids. */
+struct segment_path {
+    char text[PATH_MAX + 32];
+};
+struct segment_path segment_path(const char *folder, const char *kind, uint32_t segment);
+
 /* The one that appends. Where it writes is decided by the index alone: what lies behind the tail is overwritten. */
 struct segment_writer {
     char folder[PATH_MAX];

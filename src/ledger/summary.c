@@ -14,20 +14,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/must.h"
+#include "ledger/segment.h"
 
 enum { SUMMARY_MAGIC = 0x46465153 /* "SQFF" */, SUMMARY_VERSION = 1, SEGMENT_SHARE = 8, BLOCKS_MIN = 16, BLOCKS_MAX = 1 << 20 };
 enum { BLOCK_IDS = 448 / SUMMARY_KEY_BITS, AHEAD = 16 };
-
-struct summary_path {
-    char text[PATH_MAX + 32];
-};
-
-static struct summary_path path_of(const char *folder, uint32_t segment)
-{
-    struct summary_path path;
-    snprintf(path.text, sizeof path.text, "%s/filter-%08u", folder, segment);
-    return path;
-}
 
 static uint32_t blocks_of(uint64_t segment_bytes)
 {
@@ -149,7 +139,7 @@ static bool file_fill(int fd, const struct summary *summary, const struct summar
 
 void summary_write(struct summary *summary, const char *folder)
 {
-    struct summary_path path = path_of(folder, summary->segment);
+    struct segment_path path = segment_path(folder, "filter", summary->segment);
     if (summary->is_partial)
         return;
     struct summary_header header = summary_seal(summary);
@@ -165,7 +155,7 @@ void summary_write(struct summary *summary, const char *folder)
 
 void summary_remove(const char *folder, uint32_t segment)
 {
-    unlink(path_of(folder, segment).text);
+    unlink(segment_path(folder, "filter", segment).text);
 }
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */
@@ -173,7 +163,7 @@ void summary_remove(const char *folder, uint32_t segment)
 bool summary_view_open(struct summary_view *out, const char *folder, uint64_t secret, uint32_t segment)
 {
     struct summary_header *header = &out->header;
-    out->fd = file_ops->open(path_of(folder, segment).text, O_RDONLY, 0);
+    out->fd = file_ops->open(segment_path(folder, "filter", segment).text, O_RDONLY, 0);
     if (out->fd < 0)
         return false;
     posix_fadvise(out->fd, 0, 0, POSIX_FADV_RANDOM);
