@@ -15,6 +15,10 @@ struct tiny_base {
     struct scene_column columns[DIMENSION_COUNT + ANOMALY_COUNT][DIMENSION_COLUMNS_MAX];
     uint32_t first[DIMENSION_COUNT][SCENES_MAX + 1];
     float *values[2 * DIMENSION_COUNT + DIMENSION_COUNT + 2 * ANOMALY_COUNT];
+    uint16_t reference[FEATURE_COUNT];
+    float edges[FEATURE_COUNT][REFERENCE_EDGES], far[DIMENSION_COUNT];
+    uint32_t counts[FEATURE_COUNT][REFERENCE_BINS], known[FEATURE_COUNT][REFERENCE_SIDES], scenes[SCENES_MAX];
+    uint32_t distances[DIMENSION_COUNT][REFERENCE_SIDES];
     uint32_t value_count;
     uint64_t state;
 };
@@ -105,6 +109,40 @@ static inline void tiny_base_init(struct tiny_base *tiny, uint32_t scene_count, 
         tiny_dimension(tiny, g, columns, 2 * clusters, clusters);
     tiny_anomaly(tiny, ANOMALY_OWN, columns, 8, 100);
     tiny_anomaly(tiny, ANOMALY_LINKED, 2 * columns, 8, 100);
+}
+
+/* A reference of every feature that its columns have: edges 1 … 9, a hundred rows in each bin, one in five not known, one in a hundred far
+ * beyond distance 5, a tenth in scenes. */
+static inline void tiny_reference(struct tiny_base *tiny)
+{
+    struct scene_base *base = &tiny->base;
+    bool used[FEATURE_COUNT] = {false};
+    for (int g = 0; g < DIMENSION_COUNT + ANOMALY_COUNT; g++) {
+        uint32_t count = g < DIMENSION_COUNT ? base->dimensions[g].column_count : base->anomaly[g - DIMENSION_COUNT].column_count;
+        for (uint32_t j = 0; j < count; j++)
+            used[tiny->columns[g][j].feature] = true;
+    }
+    base->reference = (struct scene_reference){.feature = tiny->reference,
+                                               .edges = tiny->edges[0],
+                                               .counts = tiny->counts[0],
+                                               .known = tiny->known[0],
+                                               .scenes = tiny->scenes,
+                                               .far = tiny->far,
+                                               .distances = tiny->distances[0]};
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        if (used[f])
+            tiny->reference[base->reference.feature_count++] = (uint16_t)f;
+    for (uint32_t i = 0; i < base->reference.feature_count; i++) {
+        for (uint32_t j = 0; j < REFERENCE_EDGES; j++)
+            tiny->edges[i][j] = (float)(j + 1);
+        for (uint32_t j = 0; j < REFERENCE_BINS; j++)
+            tiny->counts[i][j] = 100;
+        tiny->known[i][0] = 800, tiny->known[i][1] = 200;
+    }
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        tiny->far[g] = 5.0f, tiny->distances[g][0] = 990, tiny->distances[g][1] = 10;
+    for (uint32_t s = 0; s < base->scene_count; s++)
+        tiny->scenes[s] = s ? 10 : 90;
 }
 
 static inline void tiny_base_fini(struct tiny_base *tiny)

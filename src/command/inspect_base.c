@@ -39,6 +39,17 @@ static void scenes_show(const struct scene_base *base)
     printf("(per dimension: clusters × weight)\n");
 }
 
+static void reference_show(const struct scene_reference *reference)
+{
+    uint64_t rows = 0;
+    for (uint32_t j = 0; reference->feature_count && j < REFERENCE_BINS; j++)
+        rows += reference->counts[j];
+    if (rows)
+        printf("\nreference for drift: %u features, %llu background rows\n", reference->feature_count, (unsigned long long)rows);
+    else
+        printf("\nreference for drift: not in this base\n");
+}
+
 static void base_show(const struct scene_base *base)
 {
     char digest[33];
@@ -56,6 +67,7 @@ static void base_show(const struct scene_base *base)
                set->table_count, (double)set->threshold);
         columns_show(set->columns, set->column_count);
     }
+    reference_show(&base->reference);
 }
 
 /* STEM.golden.safetensors beside STEM.safetensors; false: there is none. */

@@ -321,20 +321,27 @@ static void feature_column(float *out, enum feature_id feature, const struct inp
         out[i] = recipe->form == FORM_KNOWN ? (float)(least[i] >= 0.0f) : least[i] >= 0.0f ? out[i] : unknown;
 }
 
+static void inputs_of(struct inputs *out, const float *amount, const struct batch *batch, uint32_t first, uint32_t count,
+                      const struct figures *figures)
+{
+    const struct batch_facts *facts = &batch->facts;
+    *out = (struct inputs){.amount = facts->amount + first, .time_us = facts->time_us + first, .count = count};
+    for (unsigned f = 0; f < FIGURE_COUNT; f++)
+        out->column[f] = figures ? figures->column[f] : NULL;
+    out->column[INPUT_amount] = amount;
+    for (unsigned i = INPUT_BATCH; i < INPUT_COUNT; i++)
+        out->column[i] = facts->in_batch[i - INPUT_BATCH] ? facts->in_batch[i - INPUT_BATCH] + first : NULL;
+}
+
 void feature_compute(struct feature_block *out, const struct feature_set *wanted, const struct batch *batch, uint32_t first, uint32_t count,
                      const struct figures *figures, const struct kernels *kernels)
 {
     MUST(count <= SLICE_ROWS && first <= batch->row_count && count <= batch->row_count - first);
-    const struct batch_facts *facts = &batch->facts;
-    struct inputs inputs = {.amount = facts->amount + first, .time_us = facts->time_us + first, .count = count};
+    struct inputs inputs;
     float amount[SLICE_ROWS];
+    inputs_of(&inputs, amount, batch, first, count, figures);
     for (uint32_t i = 0; i < count; i++)
         amount[i] = (float)(inputs.amount[i] > 0 ? inputs.amount[i] : 0);
-    for (unsigned f = 0; f < FIGURE_COUNT; f++)
-        inputs.column[f] = figures ? figures->column[f] : NULL;
-    inputs.column[INPUT_amount] = amount;
-    for (unsigned i = INPUT_BATCH; i < INPUT_COUNT; i++)
-        inputs.column[i] = facts->in_batch[i - INPUT_BATCH] ? facts->in_batch[i - INPUT_BATCH] + first : NULL;
     out->row_count = count;
     for (unsigned f = 0; f < FEATURE_COUNT; f++) {
         if (!(wanted->bits[f / 64] >> f % 64 & 1))
@@ -343,4 +350,52 @@ void feature_compute(struct feature_block *out, const struct feature_set *wanted
         for (uint32_t i = count; i % TILE_ROWS != 0; i++)
             out->column[f][i] = 0.0f;
     }
+}
+
+/* --- what is not known ------------------------------------------------------------------------------------------------ */
+
+static const float *column_from(const struct inputs *inputs, uint16_t column, uint32_t from)
+{
+    return inputs->column[column] ? inputs->column[column] + from : NULL;
+}
+
+static uint32_t unknown_rows(const struct recipe *recipe, const struct inputs *inputs, uint32_t from)
+{
+    const float *a = column_from(inputs, recipe->a, from), *b = column_from(inputs, recipe->b, from);
+    const float *c = column_from(inputs, recipe->c, from);
+    uint32_t count = inputs->count, unknown = 0;
+    switch (recipe->form) {
+    case FORM_LOG1P:
+    case FORM_VALUE:
+        for (uint32_t i = 0; i < count; i++)
+            unknown += a[i] < 0.0f;
+        return unknown;
+    case FORM_LOG_MEAN:
+    case FORM_SHARE:
+    case FORM_RATIO:
+        for (uint32_t i = 0; i < count; i++)
+            unknown += least_of(a[i], b[i]) < 0.0f;
+        return unknown;
+    case FORM_TO_MEAN:
+        for (uint32_t i = 0; i < count; i++)
+            unknown += least_of(least_of(a[i], b[i]), c[i] - 0.5f) < 0.0f;
+        return unknown;
+    default: /* known from the transfer alone, or tells itself what is known */
+        return 0;
+    }
+}
+
+void feature_unknown_count(uint32_t unknown[FEATURE_COUNT], const struct feature_set *wanted, const struct batch *batch, uint32_t first,
+                           uint32_t from, uint32_t count, const struct figures *figures)
+{
+    static const float amount[SLICE_ROWS]; /* known in every row */
+    struct inputs inputs;
+    MUST(from <= SLICE_ROWS && count <= SLICE_ROWS - from && first + from + count <= batch->row_count);
+    inputs_of(&inputs, amount, batch, first, count, figures);
+    for (unsigned f = 0; f < FEATURE_COUNT; f++)
+        if (wanted->bits[f / 64] >> f % 64 & 1) {
+            const struct recipe *recipe = &recipes[f];
+            bool own = recipe->form < FORM_VALUE || recipe->form == FORM_KNOWN;
+            unknown[f] = own ? 0 : is_known_anywhere(recipe, &inputs) ? unknown_rows(recipe, &inputs, from) : count;
+        }
 }

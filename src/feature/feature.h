@@ -50,4 +50,9 @@ size_t feature_in_batch_bytes(uint32_t row_count); /* of arena that feature_in_b
 void feature_compute(struct feature_block *out, const struct feature_set *wanted, const struct batch *batch, uint32_t first, uint32_t count,
                      const struct figures *figures, const struct kernels *kernels);
 
+/* In how many of the rows [from, from + count) of that slice each wanted feature is not known, and so has its unknown value. What the
+ * transfer alone gives is always known, and so is a feature that tells whether something is (contact). */
+void feature_unknown_count(uint32_t unknown[FEATURE_COUNT], const struct feature_set *wanted, const struct batch *batch, uint32_t first,
+                           uint32_t from, uint32_t count, const struct figures *figures);
+
 #endif

@@ -23,6 +23,7 @@ struct base_builder {
     struct labels labels;
     struct collect train, later;
     struct build_options build;
+    uint32_t known[FEATURE_COUNT][2]; /* background rows of training where a feature is known, and is not */
     uint64_t rows, rows_invalid, rows_said;
 };
 
@@ -51,6 +52,14 @@ static enum fault label_of(uint8_t *out, struct base_builder *builder, const str
     return labels_find(out, &builder->labels, name, builder->note);
 }
 
+static void count_known(struct base_builder *builder, const struct past_slice *slice, uint32_t row)
+{
+    uint32_t unknown[FEATURE_COUNT] = {0};
+    feature_unknown_count(unknown, &builder->build.features, slice->batch, slice->first, row, 1, slice->figures);
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        builder->known[f][unknown[f]]++;
+}
+
 static enum fault take_slice(struct base_builder *builder, const struct past_slice *slice)
 {
     const struct base_build_options *options = builder->options;
@@ -66,6 +75,8 @@ static enum fault take_slice(struct base_builder *builder, const struct past_sli
         fault = label_of(&label, builder, batch, row, is_train);
         if (fault == FAULT_NONE)
             fault = collect_row(is_train ? &builder->train : &builder->later, &slice->features, i, label, builder->note);
+        if (is_train && label == 0)
+            count_known(builder, slice, i);
     }
     return fault;
 }
@@ -262,6 +273,7 @@ enum fault base_build(const struct base_build_options *options, struct fault_not
     builder->build.features = wanted_features(options->batch_features);
     builder->build.kernels = &kernels;
     builder->build.progress = options->progress;
+    builder->build.known = (const uint32_t(*)[2])builder->known;
     labels_init(&builder->labels);
     collect_init(&builder->train, &builder->build.features, options->rows_max, false, options->build.seed);
     collect_init(&builder->later, &builder->build.features, options->rows_max, true, options->build.seed);

@@ -287,6 +287,7 @@ enum fault past_next(struct past *past, struct past_slice *out, struct fault_not
         return fault;
     feature_compute(&past->features, &past->options.wanted, batch, out->first, out->count, &past->figures, past->options.kernels);
     out->features = past->features;
+    out->figures = &past->figures;
     return FAULT_NONE;
 }
 

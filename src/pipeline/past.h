@@ -37,6 +37,7 @@ struct past_slice {
     uint32_t first, count;     /* rows of the batch; count 0: the end */
     bool has_features;
     struct feature_block features; /* row first + i at index i */
+    const struct figures *figures; /* the same */
 };
 
 struct past;

@@ -75,6 +75,19 @@ static void put_scenes(struct writing *writing, int g, const struct panel *panel
     put(writing, dimension_names[g], "scene", TENSOR_U8, 1, panel->cluster_count, 1, scenes);
 }
 
+static void put_reference(struct writing *writing, const struct scene_reference *reference, uint32_t scene_count)
+{
+    uint32_t count = reference->feature_count;
+    if (count == 0)
+        return;
+    put(writing, "reference", "edges", TENSOR_F32, 2, count, REFERENCE_EDGES, reference->edges);
+    put(writing, "reference", "counts", TENSOR_U32, 2, count, REFERENCE_BINS, reference->counts);
+    put(writing, "reference", "known", TENSOR_U32, 2, count, REFERENCE_SIDES, reference->known);
+    put(writing, "reference", "scenes", TENSOR_U32, 1, scene_count, 1, reference->scenes);
+    put(writing, "reference", "far", TENSOR_F32, 1, DIMENSION_COUNT, 1, reference->far);
+    put(writing, "reference", "distances", TENSOR_U32, 2, DIMENSION_COUNT, REFERENCE_SIDES, reference->distances);
+}
+
 /* The four-byte tensors first: all of them stay aligned. */
 static void put_all(struct writing *writing, const struct scene_base *base)
 {
@@ -91,6 +104,7 @@ static void put_all(struct writing *writing, const struct scene_base *base)
         put_standards(writing, group, set->columns, set->column_count);
         put(writing, group, "table", TENSOR_F32, 1, set->table_count, 1, set->table);
     }
+    put_reference(writing, &base->reference, base->scene_count);
     for (int g = 0; g < DIMENSION_COUNT; g++)
         if (base->dimensions[g].column_count)
             put_scenes(writing, g, &base->dimensions[g].panel);

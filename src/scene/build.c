@@ -81,6 +81,8 @@ static enum fault build_steps(struct builder *builder)
     if (fault == FAULT_NONE)
         fault = build_calibrate(builder);
     if (fault == FAULT_NONE)
+        fault = build_reference(builder);
+    if (fault == FAULT_NONE)
         fault = build_base(builder);
     return fault;
 }

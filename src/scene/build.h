@@ -37,6 +37,7 @@ struct build_options {
     double precision;            /* > 0: least precision of a scene's alerts on labelled later rows instead */
     double anomaly_rate;         /* the same share for each anomaly set */
     uint32_t points_per_segment; /* anomaly reference rows in each of ANOMALY_SEGMENTS subsamples */
+    const uint32_t (*known)[2];  /* [FEATURE_COUNT]: background rows where a feature is known, and is not; NULL: not told */
     const char *provenance;      /* JSON object kept in the file, or NULL */
     const struct kernels *kernels;
     void (*progress)(const char *text); /* NULL: silent */

@@ -305,6 +305,14 @@ static enum fault scene_thresholds(struct builder *builder, const struct matched
     return fault;
 }
 
+static void count_scenes(struct builder *builder, const struct matched *matched)
+{
+    for (uint32_t i = 0; i < matched->count; i++) {
+        uint8_t named = matched->rows[i].named;
+        builder->reference.scenes[named && matched->match[i] >= builder->draft.scenes[named].threshold ? named : 0]++;
+    }
+}
+
 enum fault build_calibrate(struct builder *builder)
 {
     uint32_t train = sample_rows(builder->train), later = sample_rows(builder->later), rows = train > later ? train : later;
@@ -320,6 +328,7 @@ enum fault build_calibrate(struct builder *builder)
     if (fault != FAULT_NONE)
         return fault;
     fault = scene_thresholds(builder, &matched);
+    count_scenes(builder, &matched);
     matched_fini(&matched);
     return fault;
 }

@@ -15,6 +15,13 @@ struct picked { /* the training rows that are learned from, in order */
     double background_weight; /* rows that one picked background row stands for */
 };
 
+struct build_reference { /* what struct scene_reference of the draft points to */
+    uint16_t feature[FEATURE_COUNT];
+    float edges[FEATURE_COUNT][REFERENCE_EDGES], far[DIMENSION_COUNT];
+    uint32_t counts[FEATURE_COUNT][REFERENCE_BINS], known[FEATURE_COUNT][REFERENCE_SIDES];
+    uint32_t scenes[SCENES_MAX], distances[DIMENSION_COUNT][REFERENCE_SIDES];
+};
+
 struct builder {
     const struct build_options *options;
     const struct build_sample *train, *later;
@@ -29,6 +36,7 @@ struct builder {
     struct clusters clusters[DIMENSION_COUNT]; /* of all scenes, in scene order */
     float *points[ANOMALY_COUNT], *table[ANOMALY_COUNT];
     struct scene_base *base; /* the draft as scoring reads it */
+    struct build_reference reference;
 };
 
 /* The steps, in order. */
@@ -39,7 +47,8 @@ enum fault build_anomaly(struct builder *builder);                    /* points;
 enum fault build_train(struct builder *builder);                      /* centres, precisions, biases */
 enum fault build_base(struct builder *builder);                       /* draft → base, by writing and reading it */
 enum fault build_match_error(struct builder *builder, double *error); /* largest |match − match in double| over the picked rows */
-enum fault build_calibrate(struct builder *builder);                  /* tables and thresholds */
+enum fault build_calibrate(struct builder *builder);                  /* tables and thresholds; which scenes later rows reach */
+enum fault build_reference(struct builder *builder);                  /* what traffic is held against */
 char *build_metrics(struct builder *builder);                         /* JSON text (free) of figures on the later rows; NULL: memory */
 
 /* Scores of one chunk under builder->base. */

@@ -195,6 +195,29 @@ static enum fault read_scenes(struct reading *reading, struct scene_base *base, 
     return FAULT_NONE;
 }
 
+/* Absent in bases of before it was kept, and in those written by hand. */
+static enum fault read_reference(struct reading *reading, struct scene_base *base, const json_t *object)
+{
+    const json_t *features = json_object_get(object, "features");
+    size_t count = json_array_size(features);
+    stand_at(reading, "reference.features");
+    if (!object)
+        return FAULT_NONE;
+    if (!json_is_array(features) || count < 1 || count > FEATURE_COUNT)
+        return refuse(reading, "not an array of 1 to %d features", FEATURE_COUNT);
+    base->reference.feature = arena_take(base->arena, count * sizeof *base->reference.feature, 64);
+    MUST(base->reference.feature);
+    base->reference.feature_count = (uint32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = json_string_value(json_array_get(features, i));
+        int feature = name ? feature_find(name, strlen(name)) : -1;
+        if (feature < 0)
+            return refuse(reading, "%.40s is not in this server's catalogue", name ? name : "(none)");
+        base->reference.feature[i] = (uint16_t)feature;
+    }
+    return FAULT_NONE;
+}
+
 static enum fault read_root(struct reading *reading, struct scene_base *base, const json_t *root)
 {
     const json_t *format = json_object_get(root, "format");
@@ -210,6 +233,8 @@ static enum fault read_root(struct reading *reading, struct scene_base *base, co
         fault = read_scenes(reading, base, json_object_get(root, "scenes"));
     if (fault == FAULT_NONE)
         fault = read_anomaly(reading, base, json_object_get(root, "anomaly"));
+    if (fault == FAULT_NONE)
+        fault = read_reference(reading, base, json_object_get(root, "reference"));
     return fault;
 }
 
@@ -281,6 +306,14 @@ static json_t *write_anomaly(const struct scene_base *base)
     return object;
 }
 
+static json_t *write_reference(const struct scene_reference *reference)
+{
+    json_t *features = json_array();
+    for (uint32_t i = 0; i < reference->feature_count; i++)
+        json_array_append_new(features, json_string(feature_infos[reference->feature[i]].name));
+    return json_pack("{s:o}", "features", features);
+}
+
 char *metadata_write(const struct scene_base *base, const char *provenance, const char *metrics)
 {
     json_t *about = provenance ? json_loads(provenance, 0, NULL) : json_object();
@@ -289,5 +322,7 @@ char *metadata_write(const struct scene_base *base, const char *provenance, cons
     json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "format", SCENE_BASE_FORMAT, "seal", seal_blank, "name",
                              base->name, "version", base->version, "dimensions", write_dimensions(base), "scenes", write_scenes(base),
                              "anomaly", write_anomaly(base), "provenance", about, "metrics", figures);
+    if (root && base->reference.feature_count)
+        json_object_set_new(root, "reference", write_reference(&base->reference));
     return json_text(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
 }

@@ -266,6 +266,61 @@ static enum fault take_anomaly(struct packing *packing, int which)
     return fault;
 }
 
+/* U32 of shape [rows] (columns 0) or [rows, columns]. */
+static enum fault take_counts(const uint32_t **out, struct packing *packing, const char *part, uint64_t rows, uint64_t columns)
+{
+    const struct tensor *tensor;
+    enum fault fault = find_tensor(&tensor, packing, "reference", part);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (tensor->type != TENSOR_U32 || tensor->rank != (columns ? 2u : 1u) || tensor->shape[0] != rows ||
+        (columns && tensor->shape[1] != columns))
+        return refuse_tensor(packing, tensor->name, "type or shape does not fit the reference");
+    uint32_t *counts = arena_take(packing->base->arena, tensor->bytes, 64);
+    MUST(counts);
+    memcpy(counts, tensor->data, tensor->bytes);
+    *out = counts;
+    return FAULT_NONE;
+}
+
+static enum fault check_reference(struct packing *packing, const struct scene_reference *reference)
+{
+    for (uint32_t i = 0; i < reference->feature_count; i++) {
+        const float *edges = reference->edges + (size_t)i * REFERENCE_EDGES;
+        uint16_t feature = reference->feature[i];
+        for (uint32_t j = 1; j < REFERENCE_EDGES; j++)
+            if (edges[j] < edges[j - 1])
+                return refuse_tensor(packing, "reference.edges", "edges fall");
+        if (!(packing->base->features.bits[feature / 64] >> feature % 64 & 1))
+            return refuse_tensor(packing, "reference.edges", "of a feature that no column has");
+        for (uint32_t j = 0; j < i; j++)
+            if (reference->feature[j] == feature)
+                return refuse_tensor(packing, "reference.edges", "of a feature that is named twice");
+    }
+    return FAULT_NONE;
+}
+
+static enum fault take_reference(struct packing *packing)
+{
+    struct scene_reference *reference = &packing->base->reference;
+    uint32_t count = reference->feature_count;
+    if (count == 0)
+        return FAULT_NONE;
+    enum fault fault =
+        take_floats(&reference->edges, packing, "reference", "edges", count, REFERENCE_EDGES, -SCENE_INPUT_MAX, SCENE_INPUT_MAX);
+    if (fault == FAULT_NONE)
+        fault = take_counts(&reference->counts, packing, "counts", count, REFERENCE_BINS);
+    if (fault == FAULT_NONE)
+        fault = take_counts(&reference->known, packing, "known", count, REFERENCE_SIDES);
+    if (fault == FAULT_NONE)
+        fault = take_counts(&reference->scenes, packing, "scenes", packing->base->scene_count, 0);
+    if (fault == FAULT_NONE)
+        fault = take_floats(&reference->far, packing, "reference", "far", DIMENSION_COUNT, 0, -SCENE_WEIGHT_MAX, SCENE_FAR_MAX);
+    if (fault == FAULT_NONE)
+        fault = take_counts(&reference->distances, packing, "distances", DIMENSION_COUNT, REFERENCE_SIDES);
+    return fault == FAULT_NONE ? check_reference(packing, reference) : fault;
+}
+
 static void note_feature(struct scene_base *base, uint16_t feature)
 {
     base->features.bits[feature / 64] |= 1ull << feature % 64;
@@ -289,9 +344,12 @@ static enum fault take_all(struct packing *packing)
         fault = take_dimension(packing, g);
     for (int i = 0; fault == FAULT_NONE && i < ANOMALY_COUNT; i++)
         fault = take_anomaly(packing, i);
+    if (fault == FAULT_NONE)
+        fault = take_reference(packing);
     for (uint32_t i = 0; fault == FAULT_NONE && i < packing->file->tensor_count; i++)
         if (!(packing->used >> i & 1))
-            fault = refuse_tensor(packing, packing->file->tensors[i].name, "belongs to no dimension or anomaly set of the metadata");
+            fault =
+                refuse_tensor(packing, packing->file->tensors[i].name, "belongs to no dimension, anomaly set or reference of the metadata");
     return fault;
 }
 
@@ -301,7 +359,7 @@ static size_t arena_bytes(size_t byte_count, size_t text_bytes)
     size_t columns = (DIMENSION_COUNT + ANOMALY_COUNT) * DIMENSION_COLUMNS_MAX * sizeof(struct scene_column);
     size_t padding = ANOMALY_COUNT * CLUSTERS_MAX * (POINT_ALIGN_COLUMNS + 1) * sizeof(float);
     size_t orders = DIMENSION_COUNT * (CLUSTERS_MAX * 2 + SCENES_MAX) * sizeof(uint32_t);
-    return 4 * byte_count + text_bytes + columns + padding + orders + (64 << 8);
+    return 4 * byte_count + text_bytes + columns + padding + orders + FEATURE_COUNT * sizeof(uint16_t) + (64 << 8);
 }
 
 static enum fault block_take(struct scene_base **out, size_t bytes, struct fault_note *note)
@@ -328,9 +386,9 @@ static enum fault read_file(struct scene_base **out, const struct safetensors *f
     base->metadata = memcpy(arena_take(base->arena, text_bytes, 1), file->metadata, text_bytes);
     fault = metadata_read(base, file->metadata, note);
     if (fault == FAULT_NONE)
-        fault = take_all(&packing);
-    if (fault == FAULT_NONE)
         note_features(base);
+    if (fault == FAULT_NONE)
+        fault = take_all(&packing);
     if (fault == FAULT_NONE)
         *out = base;
     else

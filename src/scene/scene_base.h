@@ -60,6 +60,20 @@ struct anomaly_set { /* points: ANOMALY_SEGMENTS subsamples of equal size; none:
 enum { ANOMALY_OWN, ANOMALY_LINKED, ANOMALY_COUNT }; /* from the transfer's own parameters; from these and history */
 extern const char *const anomaly_names[ANOMALY_COUNT];
 
+/* What the base was built on, as whole numbers: traffic is held against it (scene/drift.h). feature_count 0: not in this base. */
+enum { REFERENCE_EDGES = 9, REFERENCE_BINS = REFERENCE_EDGES + 1, REFERENCE_SIDES = 2 };
+struct scene_reference {
+    uint32_t feature_count;
+    uint16_t *feature;         /* enum feature_id, each of them in a column */
+    const float *edges;        /* [feature][REFERENCE_EDGES], not falling: x lies in the bin of how many of them are below it */
+    const uint32_t *counts;    /* [feature][REFERENCE_BINS]: background rows */
+    const uint32_t *known;     /* [feature][REFERENCE_SIDES]: those where it is known, and is not */
+    const uint32_t *scenes;    /* [scene_count]: later rows by the scene whose threshold they reach; 0: none */
+    const float *far;          /* [DIMENSION_COUNT]: distance to the nearest cluster from which on a row is far from all */
+    const uint32_t *distances; /* [DIMENSION_COUNT][REFERENCE_SIDES]: background rows that are near, and far */
+};
+#define SCENE_FAR_MAX 1e15
+
 struct scene_base {
     unsigned magic; /* SCENE_BASE_MAGIC */
     char name[64], version[64];
@@ -68,6 +82,7 @@ struct scene_base {
     struct scene scenes[SCENES_MAX];
     struct scene_dimension dimensions[DIMENSION_COUNT];
     struct anomaly_set anomaly[ANOMALY_COUNT];
+    struct scene_reference reference;
     struct feature_set features; /* all that it needs */
     bool needs_batch_scope;
     char *metadata;      /* the JSON text */
@@ -83,7 +98,7 @@ void scene_base_close(struct scene_base **base_p);
 
 /* The bytes of a file that reads back as base (out: memory_give). Needs names, scenes, dimensions (columns, panel's counts
  * and segment_first, centres, precisions, offsets) and anomaly sets (columns, points, point_stride, ensemble's point_count,
- * table). provenance, metrics: JSON objects as text, kept for people, or NULL. */
+ * table); a reference when it has features. provenance, metrics: JSON objects as text, kept for people, or NULL. */
 enum fault scene_base_write(char **out, size_t *out_bytes, const struct scene_base *base, const char *provenance, const char *metrics,
                             struct fault_note *note);
 

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/must.h"
+#include "scene/drift.h"
 #include "scene/golden.h"
 #include "scene/scene_base.h"
 #include "scene/seal.h"
@@ -58,6 +59,23 @@ static void use(const struct scene_base *base)
     }
 }
 
+/* Counters as full as they can be, and empty ones: every figure a number. */
+static void judge(const struct scene_base *base)
+{
+    static uint64_t counters[FEATURE_COUNT * (REFERENCE_EDGES + 1) + SCENES_MAX + DIMENSION_COUNT + 1];
+    static struct drift_report report;
+    const struct drift_limits limits = DRIFT_LIMITS_DEFAULT;
+    MUST(drift_counter_count(base) <= sizeof counters / sizeof *counters);
+    for (uint64_t rows = 0; rows <= 1u << 20; rows += 1u << 20) {
+        for (uint32_t i = 0; i < drift_counter_count(base); i++)
+            counters[i] = rows;
+        drift_report(&report, base, counters, &limits);
+        MUST(report.rows == (report.reference ? rows : 0) && isfinite(report.worst_psi) && isfinite(report.scenes.psi));
+        for (uint32_t i = 0; i < base->reference.feature_count; i++)
+            MUST(isfinite(report.features[i].values.psi) && isfinite(report.features[i].unknown.psi));
+    }
+}
+
 /* What was read is written and read again, the same. */
 static void write_again(const struct scene_base *base)
 {
@@ -81,6 +99,7 @@ static void read_and_use(const uint8_t *data, size_t size)
     MUST(fault == FAULT_NONE || ((fault == FAULT_model || fault == FAULT_memory) && note.text[0] && !base));
     if (base) {
         use(base);
+        judge(base);
         write_again(base);
         golden_verify(&errors, base, data, size, &kernels_ref, NULL);
     }

@@ -319,6 +319,38 @@ static void test_only_what_is_wanted(void **state)
     feature_compute(&block, &one, &batch, 5, 10, &figures, &kernels_ref);
 }
 
+/* Row by row as their definitions say, over any part of the slice. */
+static void test_unknown_rows(void **state)
+{
+    (void)state;
+    struct batch batch = batch_of_values(true);
+    struct feature_block block;
+    struct figures figures;
+    const struct feature_set all = all_features();
+    uint32_t counted[FEATURE_COUNT], some = 0;
+    const uint32_t first = 700, from = 37, count = 300;
+    slice_compute(&block, &batch, first, 1000, true, &kernels_ref);
+    for (unsigned f = 0; f < FIGURE_COUNT; f++)
+        figures.column[f] = figure_values[f];
+    feature_unknown_count(counted, &all, &batch, first, from, count, &figures);
+    for (int f = 0; f < FEATURE_COUNT; f++) {
+        uint32_t expected = 0;
+        for (uint32_t i = from; is_expression((enum feature_id)f) && i < from + count; i++) {
+            struct reading reading = {.at = feature_infos[f].definition, .row = first + i, .in_slice = i};
+            expression(&reading);
+            expected += reading.unknown;
+        }
+        if (counted[f] != expected)
+            fail_msg("%s is not known in %u rows, counted %u", feature_infos[f].name, expected, counted[f]);
+        some += expected > 0;
+    }
+    assert_true(some > FEATURE_COUNT / 2);
+    feature_unknown_count(counted, &all, &batch, first, from, count, NULL);
+    assert_int_equal(counted[FEATURE_pair_count], count);
+    assert_int_equal(counted[FEATURE_amount], 0);
+    assert_int_equal(counted[FEATURE_contact], 0);
+}
+
 static void test_catalogue(void **state)
 {
     (void)state;
@@ -342,7 +374,7 @@ int main(void)
         cmocka_unit_test(test_definitions),     cmocka_unit_test(test_same_bits_on_every_kernel),
         cmocka_unit_test(test_time_and_amount), cmocka_unit_test(test_contact),
         cmocka_unit_test(test_nothing_known),   cmocka_unit_test(test_only_what_is_wanted),
-        cmocka_unit_test(test_catalogue),
+        cmocka_unit_test(test_unknown_rows),    cmocka_unit_test(test_catalogue),
     };
     const char *seed = getenv("SLUICE_SEED");
     state_of_random = seed ? strtoull(seed, NULL, 0) : 15;

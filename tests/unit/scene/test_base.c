@@ -97,6 +97,32 @@ static void reads_back(void **state)
     tiny_base_fini(&tiny);
 }
 
+static void reference_reads_back(void **state)
+{
+    (void)state;
+    struct tiny_base tiny;
+    struct fault_note note = {0};
+    struct scene_base *base = NULL;
+    size_t byte_count;
+    tiny_base_init(&tiny, 3, 6, 3, 42);
+    tiny_reference(&tiny);
+    tiny.counts[2][7] = 4000000000;
+    char *bytes = write_tiny(&tiny, &byte_count);
+    assert_int_equal(scene_base_read(&base, (unsigned char *)bytes, byte_count, &note), FAULT_NONE);
+    uint32_t count = tiny.base.reference.feature_count;
+    assert_int_equal(base->reference.feature_count, count);
+    assert_memory_equal(base->reference.feature, tiny.reference, count * sizeof(uint16_t));
+    assert_memory_equal(base->reference.edges, tiny.edges, count * sizeof tiny.edges[0]);
+    assert_memory_equal(base->reference.counts, tiny.counts, count * sizeof tiny.counts[0]);
+    assert_memory_equal(base->reference.known, tiny.known, count * sizeof tiny.known[0]);
+    assert_memory_equal(base->reference.scenes, tiny.scenes, 3 * sizeof tiny.scenes[0]);
+    assert_memory_equal(base->reference.far, tiny.far, sizeof tiny.far);
+    assert_memory_equal(base->reference.distances, tiny.distances, sizeof tiny.distances);
+    scene_base_close(&base);
+    memory_give(bytes);
+    tiny_base_fini(&tiny);
+}
+
 static void same_base_same_bytes(void **state)
 {
     (void)state;
@@ -198,6 +224,31 @@ static void nan_weight(struct tiny_base *tiny)
 {
     tiny->base.scenes[1].weight[2] = NAN;
 }
+static void falling_edges(struct tiny_base *tiny)
+{
+    tiny_reference(tiny);
+    tiny->edges[1][4] = 0.0f;
+}
+static void nan_edge(struct tiny_base *tiny)
+{
+    tiny_reference(tiny);
+    tiny->edges[0][0] = NAN;
+}
+static void infinite_far(struct tiny_base *tiny)
+{
+    tiny_reference(tiny);
+    tiny->far[2] = INFINITY;
+}
+static void foreign_feature(struct tiny_base *tiny)
+{
+    tiny_reference(tiny);
+    tiny->reference[0] = FEATURE_fan_out_payees;
+}
+static void feature_twice(struct tiny_base *tiny)
+{
+    tiny_reference(tiny);
+    tiny->reference[1] = tiny->reference[0];
+}
 static void no_scenes(struct tiny_base *tiny)
 {
     tiny->base.scene_count = 0;
@@ -221,6 +272,11 @@ static void wrong_content_is_refused(void **state)
     refused_after(no_name, "name is not a text");
     refused_after(large_threshold, "scenes[1]: threshold");
     refused_after(nan_weight, "scenes[1].weights: behaviour");
+    refused_after(falling_edges, "reference.edges: edges fall");
+    refused_after(nan_edge, "reference.edges: a value is not finite");
+    refused_after(infinite_far, "reference.far: a value");
+    refused_after(foreign_feature, "reference.edges: of a feature that no column has");
+    refused_after(feature_twice, "reference.edges: of a feature that is named twice");
     refused_after(no_scenes, "scenes: not an array");
     refused_after(fewer_scenes, "names a scene that the metadata does not list");
 }
@@ -476,6 +532,7 @@ int main(void)
     json_use_memory();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_back),
+        cmocka_unit_test(reference_reads_back),
         cmocka_unit_test(same_base_same_bytes),
         cmocka_unit_test(unsorted_clusters_are_sorted_stably),
         cmocka_unit_test(wrong_content_is_refused),

@@ -245,6 +245,54 @@ static void no_scene_is_a_base_of_anomaly(void **state)
     rows_fini(&later);
 }
 
+/* Background rows in tenths; one in a hundred of them far; later rows by the scene that they reach. */
+static void reference_is_the_background(void **state)
+{
+    (void)state;
+    struct rows train, later;
+    struct build_options options = options_make(&fastest);
+    struct scene_base *base = NULL;
+    static uint32_t known[FEATURE_COUNT][2];
+    uint32_t background = 0, scenes = 0;
+    rows_make(&train, 5, 1);
+    rows_make(&later, 3, 2);
+    for (uint32_t c = 0; c < 5; c++)
+        for (uint32_t i = 0; i < train.chunks[c].features.row_count; i++)
+            background += train.chunks[c].scene[i] == 0;
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        known[f][0] = 70 + f, known[f][1] = f;
+    options.known = (const uint32_t(*)[2])known;
+    struct build_result result = build(&options, &train, &later);
+    assert_int_equal(scene_base_read(&base, (unsigned char *)result.bytes, result.byte_count, NULL), FAULT_NONE);
+    const struct scene_reference *reference = &base->reference;
+    assert_int_equal(reference->feature_count, FEATURES_USED);
+    for (uint32_t k = 0; k < FEATURES_USED; k++) {
+        uint32_t sum = 0;
+        for (uint32_t j = 0; j < REFERENCE_BINS; j++) {
+            uint32_t count = reference->counts[k * REFERENCE_BINS + j];
+            assert_true(count * 11 > background && count * 9 < background);
+            sum += count;
+        }
+        assert_int_equal(sum, background);
+        assert_int_equal(reference->known[2 * k + 1], reference->feature[k]);
+        assert_int_equal(reference->known[2 * k], 70 + reference->feature[k]);
+    }
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        if (base->dimensions[g].panel.cluster_count) {
+            uint32_t near = reference->distances[2 * g], far = reference->distances[2 * g + 1];
+            assert_int_equal(near + far, background);
+            assert_true(far * 90 < background && far * 110 > background && reference->far[g] > 0.0f);
+        }
+    for (uint32_t s = 0; s < 3; s++)
+        scenes += reference->scenes[s];
+    assert_int_equal(scenes, 2 * SLICE_ROWS + 700);
+    assert_true(figure_of(base, "\"alerts\"") == (double)(scenes - reference->scenes[0]));
+    scene_base_close(&base);
+    build_result_fini(&result);
+    rows_fini(&train);
+    rows_fini(&later);
+}
+
 static void memory_faults_leave_nothing(void **state)
 {
     (void)state;
@@ -275,6 +323,7 @@ int main(void)
         cmocka_unit_test(scenes_are_told_apart),         cmocka_unit_test(same_seed_same_bytes),
         cmocka_unit_test(golden_distances_hold),         cmocka_unit_test(too_few_rows_are_refused),
         cmocka_unit_test(no_scene_is_a_base_of_anomaly), cmocka_unit_test(memory_faults_leave_nothing),
+        cmocka_unit_test(reference_is_the_background),
     };
     kernels_select(&fastest, CPU_MASK_ALL);
     return cmocka_run_group_tests(tests, NULL, NULL);
