@@ -75,6 +75,8 @@ const struct file_ops file_ops_system = {
     .read_at = system_read_at,
     .truncate = system_truncate,
     .sync = fdatasync,
+    .rename = rename,
+    .unlink = unlink,
     .sync_folder = system_sync_folder,
     .size = system_size,
 };
@@ -122,10 +124,10 @@ enum fault file_replace(const char *path, const void *data, size_t bytes, struct
     int failed = file_ops->write_at(fd, data, bytes, 0) != (int64_t)bytes || file_ops->sync(fd) != 0;
     enum fault fault = failed ? file_fault(note, FAULT_ledger, "write", beside) : FAULT_NONE;
     file_ops->close(fd);
-    if (!failed && (rename(beside, path) != 0 || file_ops->sync_folder(dirname(folder)) != 0))
+    if (!failed && (file_ops->rename(beside, path) != 0 || file_ops->sync_folder(dirname(folder)) != 0))
         fault = file_fault(note, FAULT_ledger, "rename", beside);
     if (fault != FAULT_NONE)
-        unlink(beside);
+        file_ops->unlink(beside);
     return fault;
 }
 

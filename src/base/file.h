@@ -16,7 +16,9 @@ struct file_ops {
     int64_t (*read_at)(int fd, void *out, size_t bytes, int64_t offset);         /* bytes read; -1: error */
     int (*truncate)(int fd, int64_t bytes);
     int (*sync)(int fd); /* fdatasync */
-    int (*sync_folder)(const char *path);
+    int (*rename)(const char *from, const char *to);
+    int (*unlink)(const char *path);
+    int (*sync_folder)(const char *path); /* what was created, renamed or unlinked in it is kept from then on */
     int64_t (*size)(int fd);
 };
 

@@ -152,7 +152,7 @@ static bool snapshot_rename(const char *beside, const char *path)
     char folder[PATH_MAX];
     snprintf(folder, sizeof folder, "%s", path);
     FAILPOINT(snapshot_before_rename);
-    if (rename(beside, path) != 0)
+    if (file_ops->rename(beside, path) != 0)
         return false;
     FAILPOINT(snapshot_before_folder_sync);
     if (file_ops->sync_folder(dirname(folder)) != 0)
@@ -178,7 +178,7 @@ enum fault history_save(const struct history *history, uint64_t sequence, const 
     if (written && !snapshot_rename(beside, path))
         fault = snapshot_fault(note, "rename", beside);
     if (fd >= 0 && fault != FAULT_NONE)
-        unlink(beside);
+        file_ops->unlink(beside);
     memory_give(room);
     return fault;
 }

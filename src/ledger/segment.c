@@ -48,13 +48,13 @@ static enum fault writer_file_open(struct segment_writer *writer, uint32_t segme
 
 static void remove_later(const char *folder, uint32_t segment)
 {
-    while (unlink(segment_path(folder, "frames", ++segment).text) == 0)
+    while (file_ops->unlink(segment_path(folder, "frames", ++segment).text) == 0)
         log_line(LOG_WARN, "ledger", "segment %u was never committed and is removed", segment);
 }
 
 bool segment_remove(const char *folder, uint32_t segment)
 {
-    return unlink(segment_path(folder, "frames", segment).text) == 0;
+    return file_ops->unlink(segment_path(folder, "frames", segment).text) == 0;
 }
 
 static enum fault segment_cut(struct segment_writer *writer, struct fault_note *note)

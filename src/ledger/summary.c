@@ -150,12 +150,12 @@ void summary_write(struct summary *summary, const char *folder)
     if (fd >= 0)
         file_ops->close(fd);
     if (fd >= 0 && !is_there)
-        unlink(path.text);
+        file_ops->unlink(path.text);
 }
 
 void summary_remove(const char *folder, uint32_t segment)
 {
-    unlink(segment_path(folder, "filter", segment).text);
+    file_ops->unlink(segment_path(folder, "filter", segment).text);
 }
 
 /* --- asking ---------------------------------------------------------------------------------------------------------- */

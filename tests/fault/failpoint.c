@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "names.h"
 
 static char fatal_name[128];
 static uint64_t fatal_nth;
@@ -47,5 +48,5 @@ void failpoint_pass(const char *name)
             abort();
     }
     if (fatal_nth && strcmp(name, fatal_name) == 0 && atomic_fetch_add(&fatal_passed, 1) + 1 == fatal_nth)
-        raise(SIGKILL);
+        names_forget(), raise(SIGKILL);
 }

@@ -1,9 +1,10 @@
-/* file_ops over overlays: a write is in the file only after its sync. */
+/* file_ops over overlays: a write is in the file only after its sync, a name in its folder only after the folder's. */
 #include "fault.h"
 
 #include <fcntl.h>
 #include <stddef.h>
 
+#include "names.h"
 #include "overlay.h"
 
 enum { FDS_MAX = 4096 };
@@ -11,6 +12,8 @@ static struct overlay *overlays[FDS_MAX]; /* by descriptor */
 
 static int forget_open(const char *path, int flags, int mode)
 {
+    if (flags & O_CREAT)
+        names_created(path);
     int fd = file_ops_system.open(path, flags & ~O_TRUNC, mode);
     if (fd < 0 || fd >= FDS_MAX)
         return -1;
@@ -49,12 +52,6 @@ static int forget_sync(int fd)
     return overlay_sync(overlays[fd]);
 }
 
-static int forget_sync_folder(const char *path)
-{
-    (void)path; /* names are kept at once */
-    return 0;
-}
-
 static int64_t forget_size(int fd)
 {
     return (int64_t)overlay_size(overlays[fd]);
@@ -67,6 +64,8 @@ const struct file_ops file_ops_forget = {
     .read_at = forget_read_at,
     .truncate = forget_truncate,
     .sync = forget_sync,
-    .sync_folder = forget_sync_folder,
+    .rename = names_rename,
+    .unlink = names_unlink,
+    .sync_folder = names_sync,
     .size = forget_size,
 };

@@ -59,6 +59,16 @@ static int full_sync(int fd)
     return file_ops_system.sync(fd);
 }
 
+static int full_rename(const char *from, const char *to)
+{
+    return file_ops_system.rename(from, to);
+}
+
+static int full_unlink(const char *path)
+{
+    return file_ops_system.unlink(path);
+}
+
 static int full_sync_folder(const char *path)
 {
     return file_ops_system.sync_folder(path);
@@ -76,6 +86,8 @@ const struct file_ops file_ops_full = {
     .read_at = full_read_at,
     .truncate = full_truncate,
     .sync = full_sync,
+    .rename = full_rename,
+    .unlink = full_unlink,
     .sync_folder = full_sync_folder,
     .size = full_size,
 };

@@ -135,11 +135,33 @@ static void a_missing_sync_is_seen(void **state)
     rig_fini(&rig);
 }
 
+static int no_sync_folder(const char *path)
+{
+    (void)path;
+    return 0;
+}
+
+static void a_missing_sync_of_a_name_is_seen(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct fault_note note = {0};
+    struct file_ops lazy = file_ops_forget;
+    lazy.sync_folder = no_sync_folder;
+    rig_init(&rig);
+    struct death death = child_killed_at(&rig, "ledger_begin_before", 3, &lazy);
+    assert_true(death.killed && death.acknowledged == 2 * GROUP);
+    assert_int_equal(ledger_sqlite.open(&rig.ledger, &rig.options, &note), FAULT_ledger);
+    assert_non_null(strstr(note.text, "segment 1 ends at 0"));
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost),
         cmocka_unit_test(a_missing_sync_is_seen),
+        cmocka_unit_test(a_missing_sync_of_a_name_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
