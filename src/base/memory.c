@@ -1,8 +1,13 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "base/memory.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 4 << 20 };
 
 static atomic_uint_fast64_t live_count, failed_count, taken_count, fail_from = UINT64_MAX;
 
@@ -37,9 +42,18 @@ static size_t round_up(size_t bytes, size_t align)
     return bytes ? (bytes + align - 1) / align * align : align;
 }
 
+/* A large block begins at a huge page and asks for them: one fault then brings 2 MiB instead of 4 KiB. */
 void *memory_take_block(size_t bytes, size_t align)
 {
-    return must_refuse() || bytes > SIZE_MAX - align ? NULL : count_live(aligned_alloc(align, round_up(bytes, align)));
+    bool large = bytes >= LARGE_BYTES;
+    if (large && align < HUGE_PAGE_BYTES)
+        align = HUGE_PAGE_BYTES;
+    if (must_refuse() || bytes > SIZE_MAX - align)
+        return NULL;
+    void *block = count_live(aligned_alloc(align, round_up(bytes, align)));
+    if (block && large)
+        (void)madvise(block, round_up(bytes, align), MADV_HUGEPAGE); /* a wish: without it pages are small */
+    return block;
 }
 
 void *memory_take_aligned(size_t bytes, size_t align)
