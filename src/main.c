@@ -24,6 +24,7 @@ static const struct entry {
     {"synth", "make labelled transfers", command_synth},
     {"build", "build a scene base from labelled transfers", command_build},
     {"eval", "measure a scene base on labelled transfers", command_eval},
+    {"replay", "verify what a ledger recorded, or try another base on it", command_replay},
     {"inspect", "show a scene base, a message or a ledger", command_inspect},
     {"bench", "load a server and measure it", command_bench},
     {"devices", "show what can score here, and how fast", command_devices},

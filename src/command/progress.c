@@ -38,6 +38,10 @@ void progress_show(struct progress *progress, uint64_t done, bool last)
         bar_print(done, progress->total);
     else
         fputc('\r', stderr);
-    fprintf(stderr, "%llu rows  %.0f rows/s\033[K", (unsigned long long)done, seconds > 0 ? (double)done / seconds : 0.0);
+    double rate = seconds > 0 ? (double)done / seconds : 0.0;
+    fprintf(stderr, "%llu rows  %.0f rows/s", (unsigned long long)done, rate);
+    if (progress->total > done && rate > 0)
+        fprintf(stderr, "  %.0f s left", (double)(progress->total - done) / rate);
+    fputs("\033[K", stderr);
     fflush(stderr);
 }

@@ -72,4 +72,7 @@ struct history_ops {
 };
 extern const struct history_ops history_memory;
 
+/* What the head of a snapshot says: the sequence it holds all up to, and its limits. false: no snapshot that this program reads. */
+bool history_snapshot_peek(uint64_t *sequence, struct history_limits *limits, const char *path);
+
 #endif

@@ -334,6 +334,21 @@ static const char *snapshot_read(int fd, struct packed_chunk *room, struct histo
     return wrong;
 }
 
+bool history_snapshot_peek(uint64_t *sequence, struct history_limits *limits, const char *path)
+{
+    struct snapshot_head head;
+    int64_t offset = 0;
+    int fd = file_ops->open(path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    bool is_one = read_next(fd, &head, sizeof head, &offset) && head.magic == SNAPSHOT_MAGIC &&
+                  digest_equal(head.digest, hash128(SNAPSHOT_VERSION, &head, offsetof(struct snapshot_head, digest)));
+    file_ops->close(fd);
+    if (is_one)
+        *sequence = head.sequence, *limits = head.limits;
+    return is_one;
+}
+
 enum fault history_load(struct history *history, uint64_t *sequence, const char *path, struct fault_note *note)
 {
     MUST(history->magic == (unsigned)HISTORY_MAGIC && history->head->clock == 0 && history->head->accounts.used == 0);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "ledger/sqlite.h"
@@ -144,6 +145,59 @@ enum fault connection_open(struct connection *out, const char *folder, bool writ
     if (fault == FAULT_NONE && writes)
         fault = connection_migrate(out, note);
     return fault == FAULT_NONE ? connection_prepare(out, writes ? WRITES : READS, note) : fault;
+}
+
+/* --- aside of a server ------------------------------------------------------------------------------------------------- */
+
+static bool wal_is_there(const char *folder)
+{
+    char path[PATH_MAX + 32];
+    snprintf(path, sizeof path, "%s/index.sqlite-wal", folder);
+    return file_exists(path);
+}
+
+/* As a URI, since only that can say that nobody changes the file. */
+static void index_uri(char *out, size_t out_bytes, const char *folder, bool is_still)
+{
+    size_t at = (size_t)snprintf(out, out_bytes, "file:");
+    for (const char *c = folder; *c && at + 4 < out_bytes; c++)
+        at += (size_t)snprintf(out + at, out_bytes - at, *c == '?' || *c == '#' || *c == '%' ? "%%%02X" : "%c", (unsigned char)*c);
+    snprintf(out + at, out_bytes - at, "/index.sqlite?mode=ro%s", is_still ? "&immutable=1" : "");
+}
+
+static enum fault connection_is_current(struct connection *connection, struct fault_note *note)
+{
+    int version = 0, application = 0, known = migrations[MIGRATION_COUNT - 1].version;
+    enum fault fault = pragma_read(connection, "PRAGMA user_version", &version, note);
+    if (fault == FAULT_NONE)
+        fault = pragma_read(connection, "PRAGMA application_id", &application, note);
+    if (fault == FAULT_NONE && version != 0 && application != APPLICATION_ID)
+        return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the file index.sqlite belongs to another program");
+    if (fault == FAULT_NONE && version != known)
+        return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the ledger has schema %d, this program reads %d: %s", version, known,
+                         version < known ? "a start of its server brings it there" : "a later program is needed");
+    return fault;
+}
+
+enum fault connection_open_aside(struct connection *out, const char *folder, struct fault_note *note)
+{
+    char uri[3 * PATH_MAX + 64];
+    *out = (struct connection){.is_still = !wal_is_there(folder)};
+    index_uri(uri, sizeof uri, folder, out->is_still);
+    int code = sqlite3_open_v2(uri, &out->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL);
+    if (code != SQLITE_OK)
+        return connection_fault(out, code, "open the index", note);
+    sqlite3_extended_result_codes(out->db, 1);
+    sqlite3_busy_timeout(out->db, BUSY_MS);
+    enum fault fault = connection_script(out, reader_settings, "set up the index", note);
+    if (fault == FAULT_NONE)
+        fault = connection_is_current(out, note);
+    return fault == FAULT_NONE ? connection_prepare(out, READS, note) : fault;
+}
+
+bool connection_is_stale(const struct connection *connection, const char *folder)
+{
+    return connection->is_still && wal_is_there(folder);
 }
 
 void connection_close(struct connection *connection)

@@ -33,11 +33,11 @@ bool frame_is_whole(const void *bytes, size_t byte_count)
     }
 #define FACT(name, width, gains, column) \
     { \
-        offsetof(struct batch_facts, name), width, gains, column, NO_KEYS \
+#name, offsetof(struct batch_facts, name), width, gains, column, NO_KEYS \
     }
 #define KEYS(name, width, of_transfers, of_observations) \
     { \
-        offsetof(struct batch_facts, name), width, width == 4, COLUMN_COUNT, \
+#name, offsetof(struct batch_facts, name), width, width == 4, COLUMN_COUNT, \
         { \
             COLUMN_##of_transfers, of_observations \
         } \
@@ -60,7 +60,7 @@ const unsigned frame_fact_field_count = sizeof frame_fact_fields / sizeof *frame
 
 #define RESULT(name, width, gains) \
     { \
-        offsetof(struct results, name), width, gains, COLUMN_COUNT, NO_KEYS \
+#name, offsetof(struct results, name), width, gains, COLUMN_COUNT, NO_KEYS \
     }
 const struct frame_field frame_result_fields[] = {
     RESULT(verdict, 1, true),       RESULT(level, 1, true),        RESULT(cause, 1, true),          RESULT(scene, 1, true),

@@ -53,6 +53,7 @@ static inline size_t frame_filter_offset(const struct frame_header *header)
 
 /* The arrays of facts and results that a frame keeps, in the order in which it keeps them; the list only grows. */
 struct frame_field {
+    const char *name;
     uint16_t offset;   /* of the pointer in its struct */
     uint8_t width;     /* bytes of an element */
     bool gains;        /* worth a try of zstd */

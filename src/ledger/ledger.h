@@ -19,6 +19,8 @@ struct ledger_options {
     uint64_t segment_bytes_max; /* a new segment is begun beyond, default 32 MiB */
     uint64_t reserve_bytes;     /* kept back, freed when the disk is full, default 16 MiB */
     uint32_t readers;           /* read-only connections for queries, default 4, at least 2 */
+    bool reads_only;            /* beside a server, or of a copy: nothing is written and no lock is taken; what is committed when it is
+                                 * opened is there. Only ops that read; FAULT_not_found: no ledger there */
 };
 
 /* One change, ready to commit: what frame_encode made of a batch, and what the index keeps. */

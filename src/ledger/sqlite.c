@@ -52,19 +52,28 @@ static enum fault folder_lock(struct ledger *ledger, struct fault_note *note)
     return folder_fault(note, "lock", ledger->folder);
 }
 
+static enum fault secret_find(struct ledger *ledger, struct connection *connection, struct fault_note *note)
+{
+    int64_t secret = 0;
+    enum fault fault =
+        statement_integer(connection, statement_take(connection, STATEMENT_secret_get), &secret, "read the ledger's secret", note);
+    ledger->secret = (uint64_t)secret;
+    return fault;
+}
+
 static enum fault secret_read(struct ledger *ledger, struct fault_note *note)
 {
-    int64_t secret;
     struct connection *writer = &ledger->writer;
-    enum fault fault = statement_integer(writer, statement_take(writer, STATEMENT_secret_get), &secret, "read the ledger's secret", note);
+    enum fault fault = secret_find(ledger, writer, note);
     if (fault == FAULT_not_found) {
+        int64_t secret;
         if (getrandom(&secret, sizeof secret, 0) != sizeof secret)
             return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the system gives no random numbers");
         sqlite3_stmt *statement = statement_take(writer, STATEMENT_secret_put);
         sqlite3_bind_int64(statement, 1, secret);
         fault = statement_run(writer, statement, "keep the ledger's secret", note);
+        ledger->secret = (uint64_t)secret;
     }
-    ledger->secret = (uint64_t)secret;
     return fault;
 }
 
@@ -82,18 +91,27 @@ static enum fault last_frame_check(const struct ledger *ledger, const struct ind
     return fault;
 }
 
-static enum fault segments_open(struct ledger *ledger, uint64_t segment_bytes_max, struct fault_note *note)
+static enum fault last_read(struct index_line *out, struct ledger *ledger, struct connection *connection, struct fault_note *note)
 {
-    struct index_line last = {.place.segment = 1};
-    sqlite3_stmt *statement = statement_take(&ledger->writer, STATEMENT_last);
+    *out = (struct index_line){.place.segment = 1};
+    sqlite3_stmt *statement = statement_take(connection, STATEMENT_last);
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
-        index_line_of(&last, statement);
+        index_line_of(out, statement);
     sqlite3_reset(statement);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
-        return connection_fault(&ledger->writer, code, "read the end of the index", note);
-    atomic_store(&ledger->last_sequence, last.sequence);
-    enum fault fault = segment_writer_open(&ledger->segments, ledger->folder, segment_bytes_max, last.place, note);
+        return connection_fault(connection, code, "read the end of the index", note);
+    atomic_store(&ledger->last_sequence, out->sequence);
+    return FAULT_NONE;
+}
+
+static enum fault segments_open(struct ledger *ledger, uint64_t segment_bytes_max, struct fault_note *note)
+{
+    struct index_line last;
+    enum fault fault = last_read(&last, ledger, &ledger->writer, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    fault = segment_writer_open(&ledger->segments, ledger->folder, segment_bytes_max, last.place, note);
     return fault == FAULT_NONE && last.sequence ? last_frame_check(ledger, &last, note) : fault;
 }
 
@@ -108,7 +126,8 @@ static enum fault readers_open(struct ledger *ledger, uint32_t wanted, struct fa
         struct reader *reader = &ledger->readers[ledger->reader_count];
         segment_reader_init(&reader->segments);
         reader->scene_list = -1;
-        fault = connection_open(&reader->connection, ledger->folder, false, note);
+        fault = ledger->reads_only ? connection_open_aside(&reader->connection, ledger->folder, note)
+                                   : connection_open(&reader->connection, ledger->folder, false, note);
         reader_give(ledger, reader);
     }
     return fault;
@@ -168,6 +187,31 @@ static enum fault sqlite_open_parts(struct ledger *ledger, const struct ledger_o
     return fault;
 }
 
+static enum fault aside_open_parts(struct ledger *ledger, const struct ledger_options *options, struct fault_note *note)
+{
+    char path[PATH_MAX + 32];
+    struct index_line last;
+    int64_t kept_from = 1;
+    snprintf(path, sizeof path, "%s/index.sqlite", ledger->folder);
+    if (!file_exists(path))
+        return fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "%.100s holds no ledger", ledger->folder);
+    enum fault fault = readers_open(ledger, options->readers ? options->readers : READERS_DEFAULT, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    struct reader *reader = reader_take(ledger);
+    struct connection *connection = &reader->connection;
+    fault = secret_find(ledger, connection, note);
+    if (fault == FAULT_not_found)
+        fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "%.100s holds no ledger", ledger->folder);
+    if (fault == FAULT_NONE)
+        fault = statement_integer(connection, statement_take(connection, STATEMENT_kept_get), &kept_from, "read what is kept", note);
+    if (fault == FAULT_NONE || fault == FAULT_not_found)
+        fault = last_read(&last, ledger, connection, note);
+    atomic_store(&ledger->kept_from, (uint64_t)kept_from);
+    reader_give(ledger, reader);
+    return fault;
+}
+
 static enum fault sqlite_open(struct ledger **out, const struct ledger_options *options, struct fault_note *note)
 {
     *out = NULL;
@@ -184,11 +228,14 @@ static enum fault sqlite_open(struct ledger **out, const struct ledger_options *
     pthread_mutex_init(&ledger->write_lock, NULL);
     pthread_mutex_init(&ledger->reader_lock, NULL);
     pthread_cond_init(&ledger->reader_free, NULL);
-    enum fault fault = sqlite_open_parts(ledger, options, note);
+    ledger->reads_only = options->reads_only;
+    enum fault fault = options->reads_only ? aside_open_parts(ledger, options, note) : sqlite_open_parts(ledger, options, note);
     if (fault != FAULT_NONE) {
         sqlite_close(&ledger);
         return fault;
     }
+    if (options->reads_only)
+        return *out = ledger, FAULT_NONE;
     sqlite3_wal_hook(ledger->writer.db, wal_grew, ledger);
     if (reserve_fill(ledger, NULL) != FAULT_NONE) {
         ledger->is_full = true; /* what is there can be read; commits are refused until there is room */
@@ -207,7 +254,24 @@ struct reader *reader_take(struct ledger *ledger)
     struct reader *reader = ledger->free_reader;
     ledger->free_reader = reader->next;
     pthread_mutex_unlock(&ledger->reader_lock);
+    reader_refresh(ledger, reader);
     return reader;
+}
+
+/* What was one still file has a server now: from here on it is read as that server's. */
+void reader_refresh(struct ledger *ledger, struct reader *reader)
+{
+    struct connection fresh;
+    struct fault_note note = {0};
+    if (!connection_is_stale(&reader->connection, ledger->folder))
+        return;
+    if (connection_open_aside(&fresh, ledger->folder, &note) != FAULT_NONE) {
+        log_line(LOG_WARN, "ledger", "the index cannot be opened again: %s", note.text);
+        connection_close(&fresh);
+        return;
+    }
+    connection_close(&reader->connection);
+    reader->connection = fresh;
 }
 
 void reader_give(struct ledger *ledger, struct reader *reader)

@@ -17,12 +17,16 @@
 struct connection { /* of one thread at a time */
     sqlite3 *db;
     bool saw_full; /* the disk was full since this was cleared */
+    bool is_still; /* opened as one file that nobody changes */
     sqlite3_stmt *statements[STATEMENT_COUNT];
 };
 
 /* connection.c */
 enum fault connection_open(struct connection *out, const char *folder, bool writes, struct fault_note *note); /* the writer migrates */
-void connection_close(struct connection *connection);                                                         /* safe on zeroed memory */
+/* Read-only and of this program's schema. When nothing lies in a write-ahead log nothing is made beside the index either. */
+enum fault connection_open_aside(struct connection *out, const char *folder, struct fault_note *note);
+bool connection_is_stale(const struct connection *connection, const char *folder); /* a server began to write what was still */
+void connection_close(struct connection *connection);                              /* safe on zeroed memory */
 /* What SQLite said, as a fault: a full disk and memory by their names. */
 enum fault connection_fault(struct connection *connection, int code, const char *what, struct fault_note *note);
 sqlite3_stmt *statement_take(struct connection *connection, enum statement statement); /* reset, bindings cleared */
@@ -62,6 +66,7 @@ struct ledger {
     char folder[PATH_MAX];
     int lock_fd;
     uint64_t secret, reserve_bytes;
+    bool reads_only;
     atomic_uint_fast64_t last_sequence;
     atomic_uint_fast64_t kept_from; /* frames of batches before it are no longer there */
 
@@ -81,6 +86,7 @@ struct ledger {
 enum { LEDGER_MAGIC = 0x1ed9e401 };
 
 struct reader *reader_take(struct ledger *ledger); /* waits for a free one */
+void reader_refresh(struct ledger *ledger, struct reader *reader);
 void reader_give(struct ledger *ledger, struct reader *reader);
 
 /* reserve.c: space kept back so that a full disk can be survived */

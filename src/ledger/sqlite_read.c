@@ -163,6 +163,7 @@ enum fault sqlite_replay(struct ledger *ledger, uint64_t from, enum fault (*each
     uint32_t count;
     enum fault fault;
     do {
+        reader_refresh(ledger, reader);
         fault = lines_from(reader, &count, from, note);
         for (uint32_t i = 0; i < count && fault == FAULT_NONE; i++) {
             fault = frame_load(ledger, reader, &batch, &reader->lines[i], note);

@@ -26,13 +26,13 @@
     S(rollback, WRITES, "ROLLBACK") \
     S(settle, WRITES, "INSERT INTO setting VALUES('settled', 1) ON CONFLICT(name) DO UPDATE SET value = value + 1") \
     S(secret_put, WRITES, "INSERT INTO setting VALUES('secret', ?1)") \
-    S(secret_get, WRITES, "SELECT value FROM setting WHERE name = 'secret'") \
-    S(kept_get, WRITES, "SELECT value FROM setting WHERE name = 'kept_from'") \
+    S(secret_get, WRITES | READS, "SELECT value FROM setting WHERE name = 'secret'") \
+    S(kept_get, WRITES | READS, "SELECT value FROM setting WHERE name = 'kept_from'") \
     S(kept_put, WRITES, "INSERT INTO setting VALUES('kept_from', ?1) ON CONFLICT(name) DO UPDATE SET value = ?1") \
     S(stopped_drop, WRITES, "DELETE FROM stopped WHERE sequence < ?1") \
     S(segment_lines, WRITES, "SELECT sequence, now_us, segment FROM batch WHERE sequence >= ?1 ORDER BY sequence") \
     S(first, WRITES, "SELECT " PLACE " FROM batch WHERE sequence >= ?1 ORDER BY sequence LIMIT 1") \
-    S(last, WRITES, "SELECT " PLACE " FROM batch ORDER BY sequence DESC LIMIT 1") \
+    S(last, WRITES | READS, "SELECT " PLACE " FROM batch ORDER BY sequence DESC LIMIT 1") \
     S(tenant_put, WRITES, "INSERT INTO tenant(name) VALUES(?1) RETURNING tenant") \
     S(scene_list_get, WRITES, "SELECT list FROM scene_list WHERE digest = ?1") \
     S(scene_list_put, WRITES, "INSERT INTO scene_list(digest) VALUES(?1) RETURNING list") \

@@ -128,10 +128,9 @@ static enum fault epoch_device(struct epoch *epoch, struct fault_note *note)
     if (fault != FAULT_NONE)
         return fault;
     epoch->kernels = epoch->device_ops->kernels(epoch->device);
-    if (config->base_path[0] == '\0')
+    if (!epoch->base)
         return FAULT_NONE;
-    if ((fault = scene_base_open(&epoch->base, config->base_path, note)) != FAULT_NONE ||
-        (fault = strategy_bind(&epoch->strategy, epoch->base, note)) != FAULT_NONE)
+    if ((fault = strategy_bind(&epoch->strategy, epoch->base, note)) != FAULT_NONE)
         return fault;
     fault = epoch->device_ops->prepare(&epoch->resident, epoch->device, epoch->base, note);
     return fault == FAULT_NONE ? epoch_scratches(epoch, note) : fault;
@@ -222,10 +221,21 @@ static enum fault epoch_document(struct epoch *epoch, struct fault_note *note)
 
 enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
+    struct scene_base *base = NULL;
+    enum fault fault = config->base_path[0] ? scene_base_open(&base, config->base_path, note) : FAULT_NONE;
+    return fault == FAULT_NONE ? epoch_make_with(out, pipeline, config, base, note) : fault;
+}
+
+enum fault epoch_make_with(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct scene_base *base,
+                           struct fault_note *note)
+{
     struct epoch *epoch = memory_take_zeroed(1, sizeof *epoch);
-    if (!epoch)
+    if (!epoch) {
+        scene_base_close(&base);
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for an epoch");
+    }
     epoch->pipeline = pipeline;
+    epoch->base = base;
     atomic_init(&epoch->users, 1);
     atomic_fetch_add(&pipeline->epochs, 1);
     enum fault fault = config_copy(&epoch->config, config, note);

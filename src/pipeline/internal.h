@@ -207,6 +207,10 @@ static inline bool op_takes_name(enum op op)
 }
 
 /* pipeline.c */
+bool locks_init(struct pipeline *pipeline);
+void locks_fini(struct pipeline *pipeline);
+bool slices_take(struct pipeline *pipeline, uint32_t count);
+void slices_give(struct pipeline *pipeline);
 enum fault pipeline_open_on(struct pipeline **out, const struct config *config, const struct ledger_ops *ledger_ops,
                             struct fault_note *note);
 
@@ -227,6 +231,9 @@ enum fault bounds_reserve(struct job *job); /* reserved_bytes and arena_bytes of
 
 /* epoch.c */
 enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note);
+/* The same with a base that is open already, which is taken over in any case; NULL: none, whatever the configuration names. */
+enum fault epoch_make_with(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct scene_base *base,
+                           struct fault_note *note);
 struct epoch *epoch_hold(struct pipeline *pipeline); /* the current one */
 void epoch_release(struct epoch **epoch_p);
 void epoch_swap(struct pipeline *pipeline, struct epoch *epoch);
@@ -260,6 +267,7 @@ enum step_next { STEP_NEXT, STEP_DONE, STEP_FAULT };
 enum step_next step_decode(struct worker *worker, struct job *job);
 enum step_next step_check(struct worker *worker, struct job *job);
 enum step_next step_fill(struct worker *worker, struct job *job);
+enum fault fill_batch(struct job *job); /* of it, what needs no number yet; not of labels */
 void step_relate(struct pipeline *pipeline, struct job *job, struct slice *slice);
 void step_feature(struct worker *worker, struct slice *slice);
 enum fault step_scene(struct worker *worker, struct slice *slice, struct scores *scores, struct fault_note *note); /* scenes and anomaly */
@@ -270,8 +278,11 @@ enum fault step_reply(struct job *job);
 /* worker.c */
 bool workers_start(struct pipeline *pipeline, bool pinned);
 void workers_stop(struct pipeline *pipeline);
-void worker_give_slice(struct pipeline *pipeline, struct slice *slice); /* scored next */
-void worker_give_encode(struct pipeline *pipeline, struct job *job);    /* or to fill again: what its step says */
+bool worker_prepare(struct worker *worker); /* the memory of one that is zeroed; false: none */
+void worker_fini(struct worker *worker);
+enum fault slice_score(struct worker *worker, struct slice *slice, struct fault_note *note); /* feature to decide */
+void worker_give_slice(struct pipeline *pipeline, struct slice *slice);                      /* scored next */
+void worker_give_encode(struct pipeline *pipeline, struct job *job);                         /* or to fill again: what its step says */
 
 /* sequence.c */
 void order_enter(struct job *job);        /* under line_lock: the order of calls is the order of receipt */
@@ -284,9 +295,17 @@ void labels_leave(struct job *job);
 
 /* relate.c */
 void history_run(void *pipeline);
+void history_publish(struct pipeline *pipeline);
+enum step_next labels_fill(struct job *job); /* where the labelled transfers stand, then the sequence */
+
+/* rebuild.c */
+void history_apply(struct pipeline *pipeline, const struct batch *batch); /* one change of the log, whole */
 enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note);
 enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note);
-enum step_next labels_fill(struct job *job); /* where the labelled transfers stand, then the sequence */
+/* History up to some batch before `from`, from where the log goes on at history_sequence + 1. FAULT_not_found: nothing reaches so far back.
+ */
+enum fault history_begin(struct pipeline *pipeline, uint64_t from, struct fault_note *note);
+uint64_t history_earliest(const struct pipeline *pipeline); /* `from` of the earliest such beginning; UINT64_MAX: there is none */
 
 /* record.c */
 enum { RELOAD_RETRY_MS = 200 };

@@ -17,7 +17,7 @@ enum { TIMER_NS = 10000000, STANDSTILL_NS_LOG2 = 35 };
 
 /* --- opening --------------------------------------------------------------------------------------------------------- */
 
-static bool locks_init(struct pipeline *pipeline)
+bool locks_init(struct pipeline *pipeline)
 {
     pthread_condattr_t steady;
     pthread_condattr_init(&steady);
@@ -34,7 +34,7 @@ static bool locks_init(struct pipeline *pipeline)
     return pipeline->locks_ready = true;
 }
 
-static bool slices_take(struct pipeline *pipeline, uint32_t count)
+bool slices_take(struct pipeline *pipeline, uint32_t count)
 {
     size_t columns = (size_t)count * FIGURE_COUNT;
     pipeline->slice_count = count;
@@ -50,6 +50,26 @@ static bool slices_take(struct pipeline *pipeline, uint32_t count)
         MUST(queue_try_push(&pipeline->slice_pool, slice));
     }
     return true;
+}
+
+void locks_fini(struct pipeline *pipeline)
+{
+    pthread_mutex_destroy(&pipeline->epoch_lock);
+    pthread_mutex_destroy(&pipeline->line_lock);
+    pthread_mutex_destroy(&pipeline->registry_lock);
+    pthread_mutex_destroy(&pipeline->sequence_lock);
+    pthread_mutex_destroy(&pipeline->record_lock);
+    pthread_cond_destroy(&pipeline->line_changed);
+    pthread_cond_destroy(&pipeline->idle);
+    pthread_cond_destroy(&pipeline->record_changed);
+}
+
+void slices_give(struct pipeline *pipeline)
+{
+    queue_fini(&pipeline->slice_pool);
+    memory_give(pipeline->slices_ready);
+    memory_give(pipeline->slice_memory);
+    memory_give(pipeline->figure_memory);
 }
 
 static bool tables_take(struct pipeline *pipeline, const struct config *config)
@@ -218,20 +238,10 @@ void pipeline_close(struct pipeline **pipeline_p)
     arena_pool_fini(&pipeline->arenas);
     queue_fini(&pipeline->history_queue);
     queue_fini(&pipeline->ask_queue);
-    queue_fini(&pipeline->slice_pool);
-    memory_give(pipeline->slices_ready);
-    memory_give(pipeline->slice_memory);
-    memory_give(pipeline->figure_memory);
+    slices_give(pipeline);
     memory_give(pipeline->registry);
     memory_give(pipeline->record_ring);
-    pthread_mutex_destroy(&pipeline->epoch_lock);
-    pthread_mutex_destroy(&pipeline->line_lock);
-    pthread_mutex_destroy(&pipeline->registry_lock);
-    pthread_mutex_destroy(&pipeline->sequence_lock);
-    pthread_mutex_destroy(&pipeline->record_lock);
-    pthread_cond_destroy(&pipeline->line_changed);
-    pthread_cond_destroy(&pipeline->idle);
-    pthread_cond_destroy(&pipeline->record_changed);
+    locks_fini(pipeline);
     memory_give(pipeline);
 }
 

@@ -2,13 +2,11 @@
  * a function of the log alone, so a snapshot is saved only when all that it holds is committed. */
 #include "pipeline/internal.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/failpoint.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
 
@@ -74,27 +72,6 @@ enum step_next labels_fill(struct job *job)
     return STEP_DONE;
 }
 
-static void labels_apply(struct pipeline *pipeline, const struct batch *batch)
-{
-    const struct batch_facts *facts = &batch->facts;
-    for (uint32_t row = 0; row < batch->row_count; row++) {
-        if (facts->invalid[row])
-            continue;
-        const struct history_label label = {
-            .payer = facts->payer[row],
-            .payee = facts->payee[row],
-            .payer_device = facts->payer_device[row],
-            .payee_device = facts->payee_device[row],
-            .time_us = facts->time_us[row],
-            .amount = facts->amount[row],
-            .delay_us = batch->feedback_delay_us,
-            .before = facts->label[row] >> 2,
-            .after = facts->label[row] & 3,
-        };
-        pipeline->history_ops->label(pipeline->history, &label);
-    }
-}
-
 /* --- relate --------------------------------------------------------------------------------------------------------- */
 
 static void relate_slices(struct pipeline *pipeline, struct job *job)
@@ -118,21 +95,14 @@ static void relate_slices(struct pipeline *pipeline, struct job *job)
 
 static void relate_whole(struct pipeline *pipeline, struct job *job)
 {
-    const struct batch *batch = &job->batch;
-    const struct history_ops *ops = pipeline->history_ops;
     struct step_watch watch = watch_begin();
-    if (batch->op == OP_import)
-        ops->relate(pipeline->history, batch, 0, batch->row_count, batch->feedback_delay_us, true, NULL);
-    else if (batch->op == OP_observe)
-        ops->observe(pipeline->history, batch);
-    else
-        labels_apply(pipeline, batch);
+    history_apply(pipeline, &job->batch);
     watch_end(&pipeline->metrics, STEP_relate, watch);
     worker_give_encode(pipeline, job);
 }
 
 /* For whoever asks: history itself is this thread's. */
-static void history_publish(struct pipeline *pipeline)
+void history_publish(struct pipeline *pipeline)
 {
     struct history_counts counts;
     pipeline->history_ops->count(pipeline->history, &counts);
@@ -203,97 +173,4 @@ void history_run(void *argument)
             return;
         snapshot_if_due(pipeline);
     }
-}
-
-/* --- snapshot and rebuild ------------------------------------------------------------------------------------------ */
-
-static bool snapshot_path(char out[PATH_MAX], const struct pipeline *pipeline)
-{
-    return (size_t)snprintf(out, PATH_MAX, "%s/history.snapshot", pipeline->ledger_folder) < PATH_MAX;
-}
-
-enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note)
-{
-    char path[PATH_MAX];
-    MUST(snapshot_path(path, pipeline));
-    FAILPOINT(snapshot);
-    enum fault fault = pipeline->history_ops->save(pipeline->history, pipeline->history_sequence, path, note);
-    if (fault == FAULT_NONE) {
-        pipeline->rows_since_snapshot = 0;
-        atomic_store(&pipeline->snapshot_sequence, pipeline->history_sequence);
-        atomic_fetch_add(&pipeline->metrics.snapshots, 1);
-    }
-    return fault;
-}
-
-static enum fault rebuild_batch(void *context, struct batch *batch, struct fault_note *note)
-{
-    struct pipeline *pipeline = context;
-    const struct history_ops *ops = pipeline->history_ops;
-    (void)note;
-    if (batch->op == OP_screen || batch->op == OP_import)
-        ops->relate(pipeline->history, batch, 0, batch->row_count, batch->feedback_delay_us, true, NULL);
-    else if (batch->op == OP_observe)
-        ops->observe(pipeline->history, batch);
-    else if (batch->op == OP_label)
-        labels_apply(pipeline, batch);
-    pipeline->history_sequence = batch->sequence;
-    atomic_fetch_add_explicit(&pipeline->progress, 1, memory_order_relaxed);
-    return FAULT_NONE;
-}
-
-static enum fault history_fresh(struct pipeline *pipeline, struct fault_note *note)
-{
-    if (pipeline->history)
-        pipeline->history_ops->close(&pipeline->history);
-    pipeline->history_sequence = 0;
-    return pipeline->history_ops->open(&pipeline->history, &pipeline->history_limits, note);
-}
-
-/* The snapshot, when it can be used and holds nothing that was not committed; *out_from: up to where. What the log no longer has
- * only the snapshot knows: without it, history begins with what is kept only when somebody took the file away. */
-static enum fault snapshot_load(struct pipeline *pipeline, uint64_t *out_from, const char *path, struct fault_note *note)
-{
-    struct fault_note why = {0};
-    uint64_t last = pipeline->ledger_ops->last_sequence(pipeline->ledger), kept_from = pipeline->ledger_ops->kept_from(pipeline->ledger);
-    bool is_there = file_exists(path);
-    *out_from = 0;
-    enum fault fault = is_there ? pipeline->history_ops->load(pipeline->history, out_from, path, &why) : FAULT_NONE;
-    if (fault == FAULT_NONE && *out_from > last)
-        fault = fault_set(&why, FAULT_ledger, ROW_NONE, COLUMN_NONE, "it is ahead of the ledger");
-    if (fault != FAULT_NONE && kept_from > 1)
-        return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE,
-                         "batches before %llu are no longer kept and history.snapshot cannot be used: %.60s", (unsigned long long)kept_from,
-                         why.text);
-    if (fault == FAULT_NONE && (is_there || kept_from == 1))
-        return atomic_store(&pipeline->snapshot_sequence, *out_from), FAULT_NONE;
-    if (fault != FAULT_NONE)
-        log_line(LOG_WARN, "pipeline", "history snapshot not used, rebuilding from the log: %s", why.text);
-    else
-        log_line(LOG_WARN, "pipeline", "no history snapshot: history begins with batch %llu, the first whose rows are kept",
-                 (unsigned long long)kept_from);
-    *out_from = kept_from - 1;
-    return history_fresh(pipeline, note);
-}
-
-enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note)
-{
-    char path[PATH_MAX];
-    uint64_t from = 0;
-    enum fault fault = history_fresh(pipeline, note);
-    if (fault == FAULT_NONE && !snapshot_path(path, pipeline))
-        fault = fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "ledger folder's path is too long");
-    if (fault == FAULT_NONE)
-        fault = snapshot_load(pipeline, &from, path, note);
-    if (fault != FAULT_NONE)
-        return fault;
-    pipeline->history_sequence = from;
-    pipeline->rows_since_snapshot = 0;
-    fault = pipeline->ledger_ops->replay(pipeline->ledger, from + 1, rebuild_batch, pipeline, note);
-    struct digest digest = pipeline->history_ops->state_digest(pipeline->history);
-    pthread_mutex_lock(&pipeline->line_lock);
-    pipeline->history_digest = digest;
-    pthread_mutex_unlock(&pipeline->line_lock);
-    history_publish(pipeline);
-    return fault;
 }

@@ -100,20 +100,26 @@ enum step_next step_check(struct worker *worker, struct job *job)
     return intake_check(&job->batch, &rules, &job->note) == FAULT_NONE ? STEP_NEXT : STEP_FAULT;
 }
 
-enum step_next step_fill(struct worker *worker, struct job *job)
+enum fault fill_batch(struct job *job)
 {
-    (void)worker;
     struct intake_rules rules = intake_rules_of(job);
     struct batch *batch = &job->batch;
     bool scored = batch->op == OP_screen || batch->op == OP_score;
+    enum fault fault = intake_fill(batch, &rules, &job->note);
+    if (fault == FAULT_NONE && scored && job->epoch->base && job->epoch->base->needs_batch_scope)
+        fault = feature_in_batch(batch, &job->note);
+    if (fault == FAULT_NONE && scored)
+        fault = batch_take_results(batch, &job->note);
+    return fault;
+}
+
+enum step_next step_fill(struct worker *worker, struct job *job)
+{
+    (void)worker;
     FAILPOINT(step_fill);
-    if (batch->op == OP_label)
+    if (job->batch.op == OP_label)
         return labels_claim(job) ? labels_fill(job) : STEP_DONE;
-    if (intake_fill(batch, &rules, &job->note) != FAULT_NONE)
-        return STEP_FAULT;
-    if (scored && job->epoch->base && job->epoch->base->needs_batch_scope && feature_in_batch(batch, &job->note) != FAULT_NONE)
-        return STEP_FAULT;
-    if (scored && batch_take_results(batch, &job->note) != FAULT_NONE)
+    if (fill_batch(job) != FAULT_NONE)
         return STEP_FAULT;
     sequence_take(job);
     return STEP_DONE;

@@ -63,7 +63,7 @@ static bool work_take(struct pipeline *pipeline, struct work *out)
 
 /* --- a slice: feature, scene, anomaly, decide ------------------------------------------------------------------ */
 
-static enum fault slice_score(struct worker *worker, struct slice *slice, struct fault_note *note)
+enum fault slice_score(struct worker *worker, struct slice *slice, struct fault_note *note)
 {
     struct metrics *metrics = &worker->pipeline->metrics;
     struct job *job = slice->job;
@@ -186,7 +186,7 @@ static void worker_run(void *argument)
     }
 }
 
-static bool worker_prepare(struct worker *worker)
+bool worker_prepare(struct worker *worker)
 {
     worker->feature_memory = memory_take_aligned((size_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float), 64);
     worker->decide_scratch = memory_take_aligned(decide_scratch_bytes(), 64);
@@ -214,6 +214,13 @@ bool workers_start(struct pipeline *pipeline, bool pinned)
     return true;
 }
 
+void worker_fini(struct worker *worker)
+{
+    memory_give(worker->feature_memory);
+    memory_give(worker->decide_scratch);
+    memory_give(worker->hashes);
+}
+
 void workers_stop(struct pipeline *pipeline)
 {
     pthread_mutex_lock(&pipeline->line_lock);
@@ -223,9 +230,7 @@ void workers_stop(struct pipeline *pipeline)
     for (uint32_t i = 0; pipeline->workers && i < pipeline->worker_count; i++) {
         struct worker *worker = &pipeline->workers[i];
         thread_join(&worker->thread);
-        memory_give(worker->feature_memory);
-        memory_give(worker->decide_scratch);
-        memory_give(worker->hashes);
+        worker_fini(worker);
     }
     memory_give(pipeline->workers);
     pipeline->workers = NULL;

@@ -1,0 +1,282 @@
+/* What a server recorded is what a replay gives: across restarts, a kill, two scene bases, imports, observations and labels, while
+ * the server runs and on a copy. One stored value that is another one is found and named; what cannot be read is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "flow/senders.h"
+#include "ledger/frame.h"
+
+enum { LARGE_ROWS = 3500, SENT_EACH = 24, CHANCES = 40 };
+
+static struct table *fresh;
+static struct server server;
+static struct sent_list sent;
+static char ledger[300], output[16384];
+
+/* --- a frame that was changed by somebody who knows its checksum ------------------------------------------------------- */
+
+struct place {
+    size_t start, bytes;
+};
+
+static bool frame_find(struct place *out, const unsigned char *segment, size_t bytes, uint64_t sequence)
+{
+    struct frame_header header;
+    for (size_t at = 0; at + sizeof header <= bytes; at += out->bytes) {
+        memcpy(&header, segment + at, sizeof header);
+        MUST(header.magic == FRAME_MAGIC);
+        *out = (struct place){.start = at, .bytes = sizeof header + header.body_bytes + (size_t)header.filter_blocks * FRAME_ALIGN};
+        if (header.sequence == sequence)
+            return true;
+    }
+    return false;
+}
+
+static void frame_seal(unsigned char *frame, size_t bytes)
+{
+    uint64_t checksum = frame_checksum(frame, bytes);
+    memcpy(frame + offsetof(struct frame_header, checksum), &checksum, sizeof checksum);
+}
+
+static uint32_t values_apart(const void *a, const void *b, const struct frame_field *field, uint32_t rows, uint32_t *row)
+{
+    const char *from = frame_field_get(a, field), *to = frame_field_get(b, field);
+    uint32_t apart = !from != !to;
+    for (uint32_t i = 0; from && to && i < rows; i++)
+        if (memcmp(from + (size_t)i * field->width, to + (size_t)i * field->width, field->width) != 0)
+            apart++, *row = i;
+    return apart;
+}
+
+/* One value of that name is another one, and all else is as it was. */
+static bool one_is_apart(const struct batch *a, const struct batch *b, const char *name, uint32_t *row)
+{
+    bool found = false;
+    uint32_t other;
+    for (unsigned i = 0; i < frame_fact_field_count + frame_result_field_count; i++) {
+        bool is_fact = i < frame_fact_field_count;
+        const struct frame_field *field = is_fact ? &frame_fact_fields[i] : &frame_result_fields[i - frame_fact_field_count];
+        bool is_it = strcmp(field->name, name) == 0;
+        uint32_t apart = is_fact ? values_apart(&a->facts, &b->facts, field, a->row_count, is_it ? row : &other)
+                                 : values_apart(&a->results, &b->results, field, a->row_count, is_it ? row : &other);
+        if (apart != (is_it ? 1 : 0))
+            return false;
+        found = found || is_it;
+    }
+    return found;
+}
+
+/* Flips a bit of the body so that one value is another one; false: no bit does. */
+static bool value_flip(unsigned char *frame, size_t bytes, const char *name, uint32_t *row)
+{
+    struct batch before = {0}, after = {0};
+    struct fault_note note;
+    struct frame_header header;
+    memcpy(&header, frame, sizeof header);
+    MUST(frame_decode(&before, frame, bytes, &note) == FAULT_NONE);
+    if (before.op != OP_screen)
+        return batch_fini(&before), false;
+    for (size_t at = sizeof header; at < sizeof header + header.body_bytes; at++) {
+        frame[at] ^= 1;
+        frame_seal(frame, bytes);
+        bool found = frame_decode(&after, frame, bytes, &note) == FAULT_NONE && one_is_apart(&before, &after, name, row);
+        batch_fini(&after);
+        if (found)
+            return batch_fini(&before), true;
+        frame[at] ^= 1;
+    }
+    frame_seal(frame, bytes);
+    batch_fini(&before);
+    return false;
+}
+
+/* --- tests ------------------------------------------------------------------------------------------------------------ */
+
+static void *kill_later(void *argument)
+{
+    (void)argument;
+    sleep_ms(150);
+    server_kill(&server);
+    return NULL;
+}
+
+static void traffic(unsigned round)
+{
+    char id[32];
+    struct sluice_client *client = client_open(&server);
+    snprintf(id, sizeof id, "large-%u", round);
+    struct sluice_reply *reply = screen_rows(client, "screen", fresh, id, round * 701, LARGE_ROWS);
+    assert_int_equal(sluice_reply_rows(reply), LARGE_ROWS);
+    sluice_reply_free(&reply);
+    sluice_close(&client);
+    senders_run(&sent, &server, fresh, round, SENT_EACH);
+}
+
+static int verify(const char *folder, const char *option, const char *value)
+{
+    int status = option ? FLOW_RUN(output, "replay", "--verify", folder, option, value) : FLOW_RUN(output, "replay", "--verify", folder);
+    if (status != 0)
+        printf("%s", output);
+    return status;
+}
+
+static void test_a_running_server(void **state)
+{
+    (void)state;
+    traffic(0);
+    assert_int_equal(verify(ledger, NULL, NULL), 0);
+    assert_non_null(strstr(output, "to the bit"));
+    assert_non_null(strstr(output, " 1 configurations and bases"));
+}
+
+/* The second base comes with a restart, the first again after a kill with batches in flight. */
+static void test_restart_and_kill(void **state)
+{
+    (void)state;
+    pthread_t killer;
+    server_stop(&server);
+    server_begin(&server, &(struct server_options){.base = flow_row_base(), .top = "snapshot_interval: 1s\n"});
+    traffic(1);
+    assert_int_equal(pthread_create(&killer, NULL, kill_later, NULL), 0);
+    senders_run(&sent, &server, fresh, 2, 100000);
+    pthread_join(killer, NULL);
+    assert_int_equal(verify(ledger, NULL, NULL), 0); /* beside the log that the kill left */
+    server_begin(&server, &(struct server_options){.top = "snapshot_interval: 1s\n"});
+    traffic(3);
+    assert_int_equal(verify(ledger, NULL, NULL), 0);
+    assert_non_null(strstr(output, " 2 configurations and bases"));
+    server_stop(&server);
+}
+
+static void test_threads_devices_and_spans(void **state)
+{
+    static const char *const ways[][2] = {{"--workers", "1"},  {"--workers", "5"},      {"--cpu-mask", "none"}, {"--cpu-mask", "avx2"},
+                                          {"--device", "ref"}, {"--from-batch", "120"}, {"--to-batch", "9"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        assert_int_equal(verify(ledger, ways[i][0], ways[i][1]), 0);
+    assert_int_equal(FLOW_RUN(output, "replay", "--verify", "--from-batch", "1000000", ledger), 2);
+    assert_non_null(strstr(output, "no batch lies between"));
+    assert_int_equal(FLOW_RUN(output, "replay", "--verify", server.config), 2);
+    assert_non_null(strstr(output, "holds no ledger"));
+}
+
+static void test_nothing_is_written(void **state)
+{
+    (void)state;
+    char copy[300], list[2][8192];
+    flow_path(copy, sizeof copy, "still");
+    folder_copy(copy, ledger);
+    for (int i = 0; i < 2; i++) {
+        char command[400];
+        snprintf(command, sizeof command, "cd %s && ls -la --time-style=full-iso && md5sum *", copy);
+        FILE *pipe = popen(command, "r");
+        assert_non_null(pipe);
+        size_t bytes = fread(list[i], 1, sizeof list[i] - 1, pipe);
+        list[i][bytes] = '\0';
+        assert_int_equal(pclose(pipe), 0);
+        if (i == 0)
+            assert_int_equal(verify(copy, NULL, NULL), 0);
+    }
+    assert_string_equal(list[0], list[1]);
+}
+
+/* The first screened batch from `from` on in which a bit does it. */
+static uint64_t tamper(unsigned char *segment, size_t bytes, uint64_t from, const char *name, uint32_t *row)
+{
+    struct place place;
+    for (uint64_t sequence = from; sequence < from + CHANCES; sequence++)
+        if (frame_find(&place, segment, bytes, sequence) && value_flip(segment + place.start, place.bytes, name, row))
+            return sequence;
+    MUST(!"no bit of these frames changes one value");
+    return 0;
+}
+
+static void test_one_value_is_another_one(void **state)
+{
+    static const char *const names[] = {"amount", "match", "anomaly_own", "distance[2]"};
+    (void)state;
+    char copy[300], path[400], wanted[64];
+    size_t bytes;
+    flow_path(copy, sizeof copy, "tampered");
+    folder_copy(copy, ledger);
+    snprintf(path, sizeof path, "%s/frames-00000001", copy);
+    char *untouched = flow_read(path, &bytes);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        uint32_t row;
+        unsigned char *segment = (unsigned char *)flow_read(path, &bytes);
+        uint64_t sequence = tamper(segment, bytes, 10, names[i], &row);
+        flow_write(path, segment, bytes);
+        free(segment);
+        assert_int_equal(FLOW_RUN(output, "replay", "--verify", copy), 1);
+        snprintf(wanted, sizeof wanted, "batch %llu (tenant flow", (unsigned long long)sequence);
+        assert_non_null(strstr(output, wanted));
+        snprintf(wanted, sizeof wanted, " row %u, transfer ", row);
+        assert_non_null(strstr(output, wanted));
+        assert_non_null(strstr(output, ": recorded "));
+        if (i > 0) { /* an amount is made again from its column: what follows from it differs, here and in later batches */
+            assert_non_null(strstr(output, names[i]));
+            assert_non_null(strstr(output, "differs: 1 rows of 1 batches"));
+        }
+        flow_write(path, untouched, bytes);
+    }
+    assert_int_equal(verify(copy, NULL, NULL), 0);
+    free(untouched);
+}
+
+static void test_a_corrupt_frame(void **state)
+{
+    (void)state;
+    char copy[300], path[400], wanted[80];
+    struct place place;
+    size_t bytes;
+    flow_path(copy, sizeof copy, "corrupt");
+    folder_copy(copy, ledger);
+    snprintf(path, sizeof path, "%s/frames-00000001", copy);
+    unsigned char *segment = (unsigned char *)flow_read(path, &bytes);
+    assert_true(frame_find(&place, segment, bytes, 20));
+    segment[place.start + 200] ^= 4;
+    flow_write(path, segment, bytes);
+    free(segment);
+    assert_int_equal(FLOW_RUN(output, "replay", "--verify", copy), 2);
+    snprintf(wanted, sizeof wanted, "frame 20 (segment 1, offset %zu)", place.start);
+    assert_non_null(strstr(output, wanted));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    fresh = table_read(flow_fresh());
+    server_begin(&server, &(struct server_options){.top = "snapshot_interval: 1s\n"});
+    snprintf(ledger, sizeof ledger, "%s/ledger", server.folder);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    table_free(fresh);
+    sent_list_free(&sent);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_running_server),          cmocka_unit_test(test_restart_and_kill),
+        cmocka_unit_test(test_threads_devices_and_spans), cmocka_unit_test(test_nothing_is_written),
+        cmocka_unit_test(test_one_value_is_another_one),  cmocka_unit_test(test_a_corrupt_frame),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
