@@ -44,10 +44,11 @@ if(SLUICE_TESTS)
     add_test(NAME package.manual COMMAND ${CMAKE_SOURCE_DIR}/tests/package/manual.sh $<TARGET_FILE:sluice> ${CMAKE_SOURCE_DIR}/man)
     add_test(NAME package.usage COMMAND ${CMAKE_SOURCE_DIR}/tests/package/usage.sh $<TARGET_FILE:sluice>)
     add_test(NAME package.base COMMAND ${CMAKE_SOURCE_DIR}/tests/package/base.py $<TARGET_FILE:sluice>)
+    add_test(NAME package.figures COMMAND ${CMAKE_SOURCE_DIR}/tests/package/figures.py $<TARGET_FILE:sluice>)
     add_test(NAME package.documents COMMAND ${CMAKE_SOURCE_DIR}/tests/package/documents.py $<TARGET_FILE:sluice>)
     add_test(NAME package.models COMMAND ${CMAKE_SOURCE_DIR}/tests/package/models.sh $<TARGET_FILE:sluice> ${CMAKE_SOURCE_DIR})
     set_tests_properties(package.models PROPERTIES LABELS release) # some seconds, a minute with sanitizers
-    set_tests_properties(package.manual package.usage package.base package.documents package.models
+    set_tests_properties(package.manual package.usage package.base package.figures package.documents package.models
       PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77)
   endif()
 endif()

@@ -1,10 +1,10 @@
 /* `sluice eval`: how well scores agree with labels. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "command/command.h"
+#include "command/figures.h"
 #include "command/verdicts.h"
 #include "pipeline/evaluate.h"
 #include "base/json.h"
@@ -22,14 +22,19 @@ enum {
     KEY_OBSERVE,
     KEY_BATCH_ROWS,
     KEY_JSON,
+    KEY_REPORT,
+    KEY_TOP,
+    KEY_AGAINST,
+    KEY_DRAWS,
+    KEY_SEED,
     KEY_SERVER_KEYS
 };
-enum { BATCH_ROWS_DEFAULT = 1024, CARD_K = 100, KIND_BYTES = 16 };
+enum { BATCH_ROWS_DEFAULT = 1024, TOP_DEFAULT = 100, TOP_MOST = 1000000, DRAWS_DEFAULT = 400 };
 #define UNSET INT64_MIN
 
 struct eval_command {
     struct evaluate_options options;
-    const char *write_path, *config_path, *tenant;
+    const char *write_path, *config_path, *tenant, *report_path;
     bool json;
 };
 
@@ -38,6 +43,12 @@ static const struct argp_option options[] = {
     {"scores", KEY_SCORES, "FILE", 0, "Instead: scores that `sluice submit --scores` wrote", 1},
     {"write-scores", KEY_WRITE, "FILE", 0, "With --base: write transfer_id,risk,scene,match,anomaly of the measured rows", 1},
     {"json", KEY_JSON, NULL, 0, "Figures as JSON", 1},
+    {"report", KEY_REPORT, "DIR", 0, "Also write DIR/index.html with plots, the plots as .svg, and figures.json", 1},
+    {"top", KEY_TOP, "K", 0, "Rows and payers a day of the precision at the top (default 100)", 1},
+    {0, 0, 0, 0, "Two bases:", 4},
+    {"against", KEY_AGAINST, "FILE", 0, "Score with this base too, in the same pass, and tell the differences with 95 % intervals", 4},
+    {"draws", KEY_DRAWS, "N", 0, "Draws of payers that the intervals come from (default 400)", 4},
+    {"seed", KEY_SEED, "N", 0, "The same seed gives the same intervals (default 1)", 4},
     {0, 0, 0, 0, "Which rows:", 2},
     {"from", KEY_FROM, "DATE", 0, "Measure rows of this time on (default: all); earlier ones fill the history", 2},
     {"to", KEY_TO, "DATE", 0, "Measure rows before this time (default: all)", 2},
@@ -73,12 +84,43 @@ static void check_arguments(struct eval_command *command, struct argp_state *sta
     const struct evaluate_options *eval = &command->options;
     if (!eval->past.path)
         argp_error(state, "FILE of labelled transfers is missing");
-    if (!eval->base_path == !eval->scores_path)
+    if (!eval->base_paths[0] == !eval->scores_path)
         argp_error(state, "either --base or --scores");
     if (eval->past.server_keys && !command->config_path)
         argp_error(state, "--server-keys needs --config");
-    if (command->write_path && !eval->base_path)
+    if (command->write_path && !eval->base_paths[0])
         argp_error(state, "--write-scores needs --base");
+    if (eval->base_paths[1] && !eval->base_paths[0])
+        argp_error(state, "--against needs --base");
+}
+
+static error_t parse_figures(int key, char *text, struct argp_state *state)
+{
+    struct eval_command *command = state->input;
+    struct evaluate_options *eval = &command->options;
+    switch (key) {
+    case KEY_JSON:
+        command->json = true;
+        break;
+    case KEY_REPORT:
+        command->report_path = text;
+        break;
+    case KEY_TOP:
+        eval->top = (uint32_t)command_integer(state, "top", text, 1, TOP_MOST);
+        break;
+    case KEY_AGAINST:
+        eval->base_paths[1] = text;
+        break;
+    case KEY_DRAWS:
+        eval->draws = (uint32_t)command_integer(state, "draws", text, 40, COMPARE_DRAWS_MAX);
+        break;
+    case KEY_SEED:
+        eval->seed = (uint64_t)command_integer(state, "seed", text, 0, INT64_MAX);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -87,16 +129,13 @@ static error_t parse(int key, char *text, struct argp_state *state)
     struct evaluate_options *eval = &command->options;
     switch (key) {
     case KEY_BASE:
-        eval->base_path = text;
+        eval->base_paths[0] = text;
         break;
     case KEY_SCORES:
         eval->scores_path = text;
         break;
     case KEY_WRITE:
         command->write_path = text;
-        break;
-    case KEY_JSON:
-        command->json = true;
         break;
     case KEY_FROM:
         eval->from_us = command_time_us(state, "from", text);
@@ -134,7 +173,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         check_arguments(command, state);
         break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_figures(key, text, state);
     }
     return 0;
 }
@@ -146,63 +185,21 @@ static void score_print(void *context, const struct evaluated_row *row)
     fprintf(out, ",%.9g,%s,%.9g,%.9g\n", (double)row->risk, row->scene, (double)row->match, (double)row->anomaly);
 }
 
-static void figure_print(const char *name, double value)
+static enum fault evaluation_tell(const struct eval_command *command, const struct evaluation *evaluation, struct fault_note *note)
 {
-    if (isfinite(value))
-        printf("%-24s %.4f\n", name, value);
-    else
-        printf("%-24s -\n", name);
-}
-
-static void scenes_print(const struct evaluation *evaluation, bool with_alerts)
-{
-    const struct metrics *metrics = &evaluation->metrics;
-    printf("\n%-24s %9s %9s %12s", "scene", "rows", "precision", "named right");
-    printf(with_alerts ? " %9s\n" : "\n", "alerted");
-    for (uint32_t s = 1; s < evaluation->scene_count; s++) {
-        const struct metrics_scene *scene = &metrics->scenes[s];
-        printf("%-24s %9llu %9.4f %12llu", evaluation->scene_names[s], (unsigned long long)scene->rows,
-               isfinite(scene->average_precision) ? scene->average_precision : 0.0, (unsigned long long)scene->named_right);
-        if (with_alerts)
-            printf(" %9llu", (unsigned long long)scene->alerted);
-        printf("\n");
+    if (command->report_path) {
+        enum fault fault = figures_report(evaluation, command->report_path, "sluice eval", note);
+        if (fault != FAULT_NONE)
+            return fault;
     }
-    if (with_alerts)
-        printf("%-24s %9llu %9s %12s %9llu\n", "good", (unsigned long long)metrics->scenes[0].rows, "", "",
-               (unsigned long long)metrics->scenes[0].alerted);
-}
-
-static void table_print(const struct evaluation *evaluation)
-{
-    const struct metrics *metrics = &evaluation->metrics;
-    bool with_alerts = evaluation->base_name[0] != '\0';
-    if (with_alerts)
-        printf("base %s, version %s, %s\n", evaluation->base_name, evaluation->base_version, evaluation->base_digest);
-    printf("%llu rows, %llu labelled, %llu risky", (unsigned long long)metrics->rows, (unsigned long long)metrics->labelled,
-           (unsigned long long)metrics->risky);
-    if (with_alerts)
-        printf(", %llu did not pass, %llu of them rightly", (unsigned long long)metrics->alerts, (unsigned long long)metrics->alerts_right);
-    printf("\n\n");
-    figure_print("auc_roc", metrics->auc_roc);
-    figure_print("average_precision", metrics->average_precision);
-    figure_print("card_precision_100", metrics->card_precision);
-    figure_print("scene_named_right", metrics->named_right);
-    scenes_print(evaluation, with_alerts);
-}
-
-static int evaluation_print(const struct evaluation *evaluation, bool json)
-{
-    const char *names[SCENES_MAX];
-    if (!json)
-        return table_print(evaluation), COMMAND_DONE;
-    for (uint32_t s = 0; s < evaluation->scene_count; s++)
-        names[s] = evaluation->scene_names[s];
-    char *text = metrics_text(&evaluation->metrics, names, evaluation->scene_count);
+    if (!command->json)
+        return figures_print(stdout, evaluation), FAULT_NONE;
+    char *text = figures_json(evaluation);
     if (!text)
-        return command_fail(COMMAND_REFUSED, "eval", "no memory for the figures");
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the figures");
     printf("%s\n", text);
     json_text_give(text);
-    return COMMAND_DONE;
+    return FAULT_NONE;
 }
 
 /* The tenant, and the feedback delay: as given, as the tenant's, or 7 days. */
@@ -258,10 +255,14 @@ int command_eval(int argc, char **argv)
                                                .from_us = INT64_MIN,
                                                .to_us = INT64_MAX,
                                                .device = "cpu",
-                                               .card_k = CARD_K}};
+                                               .top = TOP_DEFAULT,
+                                               .draws = DRAWS_DEFAULT,
+                                               .seed = 1}};
     struct fault_note note = {.row = ROW_NONE, .column = COLUMN_NONE};
     argp_parse(&argp, argc, argv, 0, NULL, &command);
-    if (eval_run(&command, &evaluation, &note) == FAULT_NONE)
-        return evaluation_print(&evaluation, command.json);
-    return command_note_fail("eval", &note);
+    enum fault fault = eval_run(&command, &evaluation, &note);
+    if (fault == FAULT_NONE)
+        fault = evaluation_tell(&command, &evaluation, &note);
+    evaluation_fini(&evaluation);
+    return fault == FAULT_NONE ? COMMAND_DONE : command_note_fail("eval", &note);
 }

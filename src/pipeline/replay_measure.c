@@ -22,7 +22,7 @@ enum fault replay_measure(struct replay_quality *out, const struct replay_scored
     for (uint32_t i = 0; i < row_count; i++)
         measured[i] =
             (struct metrics_row){.score = rows[i].risk, .label = rows[i].risky ? RISKY : GOOD, .named = RISKY, .alerted = rows[i].alerted};
-    enum fault fault = metrics_measure(metrics, measured, row_count, KINDS, 0, note);
+    enum fault fault = metrics_measure(metrics, measured, row_count, &(struct metrics_options){.scene_count = KINDS}, note);
     if (fault == FAULT_NONE)
         *out = (struct replay_quality){.labelled = metrics->labelled,
                                        .risky = metrics->risky,

@@ -338,13 +338,14 @@ char *build_metrics(struct builder *builder)
     struct matched matched;
     struct metrics metrics;
     const char *names[SCENES_MAX];
+    const struct metrics_options options = {.scene_count = builder->base->scene_count};
     if (match_later(&matched, builder) != FAULT_NONE)
         return NULL;
     for (uint32_t s = 0; s < builder->base->scene_count; s++)
         names[s] = builder->base->scenes[s].name;
     for (uint32_t i = 0; i < matched.count; i++)
         matched.rows[i].alerted = matched.rows[i].named && matched.match[i] >= builder->base->scenes[matched.rows[i].named].threshold;
-    enum fault fault = metrics_measure(&metrics, matched.rows, matched.count, builder->base->scene_count, 0, builder->note);
+    enum fault fault = metrics_measure(&metrics, matched.rows, matched.count, &options, builder->note);
     matched_fini(&matched);
     return fault == FAULT_NONE ? metrics_text(&metrics, names, builder->base->scene_count) : NULL;
 }

@@ -1,177 +1,191 @@
-/* Rows are sorted once by falling score, equal scores by place, so that the figures do not depend on the sort. */
+/* Rows are sorted once by each score; every figure is one pass over that order, or over the rows as they came. */
 #include "scene/metrics.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/json.h"
+#include "base/memory.h"
+#include "scene/rank.h"
 
-static int by_falling_score(const void *a, const void *b)
-{
-    const struct metrics_row *x = *(const struct metrics_row *const *)a, *y = *(const struct metrics_row *const *)b;
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return x < y ? -1 : x > y;
-}
+enum { BAND_NONE = 255 };
 
-static int is_good(const struct metrics_row *row)
-{
-    return row->label == 0;
-}
+const char *const metrics_score_names[METRICS_SCORE_COUNT] = {"risk", "match", "anomaly", "anomaly_own", "anomaly_linked"};
 
-static int is_risky(const struct metrics_row *row)
+float metrics_score_of(const struct metrics_row *row, enum metrics_score which)
 {
-    return row->label != 0 && row->label != METRICS_LABEL_UNKNOWN;
-}
-
-/* Of pairs of a risky and a good row the share in which the risky one scores higher, equal scores half. */
-static double auc_roc(const struct metrics_row *const *sorted, uint32_t count)
-{
-    double right = 0.0, risky_above = 0.0, good = 0.0;
-    for (uint32_t i = 0, end; i < count; i = end) {
-        double risky_here = 0.0, good_here = 0.0;
-        for (end = i; end < count && sorted[end]->score == sorted[i]->score; end++) {
-            risky_here += is_risky(sorted[end]);
-            good_here += is_good(sorted[end]);
-        }
-        right += good_here * (risky_above + risky_here / 2.0);
-        risky_above += risky_here;
-        good += good_here;
+    switch (which) {
+    case METRICS_MATCH:
+        return row->match;
+    case METRICS_ANOMALY:
+        return row->anomaly_own > row->anomaly_linked ? row->anomaly_own : row->anomaly_linked;
+    case METRICS_ANOMALY_OWN:
+        return row->anomaly_own;
+    case METRICS_ANOMALY_LINKED:
+        return row->anomaly_linked;
+    default:
+        return row->score;
     }
-    return right / (risky_above * good);
 }
 
-/* scene 0: all risky rows; otherwise that scene's against good ones. */
-static double average_precision(const struct metrics_row *const *sorted, uint32_t count, uint8_t scene)
+static uint8_t band_of(int64_t amount, uint32_t decimals)
 {
-    double found = 0.0, seen = 0.0, sum = 0.0;
-    for (uint32_t i = 0, end; i < count; i = end) {
-        double found_here = 0.0;
-        for (end = i; end < count && sorted[end]->score == sorted[i]->score; end++) {
-            int hit = scene ? sorted[end]->label == scene : is_risky(sorted[end]);
-            found_here += hit;
-            seen += hit || is_good(sorted[end]);
-        }
-        found += found_here;
-        sum += seen > 0.0 ? found_here * found / seen : 0.0;
-    }
-    return sum / found;
+    int64_t edge = 10;
+    uint8_t band = 0;
+    for (uint32_t i = 0; i < decimals && i < 6; i++)
+        edge *= 10;
+    for (; band + 1 < METRICS_BANDS && amount >= edge; band++)
+        edge *= 10;
+    return amount > 0 ? band : BAND_NONE;
 }
 
-struct card {
-    uint64_t account;
-    const struct metrics_row *best; /* its highest score of the day */
-    uint8_t risky, found;
-    uint32_t day; /* day + 1 of best and risky; 0: none yet */
-};
-
-static struct card *card_find(struct card *cards, uint32_t mask, uint64_t account)
+static void count_amount(struct metrics *out, const struct metrics_row *row, uint32_t decimals)
 {
-    uint32_t at = (uint32_t)(account * 0x9e3779b97f4a7c15u >> 32) & mask;
-    while (cards[at].best && cards[at].account != account)
-        at = (at + 1) & mask;
-    return &cards[at];
+    uint8_t place = band_of(row->amount, decimals);
+    if (place == BAND_NONE)
+        return;
+    struct metrics_band *band = &out->bands[place];
+    bool is_risky = metrics_is_risky(row), is_caught = is_risky && row->alerted;
+    band->rows++;
+    band->risky += is_risky;
+    band->alerts += row->alerted;
+    band->alerts_right += is_caught;
+    band->amount_risky += is_risky ? row->amount : 0;
+    band->amount_caught += is_caught ? row->amount : 0;
+    out->amount_caught += is_caught ? row->amount : 0;
+    out->amount_missed += is_risky && !row->alerted ? row->amount : 0;
+    out->amount_held_good += !is_risky && row->alerted ? row->amount : 0;
+    out->scenes[row->label].amount += row->amount;
+    out->scenes[row->label].amount_caught += row->alerted ? row->amount : 0;
 }
 
-static void card_note(struct card *card, const struct metrics_row *row)
-{
-    if (!card->best || card->day != row->day + 1) {
-        card->account = row->account;
-        card->best = row;
-        card->risky = 0;
-        card->day = row->day + 1;
-    }
-    card->best = row->score > card->best->score ? row : card->best;
-    card->risky |= (uint8_t)is_risky(row);
-}
-
-static int by_falling_best(const void *a, const void *b)
-{
-    const struct card *x = *(const struct card *const *)a, *y = *(const struct card *const *)b;
-    if (x->best->score != y->best->score)
-        return x->best->score > y->best->score ? -1 : 1;
-    return x->best < y->best ? -1 : x->best > y->best;
-}
-
-/* Risky ones among the day's k cards of highest score, cards found on earlier days left out; marks them found. */
-static double day_precision(struct card *cards, struct card **top, uint32_t mask, uint32_t day, uint32_t k)
-{
-    uint32_t count = 0, hits = 0;
-    for (uint32_t i = 0; i <= mask; i++)
-        if (cards[i].best && cards[i].day == day + 1 && !cards[i].found)
-            top[count++] = &cards[i];
-    qsort(top, count, sizeof *top, by_falling_best);
-    for (uint32_t i = 0; i < count && i < k; i++)
-        if (top[i]->risky)
-            top[i]->found = 1, hits++;
-    return (double)hits / k;
-}
-
-/* Rows come in the order of time: a day's rows lie together. */
-static enum fault card_precision(double *out, const struct metrics_row *rows, uint32_t count, uint32_t k, struct fault_note *note)
-{
-    uint32_t size = 16;
-    while (size < 2 * (uint64_t)count && size < 1u << 30)
-        size *= 2;
-    struct card *cards = memory_take_zeroed(size, sizeof *cards), **top = memory_take_zeroed(count + 1, sizeof(struct card *));
-    if (!cards || !top) {
-        memory_give(cards);
-        memory_give(top);
-        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the figures of %u rows", count);
-    }
-    double sum = 0.0, days = 0.0;
-    for (uint32_t i = 0, end; i < count; i = end) {
-        for (end = i; end < count && rows[end].day == rows[i].day; end++)
-            card_note(card_find(cards, size - 1, rows[end].account), &rows[end]);
-        sum += day_precision(cards, top, size - 1, rows[i].day, k);
-        days += 1.0;
-    }
-    *out = sum / days;
-    memory_give(cards);
-    memory_give(top);
-    return FAULT_NONE;
-}
-
-static void count_row(struct metrics *out, const struct metrics_row *row, uint32_t scene_count)
+static void count_row(struct metrics *out, const struct metrics_row *row, const struct metrics_options *options)
 {
     out->rows++;
     out->alerts += row->alerted;
-    if (row->label >= scene_count)
+    if (row->label >= options->scene_count)
         return;
+    struct metrics_scene *scene = &out->scenes[row->label];
+    bool is_risky = metrics_is_risky(row);
     out->labelled++;
-    out->scenes[row->label].rows++;
-    out->scenes[row->label].alerted += row->alerted;
-    out->scenes[row->label].named_right += row->label == row->named;
+    out->alerts_labelled += row->alerted;
+    scene->rows++;
+    scene->alerted += row->alerted;
+    scene->named_right += row->label == row->named;
     out->confusion[row->label][row->alerted ? row->named : 0]++;
-    out->risky += is_risky(row) != 0;
-    out->alerts_right += is_risky(row) && row->alerted;
+    out->best[row->label][row->named]++;
+    out->risky += is_risky;
+    out->alerts_right += is_risky && row->alerted;
+    if (row->score >= 0.0f && row->score <= 1.0f) {
+        uint32_t bin = (uint32_t)(row->score * METRICS_HISTOGRAM_BINS);
+        out->histogram[is_risky][bin < METRICS_HISTOGRAM_BINS ? bin : METRICS_HISTOGRAM_BINS - 1]++;
+    }
+    count_amount(out, row, options->decimals);
 }
 
-enum fault metrics_measure(struct metrics *out, const struct metrics_row *rows, uint32_t row_count, uint32_t scene_count, uint32_t k,
+static void calibrate(struct metrics_calibration *out, const struct metrics_row *rows, uint32_t count, enum metrics_score which)
+{
+    double sums[METRICS_BINS] = {0.0}, all = 0.0, risky = 0.0;
+    *out = (struct metrics_calibration){0};
+    for (uint32_t i = 0; i < count; i++) {
+        double score = (double)metrics_score_of(&rows[i], which), is_risky = metrics_is_risky(&rows[i]);
+        if (rows[i].label == METRICS_LABEL_UNKNOWN)
+            continue;
+        if (!(score >= 0.0 && score <= 1.0)) {
+            out->outside++;
+            continue;
+        }
+        uint32_t bin = (uint32_t)(score * METRICS_BINS);
+        bin = bin < METRICS_BINS ? bin : METRICS_BINS - 1;
+        out->bins[bin].rows++;
+        out->bins[bin].risky += is_risky != 0.0;
+        sums[bin] += score;
+        out->brier += (score - is_risky) * (score - is_risky);
+        all += 1.0;
+        risky += is_risky;
+    }
+    for (uint32_t b = 0; b < METRICS_BINS; b++) {
+        struct metrics_bin *bin = &out->bins[b];
+        bin->mean = bin->rows ? sums[b] / (double)bin->rows : NAN;
+        out->error += fabs(sums[b] - (double)bin->risky);
+    }
+    out->error = all > 0.0 ? out->error / all : NAN;
+    out->brier = all > 0.0 ? out->brier / all : NAN;
+    out->brier_base = all > 0.0 ? risky / all * (1.0 - risky / all) : NAN;
+}
+
+static enum fault measure_bands(struct metrics *out, const struct ranked *ranked, const struct metrics_row *rows, uint32_t decimals,
+                                struct fault_note *note)
+{
+    uint8_t *band = memory_take((size_t)ranked->count + 1);
+    struct rank_classes classes;
+    if (!band)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the figures of %u rows", ranked->count);
+    rank_classes_of(&classes, 0);
+    for (uint32_t i = 0; i < ranked->count; i++)
+        band[i] = band_of(rows[ranked_row(ranked, i)].amount, decimals);
+    for (uint8_t b = 0; b < METRICS_BANDS; b++)
+        out->bands[b].risk = rank_measure_part(ranked, &classes, band, b);
+    memory_give(band);
+    return FAULT_NONE;
+}
+
+static enum fault measure_score(struct metrics *out, const struct metrics_row *rows, uint32_t count, const struct metrics_options *options,
+                                enum metrics_score which, struct fault_note *note)
+{
+    struct ranked ranked;
+    struct rank_classes classes;
+    enum fault fault = ranked_take(&ranked, rows, count, which, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    rank_classes_of(&classes, 0);
+    out->of_score[which] = rank_measure(&ranked, &classes);
+    for (uint32_t s = 1; which == METRICS_RISK && s < options->scene_count; s++) {
+        rank_classes_of(&classes, (uint8_t)s);
+        struct metrics_pair pair = rank_measure(&ranked, &classes);
+        out->scenes[s].auc_roc = pair.auc_roc;
+        out->scenes[s].average_precision = pair.average_precision;
+    }
+    if (which == METRICS_RISK) {
+        out->curve_count = rank_curve(out->curve, METRICS_CURVE_MAX, &ranked);
+        fault = measure_bands(out, &ranked, rows, options->decimals, note);
+    }
+    ranked_give(&ranked);
+    return fault;
+}
+
+enum fault metrics_measure(struct metrics *out, const struct metrics_row *rows, uint32_t row_count, const struct metrics_options *options,
                            struct fault_note *note)
 {
-    memset(out, 0, sizeof *out);
-    const struct metrics_row **sorted = memory_take_zeroed(row_count, sizeof *sorted);
-    if (!sorted)
-        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the figures of %u rows", row_count);
+    enum fault fault = FAULT_NONE;
     uint64_t right = 0;
-    for (uint32_t i = 0; i < row_count; i++) {
-        sorted[i] = &rows[i];
-        count_row(out, &rows[i], scene_count);
-    }
-    qsort(sorted, row_count, sizeof *sorted, by_falling_score);
-    out->auc_roc = auc_roc(sorted, row_count);
-    out->average_precision = average_precision(sorted, row_count, 0);
-    for (uint32_t s = 1; s < scene_count; s++) {
-        out->scenes[s].average_precision = average_precision(sorted, row_count, (uint8_t)s);
+    memset(out, 0, sizeof *out);
+    out->precision_top = out->card_precision = NAN;
+    for (uint32_t i = 0; i < row_count; i++)
+        count_row(out, &rows[i], options);
+    for (int which = 0; which < METRICS_SCORE_COUNT && fault == FAULT_NONE; which++)
+        fault = measure_score(out, rows, row_count, options, (enum metrics_score)which, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    out->auc_roc = out->of_score[METRICS_RISK].auc_roc;
+    out->average_precision = out->of_score[METRICS_RISK].average_precision;
+    for (uint32_t s = 1; s < options->scene_count; s++)
         right += out->scenes[s].named_right;
+    out->named_right = out->risky ? (double)right / (double)out->risky : NAN;
+    calibrate(&out->calibration[0], rows, row_count, METRICS_RISK);
+    calibrate(&out->calibration[1], rows, row_count, METRICS_MATCH);
+    return FAULT_NONE;
+}
+
+void metrics_days_mean(struct metrics *out, const struct metrics_days *days)
+{
+    double precision = 0.0, card_precision = 0.0;
+    for (uint32_t d = 0; d < days->count; d++) {
+        precision += days->days[d].precision;
+        card_precision += days->days[d].card_precision;
     }
-    out->named_right = (double)right / (double)out->risky;
-    memory_give(sorted);
-    out->card_precision = NAN;
-    return k ? card_precision(&out->card_precision, rows, row_count, k, note) : FAULT_NONE;
+    out->precision_top = days->count ? precision / days->count : NAN;
+    out->card_precision = days->count ? card_precision / days->count : NAN;
 }
 
 static json_t *number(double value)
