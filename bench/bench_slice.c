@@ -11,6 +11,7 @@
 #include "base/must.h"
 #include "compute/device.h"
 #include "filled.h"
+#include "scene/drift.h"
 #include "verdict/verdict.h"
 
 enum { COLUMNS = 16, CLUSTERS = 128, SCENES = 9, POINTS = 512, TABLE = 4096, ROUNDS_MOST = 1001 };
@@ -105,6 +106,27 @@ static void anomaly_take(struct anomaly_set *out, bool own)
     out->threshold = 1.0f;
 }
 
+/* Every feature that a column has, in bins of 0.6. */
+static void reference_take(struct scene_base *base)
+{
+    struct scene_reference *reference = &base->reference;
+    MUST(reference->feature = memory_take_zeroed(FEATURE_COUNT, sizeof *reference->feature));
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        if (base->features.bits[f / 64] >> f % 64 & 1)
+            reference->feature[reference->feature_count++] = (uint16_t)f;
+    float *edges = filled((size_t)FEATURE_COUNT * REFERENCE_EDGES, 0, 0);
+    for (uint32_t i = 0; i < FEATURE_COUNT * REFERENCE_EDGES; i++)
+        edges[i] = 0.6f * (float)(i % REFERENCE_EDGES + 1);
+    reference->edges = edges;
+    reference->far = filled(DIMENSION_COUNT, 5, 6);
+}
+
+static void features_note(struct scene_base *base, const struct scene_column *columns, uint32_t count)
+{
+    for (uint32_t j = 0; j < count; j++)
+        base->features.bits[columns[j].feature / 64] |= 1ull << columns[j].feature % 64;
+}
+
 static void base_take(struct scene_base *base)
 {
     *base = (struct scene_base){.magic = (unsigned)SCENE_BASE_MAGIC, .name = "slice", .scene_count = SCENES};
@@ -114,6 +136,11 @@ static void base_take(struct scene_base *base)
         anomaly_take(&base->anomaly[i], i == ANOMALY_OWN);
     for (uint32_t s = 0; s < SCENES; s++)
         base->scenes[s] = (struct scene){.bias = s ? -40.0f : 0.0f, .weight = {0.5f, 0.5f, 0.5f, 0.5f}, .threshold = 0.5f};
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        features_note(base, base->dimensions[g].columns, base->dimensions[g].column_count);
+    for (int i = 0; i < ANOMALY_COUNT; i++)
+        features_note(base, base->anomaly[i].columns, base->anomaly[i].column_count);
+    reference_take(base);
 }
 
 /* --- a batch of one slice ----------------------------------------------------------------------------------------------- */
@@ -123,6 +150,7 @@ struct slice {
     struct batch batch;
     struct feature_block features;
     struct scores scores;
+    struct figures figures;
     struct device *device;
     struct resident *resident;
     struct scratch *scratch;
@@ -156,6 +184,8 @@ static void slice_open(struct slice *slice)
     slice->features.row_count = SLICE_ROWS;
     for (int f = 0; f < FEATURE_COUNT; f++)
         slice->features.column[f] = filled(SLICE_ROWS, 0, 6);
+    for (int f = 0; f < FIGURE_COUNT; f++)
+        slice->figures.column[f] = filled(SLICE_ROWS, -1, 6);
     MUST(device_cpu.open(&slice->device, &options, &note) == FAULT_NONE);
     MUST(device_cpu.prepare(&slice->resident, slice->device, &slice->base, &note) == FAULT_NONE);
     MUST(device_cpu.scratch_take(&slice->scratch, slice->resident, &note) == FAULT_NONE);
@@ -213,6 +243,31 @@ static void decide_run(struct slice *slice)
     arena_reset(&slice->batch.arena);
 }
 
+static void drift_run(struct slice *slice)
+{
+    static uint32_t counts[FEATURE_COUNT * (REFERENCE_EDGES + 1) + SCENES_MAX + DIMENSION_COUNT + 1];
+    static uint64_t turn;
+    const struct drift_slice rows = {.base = &slice->base,
+                                     .batch = &slice->batch,
+                                     .count = SLICE_ROWS,
+                                     .features = &slice->features,
+                                     .figures = &slice->figures,
+                                     .distance = slice->scores.distance};
+    drift_count(counts, &rows, drift_part(SLICE_ROWS, turn++));
+}
+
+static void score_run(struct slice *slice)
+{
+    scene_run(slice);
+    decide_run(slice);
+}
+
+static void score_drift_run(struct slice *slice)
+{
+    score_run(slice);
+    drift_run(slice);
+}
+
 /* The same rows with one in a hundred held by its scene: how much more the reasons cost. */
 static void reasons_run(struct slice *slice)
 {
@@ -232,7 +287,8 @@ static const struct {
     const char *name;
     void (*run)(struct slice *);
 } stages[] = {{"tiles", tiles_run}, {"distances", distances_run}, {"degrees", degrees_run},
-              {"scene", scene_run}, {"decide", decide_run},       {"decide_1pc", reasons_run}};
+              {"scene", scene_run}, {"decide", decide_run},       {"decide_1pc", reasons_run},
+              {"drift", drift_run}, {"score", score_run},         {"score_drift", score_drift_run}};
 enum { STAGE_COUNT = sizeof stages / sizeof *stages };
 
 static int compare(const void *a, const void *b)

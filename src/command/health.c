@@ -78,6 +78,13 @@ int command_stats(int argc, char **argv)
     return status;
 }
 
+static void health_print(bool well, const char *why, const char *drift)
+{
+    printf("%s%s%s\n", well ? "ready" : "not ready", why && *why ? ": " : "", why ? why : "");
+    if (drift && strcmp(drift, "none") != 0)
+        printf("drift: %s\n", drift);
+}
+
 int command_health(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -97,7 +104,7 @@ int command_health(int argc, char **argv)
         if (asking.as_json)
             show_json(stdout, &top, -1), putchar('\n');
         else
-            printf("%s%s%s\n", well ? "ready" : "not ready", why && *why ? ": " : "", why ? why : "");
+            health_print(well, why, sluice_reply_string(reply, "drift"));
         status = well ? COMMAND_DONE : COMMAND_HELD;
     }
     sluice_reply_free(&reply);

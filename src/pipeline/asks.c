@@ -89,8 +89,9 @@ static void answer_hello(struct job *job)
     pack_pair_text(out, "kernel", job->epoch->names.kernel);
 }
 
-static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, struct metrics_gauges *out)
+static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, struct metrics_gauges *out, struct drift_report *drift)
 {
+    drift_tell(drift, epoch);
     pthread_mutex_lock(&pipeline->line_lock);
     *out = (struct metrics_gauges){.in_flight = pipeline->in_flight,
                                    .waiting = pipeline->waiting,
@@ -104,6 +105,10 @@ static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, st
     out->last_sequence = pipeline->ledger_ops->last_sequence(pipeline->ledger);
     out->epoch = epoch->number;
     out->ready = atomic_load(&pipeline->ready) && atomic_load(&pipeline->records);
+    out->drift_rows = drift->rows;
+    out->drift_level = drift->level;
+    out->drift_warnings = drift->over[DRIFT_WARN];
+    out->drift_alarms = drift->over[DRIFT_ALARM];
     out->base = epoch->names.base_name;
     out->kernel = epoch->names.kernel;
 }
@@ -112,8 +117,9 @@ static void answer_stats(struct job *job)
 {
     struct pipeline *pipeline = job->pipeline;
     struct metrics_gauges gauges;
+    struct drift_report drift;
     char digest[33];
-    gauges_read(pipeline, job->epoch, &gauges);
+    gauges_read(pipeline, job->epoch, &gauges, &drift);
     pthread_mutex_lock(&pipeline->line_lock);
     digest_to_hex(digest, pipeline->history_digest);
     pthread_mutex_unlock(&pipeline->line_lock);
@@ -127,7 +133,8 @@ static void answer_health(struct job *job)
 {
     char why[160] = "";
     bool ready = pipeline_ready(job->pipeline, why, sizeof why);
-    pack_head(&job->reply, job->request.id, 2);
+    pack_head(&job->reply, job->request.id, 3);
+    pack_pair_text(&job->reply, "drift", drift_level_names[drift_level_told(job->epoch)]);
     wire_pack_text(&job->reply, "ready");
     wire_pack_bool(&job->reply, ready);
     pack_pair_text(&job->reply, "why", why);
@@ -470,9 +477,11 @@ void ask_run(void *argument)
 enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out)
 {
     struct metrics_gauges gauges;
+    struct drift_report drift;
     struct epoch *epoch = epoch_hold(pipeline);
-    gauges_read(pipeline, epoch, &gauges);
+    gauges_read(pipeline, epoch, &gauges, &drift);
     metrics_prometheus(&pipeline->metrics, &gauges, out);
+    drift_prometheus(&drift, epoch->base, out);
     epoch_release(&epoch);
     return out->failed ? FAULT_memory : FAULT_NONE;
 }

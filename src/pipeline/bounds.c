@@ -120,7 +120,7 @@ static uint64_t epochs_bytes(const struct config *config)
 {
     struct scene_base *base = NULL;
     struct fault_note note = {0};
-    uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX;
+    uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX + drift_bytes(bounds_worker_count(config));
     if (config->base_path[0] == '\0' || scene_base_open(&base, config->base_path, &note) != FAULT_NONE)
         return EPOCHS_MAX * bytes;
     const struct device_bound bound = device_bound(config->device);

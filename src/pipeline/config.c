@@ -231,6 +231,12 @@ static enum fault levels_check(const struct reading *reading)
     return levels->low <= levels->medium ? FAULT_NONE : config_wrong(reading, "levels.low", "expected at most levels.medium");
 }
 
+static enum fault drift_check(const struct reading *reading)
+{
+    const struct drift_limits *limits = &reading->config->drift.limits;
+    return limits->warn <= limits->alarm ? FAULT_NONE : config_wrong(reading, "drift.warn", "expected at most drift.alarm");
+}
+
 static enum fault tenant_read(const struct reading *reading, uint32_t index, const struct tenant_text *text)
 {
     struct config_tenant *tenant = &reading->config->tenants[index];
@@ -264,6 +270,8 @@ static enum fault parts_read(const struct reading *reading, const struct config_
     enum fault fault = config_read_top(reading, text);
     if (fault == FAULT_NONE)
         fault = levels_check(reading);
+    if (fault == FAULT_NONE)
+        fault = drift_check(reading);
     if (fault == FAULT_NONE)
         fault = listen_read(reading, &text->listen);
     if (fault == FAULT_NONE)

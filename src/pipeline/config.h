@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "batch/limits.h"
 #include "history/history.h"
+#include "scene/drift.h"
 #include "verdict/verdict.h"
 
 /* sluice.yaml, read through a schema (libcyaml; config_text.c is its only user): an unknown or wrong key is refused with
@@ -54,6 +55,7 @@ struct config {
     struct history_limits history;
     struct level_rules levels;
     struct strategy strategy;
+    struct drift_settings drift;
     uint32_t rate_count;
     struct config_rate {
         char currency[4];

@@ -43,6 +43,10 @@ static const struct key_rule level_rules[] = {
 #define LEVEL(key, form, member, least, most, initial, meaning) RULE(levels_text, config, key, form, member, least, most, initial)
 #include "pipeline/config_keys.tbl"
 };
+static const struct key_rule drift_rules[] = {
+#define DRIFT(key, form, member, least, most, initial, meaning) RULE(drift_text, config, key, form, member, least, most, initial)
+#include "pipeline/config_keys.tbl"
+};
 static const struct key_rule tenant_rules[] = {
 #define TENANT(key, form, member, least, most, initial, meaning) RULE(tenant_text, config_tenant, key, form, member, least, most, initial)
 #include "pipeline/config_keys.tbl"
@@ -226,6 +230,8 @@ enum fault config_read_top(const struct reading *reading, const struct config_te
         fault = rules_read(config, &text->history, history_rules, COUNT_OF(history_rules), "history", reading);
     if (fault == FAULT_NONE)
         fault = rules_read(config, &text->levels, level_rules, COUNT_OF(level_rules), "levels", reading);
+    if (fault == FAULT_NONE)
+        fault = rules_read(config, &text->drift, drift_rules, COUNT_OF(drift_rules), "drift", reading);
     return fault;
 }
 

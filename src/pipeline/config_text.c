@@ -43,6 +43,12 @@ static const cyaml_schema_field_t levels_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t drift_fields[] = {
+#define DRIFT(key, ...) TEXT_FIELD(drift_text, key),
+#include "pipeline/config_keys.tbl"
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t rate_fields[] = {
     TEXT_FIELD(rate_text, currency),
     TEXT_FIELD(rate_text, per_reference),
@@ -98,6 +104,7 @@ static const cyaml_schema_field_t top_fields[] = {
     GROUP_FIELD(limits),
     GROUP_FIELD(history),
     GROUP_FIELD(levels),
+    GROUP_FIELD(drift),
     GROUP_FIELD(currencies),
     LIST_FIELD(config_text, countermeasures, &countermeasure_entry, COUNTERMEASURES_MAX),
     LIST_FIELD(config_text, strategy, &strategy_entry, STRATEGY_ROWS_MAX),

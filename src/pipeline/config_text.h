@@ -30,6 +30,11 @@ struct levels_text {
 #include "pipeline/config_keys.tbl"
 };
 
+struct drift_text {
+#define DRIFT(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+};
+
 struct rate_text {
     char *currency, *per_reference;
 };
@@ -70,6 +75,7 @@ struct config_text {
     struct limits_text limits;
     struct history_text history;
     struct levels_text levels;
+    struct drift_text drift;
     struct currencies_text currencies;
     struct countermeasure_text *countermeasures;
     struct strategy_text *strategy;

@@ -93,6 +93,7 @@ static void epoch_free(struct epoch *epoch)
         if (epoch->scratches[i])
             epoch->device_ops->scratch_give(&epoch->scratches[i]);
     memory_give(epoch->scratches);
+    drift_close(&epoch->drift);
     if (epoch->resident)
         epoch->device_ops->release(&epoch->resident);
     if (epoch->device)
@@ -114,7 +115,7 @@ static enum fault epoch_scratches(struct epoch *epoch, struct fault_note *note)
     enum fault fault = FAULT_NONE;
     for (uint32_t i = 0; i < count && fault == FAULT_NONE; i++)
         fault = epoch->device_ops->scratch_take(&epoch->scratches[i], epoch->resident, note);
-    return fault;
+    return fault == FAULT_NONE ? drift_open(&epoch->drift, epoch->base, &epoch->config->drift, count, note) : fault;
 }
 
 static enum fault epoch_device(struct epoch *epoch, struct fault_note *note)

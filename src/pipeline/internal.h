@@ -19,6 +19,7 @@
 #include "pipeline/metrics.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/steps.h"
+#include "scene/drift.h"
 #include "scene/scene_base.h"
 #include "verdict/verdict.h"
 #include "wire/wire.h"
@@ -42,6 +43,7 @@ struct epoch {
     const struct kernels *kernels;
     struct resident *resident;  /* NULL without base */
     struct scratch **scratches; /* one for each worker; NULL without base */
+    struct drift *drift;        /* owned; NULL without base */
     struct strategy strategy;   /* the configuration's, bound to the base */
     struct intake_rules intake; /* key_seed is per tenant, below */
     uint64_t key_seed[TENANTS_MAX];
@@ -312,6 +314,18 @@ enum { RELOAD_RETRY_MS = 200 };
 void record_give(struct pipeline *pipeline, struct job *job);
 void record_run(void *pipeline);
 void record_look(struct pipeline *pipeline); /* whether the ledger could record; the ledger thread, or before it starts */
+
+/* drift.c */
+enum fault drift_open(struct drift **out, const struct scene_base *base, const struct drift_settings *settings, uint32_t worker_count,
+                      struct fault_note *note);
+void drift_close(struct drift **drift_p);                                                              /* safe on NULL */
+size_t drift_bytes(uint32_t worker_count);                                                             /* of any base */
+void drift_slice_count(struct worker *worker, const struct slice *slice, const struct scores *scores); /* decided; waits for nothing */
+void drift_tell(struct drift_report *out, const struct epoch *epoch); /* the window up to now; any thread */
+void drift_watch(struct pipeline *pipeline);                          /* the timer: levels into the log */
+enum drift_level drift_level_told(const struct epoch *epoch);
+void drift_prometheus(const struct drift_report *report, const struct scene_base *base, struct wire_buffer *out);
+void drift_pack(struct wire_buffer *out, const struct drift_report *report, const struct epoch *epoch); /* a key and its map */
 
 /* asks.c */
 void ask_run(void *pipeline);

@@ -203,6 +203,10 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
         g->history.dropped) \
     ONE(history_bytes, "gauge", "Memory of history, taken at start.", g->history.bytes) \
     ONE(history_account_bytes, "gauge", "What of it the accounts take, with their rings and bucket records.", g->history.account_bytes) \
+    ONE(drift_rows, "gauge", "Rows counted for drift, of the window.", g->drift_rows) \
+    ONE(drift_level, "gauge", "0: traffic is as the scene base's reference, 1: warn, 2: alarm.", g->drift_level) \
+    ONE(drift_warnings, "gauge", "Distributions from drift.warn on, below drift.alarm.", g->drift_warnings) \
+    ONE(drift_alarms, "gauge", "Distributions from drift.alarm on.", g->drift_alarms) \
     ONE(ready, "gauge", "1: requests are taken and can be recorded.", (uint64_t)g->ready)
 
 void metrics_prometheus(const struct metrics *m, const struct metrics_gauges *g, struct wire_buffer *out)

@@ -41,6 +41,7 @@ void buffer_append(struct wire_buffer *out, const void *data, size_t bytes); /* 
 struct metrics_gauges { /* what is read at the moment of asking */
     uint64_t in_flight, waiting, reserved_bytes, budget_bytes, idle_bytes, total_bytes, ledger_bytes, last_sequence, epoch;
     struct history_counts history;
+    uint64_t drift_rows, drift_level, drift_warnings, drift_alarms;
     int ready;
     const char *base, *kernel;
 };

@@ -128,6 +128,7 @@ static void timer_run(void *argument)
         nanosleep(&tick, NULL);
         line_expire(pipeline);
         rows_retain(pipeline);
+        drift_watch(pipeline);
         pthread_mutex_lock(&pipeline->line_lock);
         stopping = pipeline->stopping;
         pthread_mutex_unlock(&pipeline->line_lock);

@@ -83,6 +83,8 @@ enum fault slice_score(struct worker *worker, struct slice *slice, struct fault_
         return fault;
     struct step_watch watch = watch_begin();
     fault = step_decide(worker, slice, &scores, note);
+    if (fault == FAULT_NONE)
+        drift_slice_count(worker, slice, &scores);
     watch_end(metrics, STEP_decide, watch);
     return fault;
 }

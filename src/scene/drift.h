@@ -37,6 +37,10 @@ struct drift_limits {
     float warn, alarm; /* of the population stability index */
     uint32_t rows_min; /* counted rows below which nothing is judged */
 };
+struct drift_settings {
+    struct drift_limits limits;
+    int64_t window_s;
+};
 #define DRIFT_LIMITS_DEFAULT ((struct drift_limits){0.1f, 0.25f, 1000})
 
 struct drift_figure { /* a distribution against its reference */

@@ -62,6 +62,7 @@ static inline void rig_write_base(const char *name, uint64_t seed)
     char *bytes = NULL, path[128];
     size_t byte_count = 0;
     tiny_base_init(&tiny, 4, 8, 4, seed);
+    tiny_reference(&tiny);
     snprintf(path, sizeof path, "%s/%s", rig_folder, name);
     if (scene_base_write(&bytes, &byte_count, &tiny.base, NULL, NULL, &note) != FAULT_NONE ||
         file_replace(path, bytes, byte_count, &note) != FAULT_NONE)

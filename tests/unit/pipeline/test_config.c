@@ -437,6 +437,7 @@ static void the_manual_tells_every_default(void **state)
 #define LIMIT                                                 TOP
 #define HISTORY                                               TOP
 #define LEVEL                                                 TOP
+#define DRIFT                                                 TOP
 #define TENANT                                                TOP
 #include "pipeline/config_keys.tbl"
     };

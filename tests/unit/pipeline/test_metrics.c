@@ -234,7 +234,8 @@ static void it_is_read_while_everything_moves(void **state)
     static struct family families[128];
     (void)state;
     memset(sent, 0, sizeof sent);
-    rig_open(rig_config("in_flight_max: 64\n" RIG_TENANTS, NULL));
+    rig_write_base("base.safetensors", 3);
+    rig_open(rig_config("in_flight_max: 64\n" RIG_TENANTS, "base.safetensors"));
     atomic_store(&commits_to_fail, 2);
     for (unsigned i = 0; i < BATCHES; i++) {
         struct wire_buffer message;
@@ -267,7 +268,8 @@ static void the_document_speaks_of_all(void **state)
     (void)state;
     if (file_read_all(&document, &bytes, "docs/metrics.md", 1 << 20, &note) != FAULT_NONE)
         fail_msg("%s", note.text);
-    rig_open(rig_config(NULL, NULL));
+    rig_write_base("base.safetensors", 3);
+    rig_open(rig_config(NULL, "base.safetensors"));
     text = metrics_text();
     unsigned count = check_text(text, families);
     free(text);
