@@ -82,6 +82,18 @@ foreach(source ${flow_sources})
   endif()
 endforeach()
 
+# The same flows with another device forced, but for those that choose devices themselves.
+foreach(device blas opencl)
+  foreach(short base commands disk drain first_batch hostile kills order overload restart serve tls)
+    if(NOT TARGET flow_${short})
+      continue()
+    endif()
+    add_test(NAME flow.${device}.${short} COMMAND flow_${short} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(flow.${device}.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 480 LABELS release ENVIRONMENT
+      "SLUICE_BIN=$<TARGET_FILE:sluice>;SLUICE_FAULTY_BIN=${CMAKE_BINARY_DIR}/sluice_faulty;SLUICE_FLOW_DEVICE=${device};SLUICE_KILLS=60")
+  endforeach()
+endforeach()
+
 # What runs through an OpenCL driver is for release builds alone: drivers and their compilers leak and start threads of
 # their own, which is nothing that a sanitizer of ours should tell.
 add_test(NAME kernel.oclgrind COMMAND ${CMAKE_SOURCE_DIR}/tests/kernel/oclgrind.sh $<TARGET_FILE:check_opencl>)

@@ -492,7 +492,7 @@ static void test_a_flood_stays_bounded(void **state)
     server_begin(&small, &(struct server_options){.name = "flood",
                                                   .base = "",
                                                   .workers = 1,
-                                                  .top = "memory_max: 1400MiB\nconnections_max: 8\nin_flight_max: 4\n"
+                                                  .top = "memory_max: 1700MiB\nconnections_max: 8\nin_flight_max: 4\n"
                                                          "limits: {message_max: 1MiB, rows_max: 10000}\n"});
     size_t total = printed_total(&small);
     assert_true((size_t)FLOODERS * MESSAGE_MIB > total);

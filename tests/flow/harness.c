@@ -190,6 +190,19 @@ bool flow_has_opencl(void)
     return first && strncmp(first + strlen("opencl:0"), "    refused", strlen("    refused")) != 0;
 }
 
+/* What the whole program's servers run on where the test does not say it itself: $SLUICE_FLOW_DEVICE. */
+static const char *device_of_all(void)
+{
+    static bool is_checked;
+    const char *device = getenv("SLUICE_FLOW_DEVICE");
+    if (!device)
+        return "cpu";
+    if (!is_checked && strcmp(device, "opencl") == 0 && !flow_has_opencl())
+        flow_skip("no OpenCL device");
+    is_checked = true;
+    return device;
+}
+
 void server_configure(struct server *server, const struct server_options *options)
 {
     unsigned char hash[2][SECRET_HASH_BYTES];
@@ -222,7 +235,7 @@ void server_configure(struct server *server, const struct server_options *option
                  "  - name: flow\n    token_hash: %s\n    rights: [submit, score, label, query, operate, explain]\n"
                  "    score_rows_per_minute: 0\n"
                  "  - name: other\n    token_hash: %s\n    rights: [submit]\n%s",
-                 server->folder, base[0] ? "base: " : "", base, base[0] ? "\n" : "", options->device ? options->device : "cpu",
+                 server->folder, base[0] ? "base: " : "", base, base[0] ? "\n" : "", options->device ? options->device : device_of_all(),
                  options->workers ? options->workers : 2, options->cpu_mask ? "cpu_mask: " : "", options->cpu_mask ? options->cpu_mask : "",
                  options->cpu_mask ? "\n" : "", options->top ? options->top : "connections_max: 512\nmemory_max: 1TiB\n", server->data_url,
                  options->more_data ? options->more_data : "", server->admin_url, http, options->listen ? options->listen : "", hex[0],
