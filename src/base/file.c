@@ -87,11 +87,9 @@ static enum fault file_fault(struct fault_note *note, enum fault fault, const ch
     return fault_set(note, fault, ROW_NONE, COLUMN_NONE, "cannot %s %s: %s", verb, path, strerror(errno));
 }
 
-enum fault file_read_all(char **out, size_t *out_bytes, const char *path, size_t bytes_max, struct fault_note *note)
+/* Closes fd. */
+static enum fault descriptor_read_all(char **out, size_t *out_bytes, int fd, const char *path, size_t bytes_max, struct fault_note *note)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return file_fault(note, FAULT_not_found, "open", path);
     int64_t size = system_size(fd);
     enum fault fault = FAULT_NONE;
     char *text = NULL;
@@ -110,6 +108,48 @@ enum fault file_read_all(char **out, size_t *out_bytes, const char *path, size_t
     *out = text;
     *out_bytes = (size_t)size;
     return FAULT_NONE;
+}
+
+enum fault file_read_all(char **out, size_t *out_bytes, const char *path, size_t bytes_max, struct fault_note *note)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? file_fault(note, FAULT_not_found, "open", path) : descriptor_read_all(out, out_bytes, fd, path, bytes_max, note);
+}
+
+/* The next part of the path into name; false: there is none, or it leads elsewhere. */
+static bool part_take(char name[NAME_MAX + 1], const char **path)
+{
+    size_t bytes = strcspn(*path, "/");
+    if (bytes == 0 || bytes > NAME_MAX || (bytes == 1 && **path == '.') || (bytes == 2 && strncmp(*path, "..", 2) == 0))
+        return false;
+    memcpy(name, *path, bytes);
+    name[bytes] = '\0';
+    *path += bytes + ((*path)[bytes] == '/');
+    return true;
+}
+
+enum fault file_read_below(char **out, size_t *out_bytes, const char *folder, const char *path, size_t bytes_max, struct fault_note *note)
+{
+    char name[NAME_MAX + 1];
+    struct stat status;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return file_fault(note, FAULT_not_found, "open", folder);
+    for (const char *rest = path;;) {
+        bool is_part = part_take(name, &rest);
+        int below = is_part ? openat(fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (*rest ? O_DIRECTORY : 0)) : -1;
+        int error = is_part ? errno : EACCES;
+        close(fd);
+        if (below < 0)
+            return errno = error, file_fault(note, error == ENOENT ? FAULT_not_found : FAULT_denied, "open", path);
+        fd = below;
+        if (!*rest)
+            break;
+    }
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && path[strlen(path) - 1] != '/')
+        return descriptor_read_all(out, out_bytes, fd, path, bytes_max, note);
+    close(fd);
+    return fault_set(note, FAULT_denied, ROW_NONE, COLUMN_NONE, "%.100s is no file", path);
 }
 
 enum fault file_replace(const char *path, const void *data, size_t bytes, struct fault_note *note)

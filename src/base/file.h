@@ -27,6 +27,9 @@ extern const struct file_ops *file_ops; /* the system's, unless a test says othe
 
 /* The whole file in memory of ours (memory_give), with an end mark behind it. */
 enum fault file_read_all(char **out, size_t *out_bytes, const char *path, size_t bytes_max, struct fault_note *note);
+/* The file at path below folder, the same way: no absolute path, no "..", no link anywhere below the folder, a regular file.
+ * FAULT_not_found: nothing is there; FAULT_denied: it would lead out, or is no file. */
+enum fault file_read_below(char **out, size_t *out_bytes, const char *folder, const char *path, size_t bytes_max, struct fault_note *note);
 /* Written beside, synced, renamed over, folder synced: old or new after a crash, never half. */
 enum fault file_replace(const char *path, const void *data, size_t bytes, struct fault_note *note);
 

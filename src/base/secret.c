@@ -7,6 +7,9 @@
 #include "base/must.h"
 
 _Static_assert(SECRET_HASH_BYTES == crypto_hash_sha256_BYTES, "SHA-256");
+_Static_assert(SECRET_PUBLIC_BYTES == crypto_sign_PUBLICKEYBYTES && SECRET_KEY_BYTES == crypto_sign_SECRETKEYBYTES &&
+                   SECRET_SIGNATURE_BYTES == crypto_sign_BYTES,
+               "Ed25519");
 
 bool secret_open(void)
 {
@@ -51,4 +54,20 @@ bool secret_from_hex(void *out, size_t bytes, const char *hex)
 {
     size_t written = 0;
     return strlen(hex) == 2 * bytes && sodium_hex2bin(out, bytes, hex, 2 * bytes, NULL, &written, NULL) == 0 && written == bytes;
+}
+
+void secret_key_make(unsigned char out_public[SECRET_PUBLIC_BYTES], unsigned char out_key[SECRET_KEY_BYTES])
+{
+    MUST(crypto_sign_keypair(out_public, out_key) == 0);
+}
+
+void secret_sign(unsigned char out[SECRET_SIGNATURE_BYTES], const void *data, size_t bytes, const unsigned char key[SECRET_KEY_BYTES])
+{
+    MUST(crypto_sign_detached(out, NULL, data, bytes, key) == 0);
+}
+
+bool secret_is_signed(const unsigned char signature[SECRET_SIGNATURE_BYTES], const void *data, size_t bytes,
+                      const unsigned char public_key[SECRET_PUBLIC_BYTES])
+{
+    return crypto_sign_verify_detached(signature, data, bytes, public_key) == 0;
 }

@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What credentials need, through libsodium; secret.c is its only user. Any thread. */
+/* What credentials and signatures need, through libsodium; secret.c is its only user. Any thread. */
 
-enum { SECRET_HASH_BYTES = 32 };
+enum { SECRET_HASH_BYTES = 32, SECRET_PUBLIC_BYTES = 32, SECRET_KEY_BYTES = 64, SECRET_SIGNATURE_BYTES = 64 };
 
 bool secret_open(void); /* once, before the others; false: no source of randomness */
 void secret_hash(unsigned char out[SECRET_HASH_BYTES], const void *data, size_t bytes); /* SHA-256 */
@@ -21,5 +21,11 @@ void secret_random(void *out, size_t bytes);
 void secret_wipe(void *data, size_t bytes);                     /* never optimised away */
 void secret_to_hex(char *out, const void *data, size_t bytes);  /* 2 × bytes lower-case digits and an end mark */
 bool secret_from_hex(void *out, size_t bytes, const char *hex); /* exactly 2 × bytes digits, either case */
+
+/* Ed25519, detached: the key's last 32 bytes are its public half. */
+void secret_key_make(unsigned char out_public[SECRET_PUBLIC_BYTES], unsigned char out_key[SECRET_KEY_BYTES]);
+void secret_sign(unsigned char out[SECRET_SIGNATURE_BYTES], const void *data, size_t bytes, const unsigned char key[SECRET_KEY_BYTES]);
+bool secret_is_signed(const unsigned char signature[SECRET_SIGNATURE_BYTES], const void *data, size_t bytes,
+                      const unsigned char public_key[SECRET_PUBLIC_BYTES]);
 
 #endif

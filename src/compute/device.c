@@ -265,6 +265,23 @@ size_t scratch_bytes(const struct scene_base *base)
     return sizeof counted + larger(proposing, at_once);
 }
 
+size_t scratch_bytes_max(void)
+{
+    struct scene_base base = {.scene_count = SCENES_MAX};
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        base.dimensions[g].column_count = base.dimensions[g].panel.column_count = DIMENSION_COLUMNS_MAX;
+        base.dimensions[g].panel.cluster_count = CLUSTERS_MAX;
+        base.dimensions[g].panel.segment_count = SCENES_MAX;
+    }
+    for (int i = 0; i < ANOMALY_COUNT; i++) {
+        base.anomaly[i].column_count = base.anomaly[i].ensemble.column_count = DIMENSION_COLUMNS_MAX;
+        base.anomaly[i].ensemble.point_count = CLUSTERS_MAX;
+        base.anomaly[i].ensemble.segment_count = ANOMALY_SEGMENTS;
+        base.anomaly[i].point_stride = DIMENSION_COLUMNS_MAX;
+    }
+    return scratch_bytes(&base);
+}
+
 static void scratch_give(struct scratch **scratch_p)
 {
     struct scratch *scratch = *scratch_p;

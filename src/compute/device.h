@@ -56,5 +56,6 @@ enum fault device_time(double out[DEVICE_SIZES], const struct device_ops *ops, c
 void device_choose(uint8_t out[DEVICE_SIZES], const double seconds[MEMBER_COUNT][DEVICE_SIZES]);
 
 size_t scratch_bytes(const struct scene_base *base); /* upper bound, for the total printed at start */
+size_t scratch_bytes_max(void);                      /* the same of any base */
 
 #endif

@@ -419,7 +419,8 @@ enum fault golden_verify(struct golden_errors *out, const struct scene_base *bas
         safetensors_fini(&file);
         return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "no tensor golden.features of 1 to %d rows", GOLDEN_ROWS_MAX);
     }
-    fault = golden_init(&golden, base, (uint32_t)features->shape[0], note);
+    out->rows = (uint32_t)features->shape[0];
+    fault = golden_init(&golden, base, out->rows, note);
     if (fault == FAULT_NONE) {
         fault = check_text(&golden, base, file.metadata, note);
         if (fault == FAULT_NONE)

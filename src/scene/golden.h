@@ -12,6 +12,7 @@
 
 struct golden_errors { /* largest differences of the kernels' figures from the golden ones */
     double distance, match, anomaly;
+    uint32_t rows; /* that were compared */
 };
 
 enum fault golden_write(char **out, size_t *out_bytes, const struct scene_base *base, const struct build_sample *sample, uint64_t seed,

@@ -362,6 +362,12 @@ static size_t arena_bytes(size_t byte_count, size_t text_bytes)
     return 4 * byte_count + text_bytes + columns + padding + orders + FEATURE_COUNT * sizeof(uint16_t) + (64 << 8);
 }
 
+size_t scene_base_memory(size_t byte_count)
+{
+    size_t text_bytes = byte_count < SAFETENSORS_HEADER_BYTES_MAX ? byte_count : SAFETENSORS_HEADER_BYTES_MAX;
+    return sizeof(struct scene_base_block) + arena_bytes(byte_count, text_bytes);
+}
+
 static enum fault block_take(struct scene_base **out, size_t bytes, struct fault_note *note)
 {
     struct scene_base_block *block = memory_take_zeroed(1, sizeof *block);

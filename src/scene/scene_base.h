@@ -95,6 +95,7 @@ enum { SCENE_BASE_MAGIC = 0x5ce4eba5 };
 enum fault scene_base_read(struct scene_base **out, const unsigned char *bytes, size_t byte_count, struct fault_note *note);
 enum fault scene_base_open(struct scene_base **out, const char *path, struct fault_note *note);
 void scene_base_close(struct scene_base **base_p);
+size_t scene_base_memory(size_t byte_count); /* that a base of so many bytes takes at the most */
 
 /* The bytes of a file that reads back as base (out: memory_give). Needs names, scenes, dimensions (columns, panel's counts
  * and segment_first, centres, precisions, offsets) and anomaly sets (columns, points, point_stride, ensemble's point_count,
