@@ -256,7 +256,7 @@ enum fault tenant_find(struct connection *connection, int64_t *out, struct text 
     return statement_integer(connection, statement, out, "look up a tenant", note);
 }
 
-static struct digest digest_of(sqlite3_stmt *statement, int column)
+struct digest digest_of_column(sqlite3_stmt *statement, int column)
 {
     struct digest digest = {0};
     const void *bytes = sqlite3_column_blob(statement, column);
@@ -281,7 +281,7 @@ void index_line_of(struct index_line *out, sqlite3_stmt *statement)
     };
 }
 
-static void text_of_column(char *out, size_t out_bytes, sqlite3_stmt *statement, int column)
+void text_of_column(char *out, size_t out_bytes, sqlite3_stmt *statement, int column)
 {
     const char *data = (const char *)sqlite3_column_text(statement, column);
     text_copy(out, out_bytes, (struct text){.data = data ? data : "", .bytes = (uint32_t)sqlite3_column_bytes(statement, column)});
@@ -293,9 +293,9 @@ void batch_line_of(struct ledger_batch *out, sqlite3_stmt *statement)
         .sequence = (uint64_t)sqlite3_column_int64(statement, 0),
         .now_us = sqlite3_column_int64(statement, 2),
         .row_count = (uint32_t)sqlite3_column_int64(statement, 3),
-        .digest = digest_of(statement, 8),
-        .base_digest = digest_of(statement, 9),
-        .config_digest = digest_of(statement, 10),
+        .digest = digest_of_column(statement, 8),
+        .base_digest = digest_of_column(statement, 9),
+        .config_digest = digest_of_column(statement, 10),
     };
     char op[16];
     text_of_column(op, sizeof op, statement, 1);

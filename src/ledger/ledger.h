@@ -23,6 +23,22 @@ struct ledger_options {
                                  * opened is there. Only ops that read; FAULT_not_found: no ledger there */
 };
 
+/* What a batch without rows did to the scene bases; one line of the index, kept for ever. */
+enum { BASE_SIGNATURE_BYTES = 96 }; /* the public key, then the signature */
+struct ledger_base_change {
+    uint64_t sequence; /* of its batch, as op and now_us: what reading gives */
+    enum op op;
+    int64_t now_us;
+    struct digest digest, before; /* the base; what was active before, zeros: none */
+    char who[176];                /* tenant, and the credential's name behind a slash when it has one */
+    char name[64], version[64], signer[33];
+    uint64_t bytes;
+    uint32_t golden_rows;
+    bool is_signed;
+    unsigned char signature[BASE_SIGNATURE_BYTES];
+};
+typedef bool ledger_base_fn(void *context, const struct ledger_base_change *change); /* false: enough */
+
 /* One change, ready to commit: what frame_encode made of a batch, and what the index keeps. */
 struct ledger_entry {
     const struct batch *batch; /* borrowed until ledger_commit returns; results NULL for ops without verdicts */
@@ -30,7 +46,8 @@ struct ledger_entry {
     struct digest base_digest, config_digest;
     const char *const *scenes; /* names of the scene codes in results, borrowed; kept once per distinct list; NULL: none */
     uint32_t scene_count;
-    enum fault fault; /* set by ledger_commit */
+    const struct ledger_base_change *base_change; /* borrowed; NULL: none */
+    enum fault fault;                             /* set by ledger_commit */
 };
 
 /* Encodes columns, facts that history needs, results and notes. Any thread; takes memory, give it with frame_give. */
@@ -122,6 +139,8 @@ struct ledger_ops {
                                size_t byte_count, struct fault_note *note);
     enum fault (*document_get)(struct ledger *ledger, const char *kind, struct digest digest, void **out, size_t *out_bytes,
                                struct fault_note *note);
+    /* Newest first: the bases that were put, or everything else that was done to bases. */
+    enum fault (*base_changes)(struct ledger *ledger, bool puts, ledger_base_fn *each, void *context, struct fault_note *note);
     uint64_t (*disk_bytes)(const struct ledger *ledger);
 };
 extern const struct ledger_ops ledger_sqlite;

@@ -337,5 +337,6 @@ const struct ledger_ops ledger_sqlite = {
     .label_find = sqlite_label_find,
     .document_put = sqlite_document_put,
     .document_get = sqlite_document_get,
+    .base_changes = sqlite_base_changes,
     .disk_bytes = sqlite_disk_bytes,
 };

@@ -39,6 +39,9 @@ void statement_bind_text(sqlite3_stmt *statement, int index, struct text text); 
 void statement_bind_digest(sqlite3_stmt *statement, int index, const struct digest *digest);
 enum fault tenant_find(struct connection *connection, int64_t *out, struct text tenant, struct fault_note *note);
 
+struct digest digest_of_column(sqlite3_stmt *statement, int column);
+void text_of_column(char *out, size_t out_bytes, sqlite3_stmt *statement, int column);
+
 /* Where a frame lies, and what is needed to look past it. */
 struct index_line {
     uint64_t sequence, key_seed;
@@ -98,6 +101,7 @@ enum fault sqlite_commit(struct ledger *ledger, struct ledger_entry *entries, ui
 void sqlite_idle(struct ledger *ledger);
 void transaction_undo(struct ledger *ledger, bool was_commit); /* after a step of a transaction that failed */
 void ledger_recover(struct ledger *ledger);                    /* after a change that failed */
+enum fault sqlite_base_changes(struct ledger *ledger, bool puts, ledger_base_fn *each, void *context, struct fault_note *note);
 enum fault sqlite_document_put(struct ledger *ledger, const char *kind, struct digest digest, const char *name, const void *bytes,
                                size_t byte_count, struct fault_note *note);
 

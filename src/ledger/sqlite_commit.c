@@ -155,6 +155,28 @@ static enum fault labels_insert(struct connection *writer, const struct batch *b
     return fault;
 }
 
+static enum fault base_change_insert(struct connection *writer, const struct ledger_entry *entry, struct fault_note *note)
+{
+    const struct ledger_base_change *change = entry->base_change;
+    if (!change)
+        return FAULT_NONE;
+    sqlite3_stmt *statement = statement_take(writer, STATEMENT_base_change_put);
+    sqlite3_bind_int64(statement, 1, (int64_t)entry->batch->sequence);
+    statement_bind_text(statement, 2, text_of(op_names[entry->batch->op]));
+    statement_bind_digest(statement, 3, &change->digest);
+    statement_bind_digest(statement, 4, &change->before);
+    statement_bind_text(statement, 5, text_of(change->who));
+    sqlite3_bind_int64(statement, 6, entry->batch->now_us);
+    statement_bind_text(statement, 7, text_of(change->name));
+    statement_bind_text(statement, 8, text_of(change->version));
+    sqlite3_bind_int64(statement, 9, (int64_t)change->bytes);
+    sqlite3_bind_int64(statement, 10, change->golden_rows);
+    statement_bind_text(statement, 11, text_of(change->signer));
+    if (change->is_signed)
+        sqlite3_bind_blob(statement, 12, change->signature, sizeof change->signature, SQLITE_STATIC);
+    return statement_run(writer, statement, "record what became of a scene base", note);
+}
+
 static enum fault entry_insert(struct connection *writer, const struct ledger_entry *entry, struct fault_note *note)
 {
     int64_t tenant;
@@ -166,6 +188,8 @@ static enum fault entry_insert(struct connection *writer, const struct ledger_en
         fault = stopped_insert(writer, entry->batch, note);
     if (fault == FAULT_NONE)
         fault = labels_insert(writer, entry->batch, tenant, note);
+    if (fault == FAULT_NONE)
+        fault = base_change_insert(writer, entry, note);
     return fault;
 }
 

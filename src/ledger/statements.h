@@ -48,6 +48,8 @@
       "INSERT INTO label(tenant, transfer_id, label, sequence, row) VALUES(?1, ?2, ?3, ?4, ?5)" \
       " ON CONFLICT(tenant, transfer_id) DO UPDATE SET label = ?3, sequence = ?4, row = ?5") \
     S(document_put, WRITES, "INSERT INTO document(kind, digest, name, bytes) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(kind, digest) DO NOTHING") \
+    S(base_change_put, WRITES, "INSERT INTO base_change VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)") \
+    S(base_changes, READS, "SELECT * FROM base_change WHERE (op = 'base.put') = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3") \
     S(tenant_get, WRITES | READS, "SELECT tenant FROM tenant WHERE name = ?1") \
     S(request_get, READS, "SELECT sequence, digest, op FROM batch WHERE tenant = ?1 AND id = ?2") \
     S(batch_get, READS, \
