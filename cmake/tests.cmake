@@ -58,7 +58,7 @@ endforeach()
 
 # Flow tests: tests/flow/flow_<name>.c, whole server and client in one program or several processes.
 # Those labelled release check figures and bits or kill a server hundreds of times: sanitizer runs leave them out.
-set(release_flows cuts devices kills overload)
+set(release_flows base_kills cuts devices kills overload)
 set(flow_sources)
 if(TARGET sluice)
   file(GLOB flow_sources CONFIGURE_DEPENDS tests/flow/flow_*.c)

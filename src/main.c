@@ -27,6 +27,7 @@ static const struct entry {
     {"replay", "verify what a ledger recorded, or try another base on it", command_replay},
     {"inspect", "show a scene base, a message or a ledger", command_inspect},
     {"bench", "load a server and measure it", command_bench},
+    {"base", "put, list, activate and sign scene bases of a running server", command_base},
     {"devices", "show what can score here, and how fast", command_devices},
     {"tune", "fit the OpenCL kernel to a device", command_tune},
 };

@@ -15,13 +15,22 @@
  * else lies in the batch's arena. One owner at a time; slices write disjoint row ranges of results. */
 
 enum op {
-#define OP(name, changes, rows, right) OP_##name,
+#define OP(name, wire_name, changes, rows, right) OP_##name,
 #include "batch/ops.tbl"
 #undef OP
     OP_COUNT
 };
 
-enum right { RIGHT_NONE = 0, RIGHT_SUBMIT = 1, RIGHT_SCORE = 2, RIGHT_LABEL = 4, RIGHT_QUERY = 8, RIGHT_OPERATE = 16, RIGHT_EXPLAIN = 32 };
+enum right {
+    RIGHT_NONE = 0,
+    RIGHT_SUBMIT = 1,
+    RIGHT_SCORE = 2,
+    RIGHT_LABEL = 4,
+    RIGHT_QUERY = 8,
+    RIGHT_OPERATE = 16,
+    RIGHT_EXPLAIN = 32,
+    RIGHT_MODEL = 64
+};
 
 enum column_id {
 #define COLUMN(name, type, needed, taken, text) COLUMN_##name,
@@ -108,6 +117,10 @@ enum op op_find(struct text name);            /* OP_COUNT: not one */
 bool op_changes_state(enum op op);
 bool op_carries_rows(enum op op);
 enum right op_right(enum op op);
+static inline bool op_is_of_models(enum op op) /* base.put and its like */
+{
+    return op_right(op) == RIGHT_MODEL;
+}
 
 /* Facts of every row that the rooms after fill work on; arrays of row_count in the arena, 64-byte aligned.
  * Keys are hash64 over the account namespace and the id; 0: absent. Filled by intake. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 enum {
-#define OP(name, changes, rows, right) BIT_##name = 1 << OP_##name,
+#define OP(name, wire_name, changes, rows, right) BIT_##name = 1 << OP_##name,
 #include "batch/ops.tbl"
 #undef OP
     ROWS = BIT_screen | BIT_score | BIT_import,
@@ -31,13 +31,13 @@ static const struct {
     bool changes_state, carries_rows;
     enum right right;
 } ops[OP_COUNT] = {
-#define OP(name, changes, rows, right) [OP_##name] = {changes, rows, right},
+#define OP(name, wire_name, changes, rows, right) [OP_##name] = {changes, rows, right},
 #include "batch/ops.tbl"
 #undef OP
 };
 
 const char *const op_names[OP_COUNT] = {
-#define OP(name, changes, rows, right) [OP_##name] = #name,
+#define OP(name, wire_name, changes, rows, right) [OP_##name] = wire_name,
 #include "batch/ops.tbl"
 #undef OP
 };

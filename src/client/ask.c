@@ -1,12 +1,19 @@
 /* Requests without rows: a small map each. What does not narrow is left out. */
 #include "client/client.h"
 
+#include <string.h>
+
+#include "base/hash.h"
+
 enum { FIELDS_MAX = 16 };
 
 struct field {
-    const char *key, *text; /* text NULL: number */
+    const char *key, *text; /* text NULL: bytes, or a number */
     int64_t number;
+    const void *bytes;
+    size_t byte_count;
 };
+enum { PIECE_BYTES = 512 << 10 };
 
 static void request_write(struct wire_buffer *out, const struct field *fields, uint32_t count)
 {
@@ -15,6 +22,8 @@ static void request_write(struct wire_buffer *out, const struct field *fields, u
         wire_pack_text(out, fields[i].key);
         if (fields[i].text)
             wire_pack_text(out, fields[i].text);
+        else if (fields[i].bytes)
+            wire_pack_bin(out, fields[i].bytes, fields[i].byte_count);
         else
             wire_pack_i64(out, fields[i].number);
     }
@@ -85,5 +94,95 @@ int sluice_explain(struct sluice_client *client, const char *batch, const char *
     fields[count++] = (struct field){.key = "transfer", .text = transfer};
     if (batch)
         fields[count++] = (struct field){.key = "batch", .text = batch};
+    return fields_send(client, fields, count, out);
+}
+
+/* --- scene bases ----------------------------------------------------------------------------------------------------- */
+
+static size_t piece_bytes(const struct sluice_client *client)
+{
+    size_t most = client->servers[0].message_bytes_max / 2;
+    return most > 0 && most < PIECE_BYTES ? most : PIECE_BYTES;
+}
+
+/* What goes with the whole: golden distances and the signature. */
+static uint32_t beside_fill(struct field *fields, const struct sluice_base *base)
+{
+    uint32_t count = 0;
+    if (base->golden)
+        fields[count++] = (struct field){.key = "golden", .bytes = base->golden, .byte_count = base->golden_bytes};
+    if (base->signature)
+        fields[count++] = (struct field){.key = "signature", .text = base->signature};
+    return count;
+}
+
+static int piece_send(struct sluice_client *client, const struct sluice_base *base, const char *digest, size_t offset,
+                      struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    size_t left = base->byte_count - offset, bytes = left < piece_bytes(client) ? left : piece_bytes(client);
+    uint32_t count = envelope_fill(fields, client, op_names[OP_base_put]);
+    fields[count++] = (struct field){.key = "id", .text = base->id};
+    fields[count++] = (struct field){.key = "digest", .text = digest};
+    fields[count++] = (struct field){.key = "bytes", .number = (int64_t)base->byte_count};
+    fields[count++] = (struct field){.key = "offset", .number = (int64_t)offset};
+    fields[count++] = (struct field){.key = "data", .bytes = (const char *)base->bytes + offset, .byte_count = bytes};
+    if (bytes == left)
+        count += beside_fill(fields + count, base);
+    return fields_send(client, fields, count, out);
+}
+
+/* The server says where the next piece begins: behind what it has, also of a put before this one. */
+static int pieces_send(struct sluice_client *client, const struct sluice_base *base, struct sluice_reply **out)
+{
+    char digest[33];
+    digest_to_hex(digest, hash128(0, base->bytes, base->byte_count));
+    for (size_t offset = 0;;) {
+        int error = piece_send(client, base, digest, offset, out);
+        const char *state = error == SLUICE_OK ? sluice_reply_string(*out, "state") : NULL;
+        if (!state || strcmp(state, "wanted") != 0)
+            return error;
+        int64_t next = sluice_reply_integer(*out, "offset", -1);
+        if (next < 0 || (uint64_t)next > base->byte_count || (size_t)next == offset)
+            return SLUICE_PROTOCOL_ERROR;
+        offset = (size_t)next;
+        sluice_reply_free(out);
+    }
+}
+
+int sluice_base_put(struct sluice_client *client, const struct sluice_base *base, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || !base || !out || !base->id || (!base->path && (!base->bytes || base->byte_count == 0)))
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    if (!base->path)
+        return pieces_send(client, base, out);
+    uint32_t count = envelope_fill(fields, client, op_names[OP_base_put]);
+    fields[count++] = (struct field){.key = "id", .text = base->id};
+    fields[count++] = (struct field){.key = "path", .text = base->path};
+    return fields_send(client, fields, count, out);
+}
+
+int sluice_base_activate(struct sluice_client *client, const char *id, const char *base, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || !id || !base || !out)
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    uint32_t count = envelope_fill(fields, client, op_names[OP_base_activate]);
+    fields[count++] = (struct field){.key = "id", .text = id};
+    fields[count++] = (struct field){.key = "base", .text = base};
+    return fields_send(client, fields, count, out);
+}
+
+int sluice_base_rollback(struct sluice_client *client, const char *id, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || !id || !out)
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    uint32_t count = envelope_fill(fields, client, op_names[OP_base_rollback]);
+    fields[count++] = (struct field){.key = "id", .text = id};
     return fields_send(client, fields, count, out);
 }

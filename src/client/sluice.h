@@ -82,6 +82,25 @@ SLUICE_API int sluice_query(struct sluice_client *client, const struct sluice_qu
 /* Why a recorded transfer got its verdict; batch: its name, NULL: the newest with that transfer_id. Needs the right explain. */
 SLUICE_API int sluice_explain(struct sluice_client *client, const char *batch, const char *transfer, struct sluice_reply **out);
 
+/* Scene bases in a running server; each needs the right model. sluice_ask with "base.list" tells which are there. id names the change:
+ * the same id again tells what was recorded and does nothing. */
+struct sluice_base {
+    const char *id;
+    const char *path;  /* below the server's base_folder, golden distances and signature beside it; or NULL, and: */
+    const void *bytes; /* the file, borrowed */
+    size_t byte_count;
+    const void *golden; /* the file of golden distances, or NULL */
+    size_t golden_bytes;
+    const char *signature; /* what `sluice base sign` wrote, or NULL */
+};
+/* Goes on where a put of the same file was cut off. When it returns 0 the base is verified, kept and ready to be activated. */
+SLUICE_API int sluice_base_put(struct sluice_client *client, const struct sluice_base *base, struct sluice_reply **out);
+/* base: a name (the newest that was put under it) or a digest or its first 6 digits and more. Batches received after the reply are
+ * scored under it. */
+SLUICE_API int sluice_base_activate(struct sluice_client *client, const char *id, const char *base, struct sluice_reply **out);
+SLUICE_API int sluice_base_rollback(struct sluice_client *client, const char *id,
+                                    struct sluice_reply **out); /* the one before is active again */
+
 /* A reply. What it gives is valid until sluice_reply_free; NULL where the reply has none of that name. */
 SLUICE_API void sluice_reply_free(struct sluice_reply **reply_p);
 SLUICE_API const char *sluice_reply_fault(const struct sluice_reply *reply); /* NULL: ok */

@@ -35,6 +35,7 @@ int command_eval(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_base(int argc, char **argv);
 int command_devices(int argc, char **argv);
 int command_tune(int argc, char **argv);
 

@@ -114,6 +114,8 @@ static void step_follow_up(struct job *job)
     frame_give(&job->frame);
     wire_buffer_fini(&job->reply);
     line_release_memory(job);
+    if (job->change)
+        base_change_over(job->change, job->pipeline);
     pthread_mutex_destroy(&job->arena_lock);
     epoch_release(&job->epoch);
     memory_give(job);
@@ -202,7 +204,7 @@ enum fault registry_enter(struct job *job, bool *out_is_twin)
     } else if (namesake) {
         fault = fault_set(&job->note, FAULT_conflict, ROW_NONE, COLUMN_NONE, "a batch of that name is in flight under another id");
     } else {
-        MUST(pipeline->registry_count < pipeline->in_flight_max);
+        MUST(pipeline->registry_count < pipeline->in_flight_max + 1); /* and a change of the bases */
         pipeline->registry[pipeline->registry_count++] = job;
         job->registered = true;
     }
@@ -400,6 +402,7 @@ static enum fault job_authenticate(struct job *job)
         return fault_set(&job->note, FAULT_denied, ROW_NONE, COLUMN_NONE, "the credential %s%shas no right to %s", credential->name,
                          credential->name[0] ? " " : "", op_names[job->request.op]);
     job->rights = credential->rights;
+    job->credential = credential;
     job->line = job->epoch->lines[job->tenant_index];
     return FAULT_NONE;
 }
@@ -431,7 +434,7 @@ static enum fault ledger_refuses(struct pipeline *pipeline, struct job *job)
 
 static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
 {
-    if (!op_carries_rows(job->request.op)) {
+    if (!op_carries_rows(job->request.op) && !op_changes_state(job->request.op)) {
         if (op_right(job->request.op) == RIGHT_NONE || job->request.op == OP_stats)
             return ask_inline(job), FAULT_NONE;
         return ask_question(job);
@@ -443,6 +446,8 @@ static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
                fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "history is being reloaded after a failed commit");
     if (op_changes_state(job->request.op) && !atomic_load(&pipeline->records))
         return ledger_refuses(pipeline, job);
+    if (!op_carries_rows(job->request.op))
+        return bases_question(job);
     enum fault fault = bounds_reserve(job);
     return fault == FAULT_NONE ? line_enter(pipeline, job) : fault;
 }

@@ -461,6 +461,8 @@ static void ask_answer(struct job *job)
         answer_result(job);
     else if (job->request.op == OP_explain)
         answer_explain(job);
+    else if (job->request.op == OP_base_list)
+        answer_bases(job);
     else
         answer_query(job);
     answer(job);

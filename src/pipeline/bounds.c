@@ -46,7 +46,7 @@ uint32_t bounds_slice_count(const struct config *config)
 
 uint32_t bounds_reader_count(const struct config *config)
 {
-    return bounds_worker_count(config) + STORED_AT_ONCE;
+    return bounds_worker_count(config) + STORED_AT_ONCE + 1; /* the bases' thread */
 }
 
 static uint64_t most(uint64_t a, uint64_t b)
@@ -115,19 +115,39 @@ static struct device_bound device_bound(const char *device)
     return (struct device_bound){strcmp(device, "blas") == 0, 1, 0};
 }
 
-/* The running epoch and the next; the file itself once more while it is read and kept. */
-static uint64_t epochs_bytes(const struct config *config)
+static bool bases_may_change(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->tenant_count; i++)
+        for (uint32_t c = 0; c < config->tenants[i].credential_count; c++)
+            if (config->tenants[i].credentials[c].rights & RIGHT_MODEL)
+                return true;
+    return false;
+}
+
+/* What is packed of a base, and a worker's scratch for it: of the one that the configuration names, or of any that may be put. */
+static void base_bounds(uint64_t *out_base, uint64_t *out_scratch, const struct config *config)
 {
     struct scene_base *base = NULL;
     struct fault_note note = {0};
-    uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX + drift_bytes(bounds_worker_count(config));
-    if (config->base_path[0] == '\0' || scene_base_open(&base, config->base_path, &note) != FAULT_NONE)
-        return EPOCHS_MAX * bytes;
-    const struct device_bound bound = device_bound(config->device);
-    bytes += (1 + bound.packed) * base->arena->size + bounds_worker_count(config) * bound.scratches * (uint64_t)scratch_bytes(base);
-    bytes = EPOCHS_MAX * bytes + base->arena->size;
+    bool is_there = config->base_path[0] && scene_base_open(&base, config->base_path, &note) == FAULT_NONE;
+    *out_base = is_there ? base->arena->size : 0;
+    *out_scratch = is_there ? scratch_bytes(base) : 0;
     scene_base_close(&base);
-    return bytes;
+    if (!bases_may_change(config))
+        return;
+    *out_base = most(*out_base, scene_base_memory(config->base_bytes_max));
+    *out_scratch = scratch_bytes_max();
+}
+
+/* The running epoch and the next, with changing bases those of EPOCHS_MAX; the file itself once more while it is read and kept. */
+static uint64_t epochs_bytes(const struct config *config)
+{
+    const struct device_bound bound = device_bound(config->device);
+    uint64_t base, scratch, epochs = bases_may_change(config) ? EPOCHS_MAX : EPOCHS_RELOADED;
+    base_bounds(&base, &scratch, config);
+    uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX + drift_bytes(bounds_worker_count(config));
+    bytes += (1 + bound.packed) * base + bounds_worker_count(config) * bound.scratches * scratch;
+    return epochs * bytes + base;
 }
 
 static uint64_t fixed_bytes(const struct config *config)

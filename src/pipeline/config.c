@@ -94,6 +94,34 @@ static enum fault cpu_mask_read(const struct reading *reading, const struct conf
     return FAULT_NONE;
 }
 
+/* "NAME:HEX", as `sluice base keygen` prints it. */
+static enum fault base_key_read(const struct reading *reading, uint32_t index, const char *text)
+{
+    struct config_base_key *key = &reading->config->base_keys[index];
+    char path[PATH_BYTES], name[sizeof key->name] = "";
+    const char *colon = strchr(text, ':');
+    snprintf(path, sizeof path, "base_keys[%u]", index);
+    if (!colon || (size_t)(colon - text) >= sizeof name || !secret_from_hex(key->key, sizeof key->key, colon + 1))
+        return config_wrong(reading, path, "expected NAME:KEY with a public key of 64 hex digits, as sluice base keygen prints it");
+    memcpy(name, text, (size_t)(colon - text));
+    enum fault fault = config_name(key->name, sizeof key->name, reading, path, name);
+    for (uint32_t i = 0; i < index && fault == FAULT_NONE; i++)
+        if (strcmp(reading->config->base_keys[i].name, key->name) == 0)
+            return config_wrong(reading, path, "the name '%.32s' is given twice", key->name);
+    return fault;
+}
+
+static enum fault base_keys_read(const struct reading *reading, const struct config_text *text)
+{
+    enum fault fault = FAULT_NONE;
+    for (uint32_t i = 0; i < text->base_keys_count && fault == FAULT_NONE; i++)
+        fault = base_key_read(reading, i, text->base_keys[i]);
+    reading->config->base_key_count = text->base_keys_count;
+    if (fault == FAULT_NONE && reading->config->base_signed && text->base_keys_count == 0)
+        fault = config_wrong(reading, "base_signed", "expected base_keys: without one no base could be signed");
+    return fault;
+}
+
 static enum fault currency_read(char out[4], const struct reading *reading, const char *path, const char *value)
 {
     bool fits = value && strlen(value) == 3 && isupper((unsigned char)value[0]) && isupper((unsigned char)value[1]) &&
@@ -276,6 +304,8 @@ static enum fault parts_read(const struct reading *reading, const struct config_
         fault = listen_read(reading, &text->listen);
     if (fault == FAULT_NONE)
         fault = cpu_mask_read(reading, text);
+    if (fault == FAULT_NONE)
+        fault = base_keys_read(reading, text);
     if (fault == FAULT_NONE)
         fault = currencies_read(reading, &text->currencies);
     if (fault == FAULT_NONE)

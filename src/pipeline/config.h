@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "base/secret.h"
 #include "batch/limits.h"
 #include "history/history.h"
 #include "scene/drift.h"
@@ -15,7 +16,7 @@
  * file, line and what was expected. Relative paths are from the file's folder. Immutable after open; a new epoch is a
  * new one. docs/configuration.md has every key. */
 
-enum { TENANTS_MAX = 256, LISTEN_MAX = 8, CREDENTIALS_MAX = 8, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8 };
+enum { TENANTS_MAX = 256, LISTEN_MAX = 8, CREDENTIALS_MAX = 8, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8, BASE_KEYS_MAX = 16 };
 enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256 };
 
 struct config_tenant {
@@ -42,7 +43,15 @@ struct config {
     char tls_certificate[256], tls_key[256];                          /* PEM files for tls+tcp; empty: none */
     char http_listen[64];                                             /* "127.0.0.1:9180"; empty: off */
     char ledger_folder[256], base_path[256];                          /* base empty: only checks decide, and it is said at start */
-    char device[16];                                                  /* "cpu", "ref", "blas" */
+    uint64_t base_bytes_max;                                          /* of what base.put takes */
+    char base_folder[256];                                            /* below it base.put may name files; empty: none */
+    bool base_signed;
+    uint32_t base_key_count;
+    struct config_base_key { /* who may sign bases */
+        char name[33];
+        unsigned char key[SECRET_PUBLIC_BYTES];
+    } base_keys[BASE_KEYS_MAX];
+    char device[16]; /* "cpu", "ref", "blas" */
     unsigned cpu_mask;
     uint32_t workers; /* 0: one per cpu */
     bool pin_workers;

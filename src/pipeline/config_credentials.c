@@ -23,8 +23,8 @@ static enum fault rights_read(unsigned *out, const struct reading *reading, cons
     static const struct {
         const char *name;
         unsigned bits;
-    } names[] = {{"submit", RIGHT_SUBMIT}, {"score", RIGHT_SCORE},     {"label", RIGHT_LABEL},
-                 {"query", RIGHT_QUERY},   {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN}};
+    } names[] = {{"submit", RIGHT_SUBMIT},   {"score", RIGHT_SCORE},     {"label", RIGHT_LABEL}, {"query", RIGHT_QUERY},
+                 {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN}, {"model", RIGHT_MODEL}};
     enum { NAME_COUNT = sizeof names / sizeof names[0] };
     *out = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -34,7 +34,7 @@ static enum fault rights_read(unsigned *out, const struct reading *reading, cons
             known++;
         snprintf(path, sizeof path, "%s.rights[%u]", prefix, i);
         if (known == NAME_COUNT)
-            return config_wrong(reading, path, "expected submit, score, label, query, operate or explain, is '%.40s'", rights[i]);
+            return config_wrong(reading, path, "expected submit, score, label, query, operate, explain or model, is '%.40s'", rights[i]);
         *out |= names[known].bits;
     }
     return FAULT_NONE;

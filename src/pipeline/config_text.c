@@ -110,6 +110,7 @@ static const cyaml_schema_field_t top_fields[] = {
     LIST_FIELD(config_text, strategy, &strategy_entry, STRATEGY_ROWS_MAX),
     LIST_FIELD(config_text, tenants, &tenant_entry, TENANTS_MAX),
     LIST_FIELD(config_text, cpu_mask, &text_entry, CPU_NAMES_MAX),
+    LIST_FIELD(config_text, base_keys, &text_entry, BASE_KEYS_MAX),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t top_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_text, top_fields)};

@@ -80,8 +80,8 @@ struct config_text {
     struct countermeasure_text *countermeasures;
     struct strategy_text *strategy;
     struct tenant_text *tenants;
-    char **cpu_mask;
-    uint32_t countermeasures_count, strategy_count, tenants_count, cpu_mask_count;
+    char **cpu_mask, **base_keys;
+    uint32_t countermeasures_count, strategy_count, tenants_count, cpu_mask_count, base_keys_count;
 };
 
 struct config_yaml;

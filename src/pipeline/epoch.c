@@ -220,17 +220,11 @@ static enum fault epoch_document(struct epoch *epoch, struct fault_note *note)
     return FAULT_NONE;
 }
 
-enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note)
-{
-    struct scene_base *base = NULL;
-    enum fault fault = config->base_path[0] ? scene_base_open(&base, config->base_path, note) : FAULT_NONE;
-    return fault == FAULT_NONE ? epoch_make_with(out, pipeline, config, base, note) : fault;
-}
-
-enum fault epoch_make_with(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct scene_base *base,
-                           struct fault_note *note)
+enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct scene_base *base,
+                      struct fault_note *note)
 {
     struct epoch *epoch = memory_take_zeroed(1, sizeof *epoch);
+    *out = NULL;
     if (!epoch) {
         scene_base_close(&base);
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for an epoch");
@@ -274,33 +268,56 @@ void epoch_release(struct epoch **epoch_p)
 {
     struct epoch *epoch = *epoch_p;
     *epoch_p = NULL;
-    if (epoch && atomic_fetch_sub(&epoch->users, 1) == 1)
-        epoch_free(epoch);
+    if (!epoch || atomic_fetch_sub(&epoch->users, 1) > 1)
+        return;
+    struct bases *bases = &epoch->pipeline->bases;
+    pthread_mutex_lock(&bases->lock);
+    epoch->next_dead = bases->dead;
+    bases->dead = epoch;
+    pthread_mutex_unlock(&bases->lock);
 }
 
-void epoch_swap(struct pipeline *pipeline, struct epoch *epoch)
+void epochs_bury(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->bases.lock);
+    struct epoch *dead = pipeline->bases.dead;
+    pipeline->bases.dead = NULL;
+    pthread_mutex_unlock(&pipeline->bases.lock);
+    while (dead) {
+        struct epoch *epoch = dead;
+        dead = epoch->next_dead;
+        epoch_free(epoch);
+    }
+}
+
+struct epoch *epoch_swap(struct pipeline *pipeline, struct epoch *epoch)
 {
     lines_weigh(epoch);
     pthread_mutex_lock(&pipeline->epoch_lock);
     struct epoch *before = pipeline->epoch;
-    epoch->number = ++pipeline->epoch_count;
+    if (epoch->number == 0) /* it may have been the running one before */
+        epoch->number = ++pipeline->epoch_count;
     pipeline->epoch = epoch;
     pthread_mutex_unlock(&pipeline->epoch_lock);
-    epoch_release(&before);
+    return before;
 }
 
-static bool has_room(struct pipeline *pipeline)
+static bool has_room(struct pipeline *pipeline, uint32_t count)
 {
     pthread_mutex_lock(&pipeline->line_lock);
     bool fits = pipeline->reserved_bytes <= pipeline->budget_bytes;
     pthread_mutex_unlock(&pipeline->line_lock);
-    return fits && atomic_load(&pipeline->epochs) < EPOCHS_MAX;
+    epochs_bury(pipeline);
+    pthread_mutex_lock(&pipeline->bases.lock);
+    count += pipeline->bases.kept != NULL;
+    pthread_mutex_unlock(&pipeline->bases.lock);
+    return fits && atomic_load(&pipeline->epochs) < count;
 }
 
-enum fault epoch_await_room(struct pipeline *pipeline, struct fault_note *note)
+enum fault epoch_await_room(struct pipeline *pipeline, uint32_t count, struct fault_note *note)
 {
     const struct timespec pause = {.tv_nsec = AWAIT_PAUSE_NS};
-    for (int64_t until_ns = clock_steady_ns() + pipeline->reload_wait_ns; !has_room(pipeline); nanosleep(&pause, NULL))
+    for (int64_t until_ns = clock_steady_ns() + pipeline->reload_wait_ns; !has_room(pipeline, count); nanosleep(&pause, NULL))
         if (clock_steady_ns() >= until_ns)
             return note->retry_after_ms = AWAIT_RETRY_MS,
                    fault_set(note, FAULT_busy, ROW_NONE, COLUMN_NONE,
@@ -351,7 +368,7 @@ enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, stru
     enum fault fault = reference_keep(pipeline, config->reference_currency, note);
     if (fault == FAULT_NONE)
         fault = ops->document_put(pipeline->ledger, "config", config->digest, config->source, config->text, strlen(config->text), note);
-    if (fault == FAULT_NONE && epoch->base)
+    if (fault == FAULT_NONE && epoch->base && !epoch->base_is_kept)
         fault = base_keep(pipeline, epoch, note);
     if (fault == FAULT_NONE)
         fault = ops->document_put(pipeline->ledger, "epoch", epoch->digest, epoch->names.base_name, epoch->document.data,

@@ -31,14 +31,18 @@
 struct pipeline;
 
 /* One configuration with its base, made ready. A batch is checked, scored and decided wholly under one epoch; the last
- * batch that leaves frees it. There are two at the most: the running one, and the one before or the next. */
+ * batch that leaves gives it to the grave, which the timer empties: no thread on a batch's way gives so much memory back. There
+ * are EPOCHS_MAX at the most: the running one, the one kept for a rollback, the next, and one that batches still use; without
+ * changes of the base two. */
 struct epoch {
     struct pipeline *pipeline;
     atomic_uint users;
     uint64_t number;
     struct config *config;   /* owned */
     struct scene_base *base; /* owned; NULL: only checks decide */
-    struct device *device;   /* owned */
+    bool base_is_kept;       /* in the ledger's folder, or there is none: epoch_keep need not */
+    struct epoch *next_dead;
+    struct device *device; /* owned */
     const struct device_ops *device_ops;
     const struct kernels *kernels;
     struct resident *resident;  /* NULL without base */
@@ -57,7 +61,29 @@ struct epoch {
     const char *feature_names[FEATURE_COUNT];
 };
 
-enum { EPOCHS_MAX = 2, LINES_MAX = EPOCHS_MAX * TENANTS_MAX };
+enum { EPOCHS_MAX = 4, EPOCHS_RELOADED = 2, LINES_MAX = EPOCHS_MAX * TENANTS_MAX };
+
+/* What one job does to the bases: the bases' thread's, but for the time between the sequence and `over`. */
+struct base_change {
+    struct ledger_base_change record;
+    struct epoch *epoch; /* that becomes the running one; NULL: none does */
+    bool is_known;       /* nothing had to be done, and nothing is recorded */
+    bool acted, over;    /* over: under bases.lock */
+};
+
+struct bases {          /* bases.c */
+    struct queue queue; /* of jobs */
+    struct thread thread;
+    pthread_mutex_t change_lock; /* one change of the running epoch at a time: by a base or a reload */
+    pthread_mutex_t lock;        /* what follows */
+    pthread_cond_t changed;
+    bool by_log;                  /* the log says which base is active, else the configuration */
+    struct digest active, before; /* zeros: none */
+    bool has_before;
+    struct epoch *kept; /* of `before`, ready: held */
+    struct epoch *dead; /* nobody uses them any more */
+};
+enum { BASE_QUESTIONS_MAX = 16 };
 
 /* Those of one tenant between the line and their sequence, in order of receipt; under sequence_lock. */
 struct order {
@@ -105,7 +131,9 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     uint32_t verdict_counts[VERDICT_COUNT];
     struct frame *frame;
     struct wire_buffer reply;
-    struct order *order; /* where it stands; NULL: nowhere */
+    const struct config_credential *credential; /* of the epoch's configuration */
+    struct base_change *change;                 /* NULL: it does nothing to bases */
+    struct order *order;                        /* where it stands; NULL: nowhere */
     struct job *order_before, *order_next;
     bool filled; /* waits in order for those before it; under sequence_lock */
     struct job *next, *twins;
@@ -161,6 +189,7 @@ struct pipeline {
     bool recovering, label_uncommitted;
     struct job *labels_parked, *labels_parked_last;
 
+    struct bases bases;
     struct queue history_queue, slice_pool, ask_queue;
     atomic_uint questions; /* of the ask queue, at most QUESTIONS_MAX; repeats are as many as may be in flight */
     struct worker *workers;
@@ -232,15 +261,15 @@ size_t bounds_reply_of(const struct reply_names *names, uint32_t row_count, size
 enum fault bounds_reserve(struct job *job); /* reserved_bytes and arena_bytes of a batch; FAULT_limit: its reply could be too large */
 
 /* epoch.c */
-enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note);
-/* The same with a base that is open already, which is taken over in any case; NULL: none, whatever the configuration names. */
-enum fault epoch_make_with(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct scene_base *base,
-                           struct fault_note *note);
+/* Takes over base (NULL: none) in every case. */
+enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struct config *config, struct scene_base *base,
+                      struct fault_note *note);
 struct epoch *epoch_hold(struct pipeline *pipeline); /* the current one */
 void epoch_release(struct epoch **epoch_p);
-void epoch_swap(struct pipeline *pipeline, struct epoch *epoch);
-/* Waits a while until the running one is alone and batches are within their budget; FAULT_busy: they are not. */
-enum fault epoch_await_room(struct pipeline *pipeline, struct fault_note *note);
+struct epoch *epoch_swap(struct pipeline *pipeline, struct epoch *epoch); /* gives the one before: epoch_release */
+void epochs_bury(struct pipeline *pipeline);                              /* frees what nobody uses */
+/* Waits a while until there are fewer than count, the kept one aside, and batches are within their budget; FAULT_busy: they are not. */
+enum fault epoch_await_room(struct pipeline *pipeline, uint32_t count, struct fault_note *note);
 enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, struct fault_note *note); /* documents, for later replies */
 enum { STORED_FEATURES_MAX = 1024 };
 struct stored_names { /* of an epoch that may be long gone */
@@ -334,6 +363,56 @@ enum { QUESTIONS_MAX = 256 };
 enum fault stored_names_of(struct stored_names **out, struct pipeline *pipeline, const struct batch *batch, struct fault_note *note);
 enum fault ask_question(struct job *job);            /* FAULT_NONE: handed on */
 void ask_stored(struct job *job, uint64_t sequence); /* answers with what is recorded there; never refused */
+
+/* bases.c: base.put, base.activate, base.rollback, one after the other on a thread of their own */
+bool bases_open(struct pipeline *pipeline);
+enum fault bases_start(struct pipeline *pipeline, struct fault_note *note); /* what the log says; before the first epoch */
+bool bases_run(struct pipeline *pipeline);                                  /* its thread */
+void bases_stop(struct pipeline *pipeline);
+void bases_close(struct pipeline *pipeline);
+enum fault bases_question(struct job *job); /* FAULT_NONE: handed on */
+/* The base that is active: what the log says, else what the configuration names (*out_kept false). */
+enum fault bases_active_open(struct scene_base **out, bool *out_kept, struct pipeline *pipeline, const struct config *config,
+                             struct fault_note *note);
+void bases_reloaded(struct pipeline *pipeline,
+                    const struct epoch *running); /* under change_lock: what was kept is of another configuration */
+void base_change_act(struct job *job);            /* recorded: by the ledger thread, before the reply */
+void base_change_over(struct base_change *change, struct pipeline *pipeline);
+void base_reply(struct wire_buffer *out, struct text id, uint64_t sequence, const struct ledger_base_change *record, bool is_known);
+
+enum fault base_job_enter(struct job *job, const void *content, size_t content_bytes, bool *out_over);
+void base_job_run(struct job *job, struct base_change *change);
+void base_answer(struct job *job, const struct ledger_base_change *record); /* with what is known already */
+void base_who(struct ledger_base_change *out, const struct job *job);
+
+/* base_put.c */
+void base_put(struct job *job); /* answers, or hands on */
+bool base_put_find(struct pipeline *pipeline, struct ledger_base_change *out, struct digest digest, enum fault *fault,
+                   struct fault_note *note);
+enum fault base_signer_check(struct ledger_base_change *change, const struct config *config, struct text signature, const void *bytes,
+                             size_t byte_count, struct fault_note *note);
+
+/* base_store.c: bases by digest, below the ledger's folder */
+enum { BASE_PATH_BYTES = 320, BASE_PARTS_MAX = 4, BASES_KEPT_MAX = 1000 };
+enum fault base_store_open(struct pipeline *pipeline, struct fault_note *note); /* makes the folder; what was never recorded goes */
+uint64_t base_part_bytes(const struct pipeline *pipeline, struct digest digest);
+enum fault base_part_append(const struct pipeline *pipeline, struct digest digest, uint64_t offset, const void *data, size_t bytes,
+                            struct fault_note *note);
+enum fault base_part_read(char **out, size_t *out_bytes, const struct pipeline *pipeline, struct digest digest, size_t bytes_max,
+                          struct fault_note *note);
+void base_part_drop(const struct pipeline *pipeline, struct digest digest);
+enum fault base_file_keep(const struct pipeline *pipeline, struct digest digest, const void *bytes, size_t byte_count,
+                          struct fault_note *note);
+void base_file_unkeep(const struct pipeline *pipeline, struct digest digest); /* it was not recorded: all of it is on its way again */
+/* The file's bytes, or those of a base that the configuration named: memory_give. */
+enum fault base_bytes_read(char **out, size_t *out_bytes, struct pipeline *pipeline, struct digest digest, struct fault_note *note);
+
+/* base_warm.c */
+enum fault epoch_warm(const struct epoch *epoch,
+                      struct fault_note *note); /* test rows on every worker's scratch: the twin's bits, or a fault */
+
+/* ask_bases.c */
+void answer_bases(struct job *job);
 
 /* ask_explain.c */
 void answer_explain(struct job *job);

@@ -168,6 +168,9 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
     print_histogram(out, "commit_seconds", NULL, NULL, &m->commit);
     print_head(out, "snapshot_seconds", "histogram", "A snapshot of history while it runs: so long no batch enters history.");
     print_histogram(out, "snapshot_seconds", NULL, NULL, &m->snapshot);
+    print_head(out, "base_swap_seconds", "histogram",
+               "Another scene base put in the running one's place: what the ledger thread spends on it.");
+    print_histogram(out, "base_swap_seconds", NULL, NULL, &m->swap);
 }
 
 /* Name, kind, help, value: one line each of what is counted once and what is read at the moment. */

@@ -21,7 +21,7 @@ struct histogram {
 struct metrics {
     struct histogram steps[STEP_COUNT]; /* wall time of each step's call */
     atomic_uint_fast64_t step_cpu_ns[STEP_COUNT];
-    struct histogram request[OP_COUNT], wait, commit, snapshot;
+    struct histogram request[OP_COUNT], wait, commit, snapshot, swap;
     atomic_uint_fast64_t requests[OP_COUNT], rows[OP_COUNT], verdicts[VERDICT_COUNT], faults[FAULT_COUNT];
     atomic_uint_fast64_t commit_batches, commit_groups, commit_failures, snapshots, reloads, twins, score_refused, bytes_in, bytes_out,
         device_fallbacks;

@@ -27,6 +27,9 @@ bool locks_init(struct pipeline *pipeline)
     pthread_mutex_init(&pipeline->registry_lock, NULL);
     pthread_mutex_init(&pipeline->sequence_lock, NULL);
     pthread_mutex_init(&pipeline->record_lock, NULL);
+    pthread_mutex_init(&pipeline->bases.change_lock, NULL);
+    pthread_mutex_init(&pipeline->bases.lock, NULL);
+    pthread_cond_init(&pipeline->bases.changed, NULL);
     pthread_cond_init(&pipeline->line_changed, &steady);
     pthread_cond_init(&pipeline->idle, &steady);
     pthread_cond_init(&pipeline->record_changed, &steady);
@@ -59,6 +62,9 @@ void locks_fini(struct pipeline *pipeline)
     pthread_mutex_destroy(&pipeline->registry_lock);
     pthread_mutex_destroy(&pipeline->sequence_lock);
     pthread_mutex_destroy(&pipeline->record_lock);
+    pthread_mutex_destroy(&pipeline->bases.change_lock);
+    pthread_mutex_destroy(&pipeline->bases.lock);
+    pthread_cond_destroy(&pipeline->bases.changed);
     pthread_cond_destroy(&pipeline->line_changed);
     pthread_cond_destroy(&pipeline->idle);
     pthread_cond_destroy(&pipeline->record_changed);
@@ -76,11 +82,11 @@ static bool tables_take(struct pipeline *pipeline, const struct config *config)
 {
     uint32_t in_flight_max = config->in_flight_max;
     pipeline->in_flight_max = in_flight_max;
-    pipeline->record_capacity = in_flight_max + 1;
-    pipeline->registry = memory_take_zeroed(in_flight_max, sizeof *pipeline->registry);
+    pipeline->record_capacity = in_flight_max + 2; /* a change of the bases beside */
+    pipeline->registry = memory_take_zeroed(in_flight_max + 1, sizeof *pipeline->registry);
     pipeline->record_ring = memory_take_zeroed(pipeline->record_capacity, sizeof *pipeline->record_ring);
-    return pipeline->registry && pipeline->record_ring && queue_init(&pipeline->history_queue, in_flight_max + 1) &&
-           queue_init(&pipeline->ask_queue, QUESTIONS_MAX + in_flight_max) && slices_take(pipeline, bounds_slice_count(config));
+    return pipeline->registry && pipeline->record_ring && queue_init(&pipeline->history_queue, in_flight_max + 2) &&
+           queue_init(&pipeline->ask_queue, QUESTIONS_MAX + in_flight_max + 1) && slices_take(pipeline, bounds_slice_count(config));
 }
 
 static void settings_take(struct pipeline *pipeline, const struct config *config)
@@ -129,6 +135,7 @@ static void timer_run(void *argument)
         line_expire(pipeline);
         rows_retain(pipeline);
         drift_watch(pipeline);
+        epochs_bury(pipeline);
         pthread_mutex_lock(&pipeline->line_lock);
         stopping = pipeline->stopping;
         pthread_mutex_unlock(&pipeline->line_lock);
@@ -141,18 +148,26 @@ static enum fault threads_start(struct pipeline *pipeline, const struct config *
                    thread_start(&pipeline->history_thread, "history", CPU_ANY, history_run, pipeline) &&
                    thread_start(&pipeline->ledger_thread, "ledger", CPU_ANY, record_run, pipeline) &&
                    thread_start(&pipeline->ask_thread, "ask", CPU_ANY, ask_run, pipeline) &&
-                   thread_start(&pipeline->timer_thread, "timer", CPU_ANY, timer_run, pipeline);
+                   thread_start(&pipeline->timer_thread, "timer", CPU_ANY, timer_run, pipeline) && bases_run(pipeline);
     return started ? FAULT_NONE : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory or no thread to start with");
 }
 
 static enum fault ledger_start(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
     const struct ledger_options options = {.folder = config->ledger_folder, .readers = bounds_reader_count(config)};
+    struct scene_base *base = NULL;
+    bool is_kept = false;
     enum fault fault = pipeline->ledger_ops->open(&pipeline->ledger, &options, note);
     if (fault == FAULT_NONE)
-        fault = epoch_make(&pipeline->epoch, pipeline, config, note);
+        fault = bases_start(pipeline, note);
+    if (fault == FAULT_NONE)
+        fault = bases_active_open(&base, &is_kept, pipeline, config, note);
+    if (fault == FAULT_NONE)
+        fault = epoch_make(&pipeline->epoch, pipeline, config, base, note);
     if (fault != FAULT_NONE)
         return fault;
+    pipeline->epoch->base_is_kept = is_kept;
+    bases_reloaded(pipeline, pipeline->epoch);
     pipeline->epoch->number = pipeline->epoch_count = 1;
     record_look(pipeline);
     if ((fault = epoch_keep(pipeline, pipeline->epoch, note)) == FAULT_NONE)
@@ -176,7 +191,7 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
     pipeline->history_ops = &history_memory;
     locks_init(pipeline);
     settings_take(pipeline, config);
-    enum fault fault = tables_take(pipeline, config)
+    enum fault fault = tables_take(pipeline, config) && bases_open(pipeline)
                            ? ledger_start(pipeline, config, note)
                            : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the pipeline's tables");
     if (fault == FAULT_NONE)
@@ -204,6 +219,7 @@ void pipeline_drain(struct pipeline *pipeline)
 
 static void threads_stop(struct pipeline *pipeline)
 {
+    bases_stop(pipeline); /* what it began goes the way of batches */
     workers_stop(pipeline);
     if (pipeline->history_queue.items)
         queue_close(&pipeline->history_queue);
@@ -234,6 +250,7 @@ void pipeline_close(struct pipeline **pipeline_p)
     if (pipeline->history)
         pipeline->history_ops->close(&pipeline->history);
     epoch_release(&pipeline->epoch);
+    bases_close(pipeline);
     if (pipeline->ledger)
         pipeline->ledger_ops->close(&pipeline->ledger);
     arena_pool_fini(&pipeline->arenas);
@@ -290,20 +307,27 @@ static void budget_set(struct pipeline *pipeline, uint64_t budget_bytes, uint64_
 static enum fault epoch_renew(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
     struct epoch *epoch = NULL;
-    enum fault fault = epoch_await_room(pipeline, note);
+    struct scene_base *base = NULL;
+    bool is_kept = false;
+    enum fault fault = epoch_await_room(pipeline, EPOCHS_RELOADED, note);
     if (fault == FAULT_NONE)
-        fault = epoch_make(&epoch, pipeline, config, note);
+        fault = bases_active_open(&base, &is_kept, pipeline, config, note);
     if (fault == FAULT_NONE)
+        fault = epoch_make(&epoch, pipeline, config, base, note);
+    if (fault == FAULT_NONE) {
+        epoch->base_is_kept = is_kept;
         fault = epoch_keep(pipeline, epoch, note);
-    if (fault == FAULT_NONE)
-        epoch_swap(pipeline, epoch);
-    else
-        epoch_release(&epoch);
+    }
+    if (fault == FAULT_NONE) {
+        bases_reloaded(pipeline, epoch);
+        epoch = epoch_swap(pipeline, epoch);
+    }
+    epoch_release(&epoch);
     return fault;
 }
 
 /* A larger base leaves less for batches: that is taken from them before the base is opened. */
-enum fault pipeline_reload(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+static enum fault reload(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
     struct memory_bounds next;
     uint64_t budget = pipeline->budget_bytes, total = pipeline->total_bytes;
@@ -321,6 +345,14 @@ enum fault pipeline_reload(struct pipeline *pipeline, const struct config *confi
         budget_set(pipeline, budget, total);
     if (fault == FAULT_NONE)
         atomic_fetch_add(&pipeline->metrics.reloads, 1);
+    return fault;
+}
+
+enum fault pipeline_reload(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    pthread_mutex_lock(&pipeline->bases.change_lock);
+    enum fault fault = reload(pipeline, config, note);
+    pthread_mutex_unlock(&pipeline->bases.change_lock);
     return fault;
 }
 

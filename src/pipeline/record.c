@@ -126,6 +126,10 @@ static enum fault group_commit(struct pipeline *pipeline, struct job **group, ui
                                            .scene_count = epoch->names.scene_count};
         if (epoch->base)
             entries[i].base_digest = epoch->base->digest;
+        if (group[i]->change) {
+            entries[i].base_change = &group[i]->change->record;
+            entries[i].base_digest = group[i]->change->record.digest;
+        }
     }
     struct step_watch watch = watch_begin();
     FAILPOINT(commit);
@@ -233,6 +237,8 @@ static void group_deliver(struct pipeline *pipeline, struct job **group, uint32_
     for (uint32_t i = 0; i < count; i++) {
         FAILPOINT(reply_leaves);
         atomic_fetch_sub(&pipeline->sequenced_pending, 1);
+        if (group[i]->change)
+            base_change_act(group[i]);
         job_answer(group[i], &group[i]->reply);
     }
 }

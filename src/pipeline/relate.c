@@ -114,7 +114,7 @@ void history_publish(struct pipeline *pipeline)
 static void fill_times(struct pipeline *pipeline, struct job *job)
 {
     struct step_watch watch = watch_begin();
-    if (job->batch.op != OP_label) /* a label has the time of its transfer */
+    if (job->batch.op != OP_label && job->batch.row_count > 0) /* a label has the time of its transfer */
         intake_fill_times(&job->batch, job->batch.now_us);
     watch_end(&pipeline->metrics, STEP_fill, watch);
 }

@@ -412,6 +412,7 @@ static void replay_close(struct replay *replay)
     pthread_cond_destroy(&replay->changed);
     if (!pipeline)
         return;
+    epochs_bury(pipeline);
     if (pipeline->history)
         pipeline->history_ops->close(&pipeline->history);
     if (pipeline->ledger)

@@ -39,18 +39,17 @@ static enum fault config_of(struct config **out, struct replay *replay, const ch
 
 static enum fault base_of(struct scene_base **out, const struct replay *replay, struct digest digest, struct fault_note *note)
 {
-    const struct pipeline *pipeline = replay->pipeline;
     const struct digest none = {0};
-    void *bytes = NULL;
+    char *bytes = NULL;
     size_t byte_count = 0;
     *out = NULL;
     if (replay->options->base_path)
         return scene_base_open(out, replay->options->base_path, note);
     if (digest_equal(digest, none))
         return FAULT_NONE;
-    enum fault fault = pipeline->ledger_ops->document_get(pipeline->ledger, "base", digest, &bytes, &byte_count, note);
+    enum fault fault = base_bytes_read(&bytes, &byte_count, replay->pipeline, digest, note);
     if (fault == FAULT_NONE)
-        fault = scene_base_read(out, bytes, byte_count, note);
+        fault = scene_base_read(out, (const unsigned char *)bytes, byte_count, note);
     memory_give(bytes);
     return fault;
 }
@@ -68,7 +67,7 @@ static enum fault limits_stay(const struct replay *replay, const struct config *
 static void await_epochs(const struct replay *replay)
 {
     const struct timespec pause = {.tv_nsec = AWAIT_NS};
-    while (atomic_load(&replay->pipeline->epochs) >= EPOCHS_MAX)
+    for (epochs_bury(replay->pipeline); atomic_load(&replay->pipeline->epochs) >= EPOCHS_MAX; epochs_bury(replay->pipeline))
         nanosleep(&pause, NULL);
 }
 
@@ -93,7 +92,7 @@ static enum fault epoch_open(struct replay *replay, struct replay_epoch *out, co
     if (fault == FAULT_NONE)
         fault = base_of(&base, replay, line->base_digest, note);
     if (fault == FAULT_NONE)
-        fault = epoch_make_with(&out->epoch, replay->pipeline, config, base, note);
+        fault = epoch_make(&out->epoch, replay->pipeline, config, base, note);
     config_close(&config);
     stored_names_give(&names);
     return fault;
@@ -126,6 +125,7 @@ void replay_epochs_release(struct replay *replay)
 {
     for (uint32_t i = 0; i < EPOCHS_MAX; i++)
         epoch_release(&replay->epochs[i].epoch);
+    epochs_bury(replay->pipeline);
 }
 
 /* levels, strategy and countermeasures alone are no configuration: what else one must have is put behind them. */

@@ -184,6 +184,10 @@ static uint32_t waited_ms(const struct job *job)
 enum fault step_reply(struct job *job)
 {
     FAILPOINT(step_reply);
+    if (job->change) {
+        base_reply(&job->reply, job->batch.id, job->batch.sequence, &job->change->record, false);
+        return FAULT_NONE;
+    }
     if (job->batch.op != OP_screen && job->batch.op != OP_score)
         return wire_reply_done(&job->reply, &job->batch, waited_ms(job), &job->note);
     struct reply_names names = job->epoch->names;

@@ -205,13 +205,13 @@ static bool lane_peek(struct request *out, const struct lane *lane)
     struct fault_note note = {0};
     const struct batch_limits *limits = &lane->group->front->limits;
     *out = (struct request){0};
-    if (count <= PEEK_BYTES_MAX)
+    if (count <= PEEK_BYTES_MAX || (lane->group->is_admin && count <= FRONT_ADMIN_BYTES_MAX))
         return wire_check(bytes, count, &note) == FAULT_NONE && wire_request_read(out, bytes, count, limits, &note) == FAULT_NONE;
     out->id = wire_peek_id(bytes, count, limits);
     return false;
 }
 
-static bool op_is_admin(enum op op)
+static bool op_is_at_once(enum op op)
 {
     return op == OP_hello || op == OP_health || op == OP_stats;
 }
@@ -245,11 +245,11 @@ static void lane_dispatch(struct lane *lane)
         bool is_known = lane_peek(&request, lane);
         if (nng_msg_len(lane->message) > group->message_bytes_max)
             lane_refuse(lane, &request, FAULT_limit, "an admin listener takes requests of at most 1 MiB", 0);
-        else if (is_known && !op_is_admin(request.op))
-            lane_refuse(lane, &request, FAULT_denied, "an admin listener takes hello, health and stats alone", 0);
+        else if (is_known && !op_is_at_once(request.op) && !op_is_of_models(request.op))
+            lane_refuse(lane, &request, FAULT_denied, "an admin listener takes hello, health, stats and what is about bases alone", 0);
         else
             lane_request(lane);
-    } else if (lane_count_in(lane, &retry_after_ms) || (lane_peek(&request, lane) && op_is_admin(request.op))) {
+    } else if (lane_count_in(lane, &retry_after_ms) || (lane_peek(&request, lane) && op_is_at_once(request.op))) {
         lane_request(lane);
     } else {
         lane_refuse(lane, &request, FAULT_busy, "as many requests as the server takes are in flight", retry_after_ms);

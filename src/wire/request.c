@@ -10,7 +10,8 @@ enum field {
     FIELD_COUNT
 };
 
-enum field_kind { KIND_INT, KIND_TEXT, KIND_BODY };
+enum field_kind { KIND_INT, KIND_TEXT, KIND_BODY, KIND_BYTES };
+enum { SIGNATURE_DIGITS = 193, PATH_BYTES_MAX = 255 };
 
 static const struct {
     const char *name;
@@ -38,10 +39,17 @@ static enum field field_find(struct text name)
     return FIELD_COUNT;
 }
 
+static uint32_t text_bytes_max(enum field field, const struct batch_limits *limits)
+{
+    if (field == FIELD_token || field == FIELD_cursor)
+        return limits->text_bytes_max;
+    return field == FIELD_signature ? SIGNATURE_DIGITS : field == FIELD_path ? PATH_BYTES_MAX : limits->id_bytes_max;
+}
+
 static enum fault check_text(struct envelope *envelope, enum field field)
 {
     const struct wire_value *value = &envelope->values[field];
-    uint32_t bytes_max = field == FIELD_token || field == FIELD_cursor ? envelope->limits->text_bytes_max : envelope->limits->id_bytes_max;
+    uint32_t bytes_max = text_bytes_max(field, envelope->limits);
     if (value->type != WIRE_STR)
         return REFUSE(FAULT_schema, "field %s must be text, is %s", fields[field].name, wire_type_name(value->type));
     if (value->text.bytes > bytes_max)
@@ -58,6 +66,8 @@ static enum fault check_value(struct envelope *envelope, enum field field)
         return check_text(envelope, field);
     if (fields[field].kind == KIND_BODY && type != wanted)
         return REFUSE(FAULT_schema, "field %s must be %s, is %s", fields[field].name, wire_type_name(wanted), wire_type_name(type));
+    if (fields[field].kind == KIND_BYTES && type != WIRE_BIN)
+        return REFUSE(FAULT_schema, "field %s must be bytes, is %s", fields[field].name, wire_type_name(type));
     if (fields[field].kind == KIND_INT && type != WIRE_INT)
         return REFUSE(FAULT_schema, "field %s must be an integer, is %s", fields[field].name, wire_type_name(type));
     if (fields[field].kind == KIND_INT && envelope->values[field].integer < 0)
@@ -148,6 +158,10 @@ static enum fault read_names(struct request *out, struct envelope *envelope)
         return REFUSE(FAULT_schema, "field batch is missing: it names the batch");
     if (out->op == OP_explain && out->transfer.bytes == 0)
         return REFUSE(FAULT_schema, "field transfer is missing: it names the transfer");
+    if (out->op == OP_base_put && (out->base.digest.bytes > 0) == (out->base.path.bytes > 0))
+        return REFUSE(FAULT_schema, "base.put needs either digest, bytes, offset and data, or path");
+    if (out->op == OP_base_activate && out->base.base.bytes == 0)
+        return REFUSE(FAULT_schema, "field base is missing: a name or a digest");
     if (out->deadline_ms > DEADLINE_MS_MAX)
         return REFUSE(FAULT_limit, "deadline_ms is %lld, at most %d is taken", (long long)out->deadline_ms, DEADLINE_MS_MAX);
     if (envelope->has[FIELD_form] && !field_is(envelope, FIELD_form, "rows") && !field_is(envelope, FIELD_form, "columns"))
@@ -216,10 +230,22 @@ static void take_id(struct request *out, struct envelope envelope)
 static void take_fields(struct request *out, const struct envelope *envelope)
 {
     struct text *const texts[FIELD_COUNT] = {
-        [FIELD_tenant] = &out->tenant,         [FIELD_token] = &out->token,       [FIELD_id] = &out->id,
-        [FIELD_batch] = &out->batch,           [FIELD_transfer] = &out->transfer, [FIELD_account] = &out->account,
-        [FIELD_scene] = &out->scene,           [FIELD_verdict] = &out->verdict,   [FIELD_cursor] = &out->cursor,
+        [FIELD_tenant] = &out->tenant,
+        [FIELD_token] = &out->token,
+        [FIELD_id] = &out->id,
+        [FIELD_batch] = &out->batch,
+        [FIELD_transfer] = &out->transfer,
+        [FIELD_account] = &out->account,
+        [FIELD_scene] = &out->scene,
+        [FIELD_verdict] = &out->verdict,
+        [FIELD_cursor] = &out->cursor,
         [FIELD_best_scene] = &out->best_scene,
+        [FIELD_base] = &out->base.base,
+        [FIELD_digest] = &out->base.digest,
+        [FIELD_signature] = &out->base.signature,
+        [FIELD_path] = &out->base.path,
+        [FIELD_data] = &out->base.data,
+        [FIELD_golden] = &out->base.golden,
     };
     for (unsigned i = 0; i < FIELD_COUNT; i++)
         if (texts[i])
@@ -228,6 +254,8 @@ static void take_fields(struct request *out, const struct envelope *envelope)
     out->from_us = integer_of(envelope, FIELD_from_us);
     out->to_us = integer_of(envelope, FIELD_to_us);
     out->rows_max = integer_of(envelope, FIELD_rows_max);
+    out->base.bytes = integer_of(envelope, FIELD_bytes);
+    out->base.offset = integer_of(envelope, FIELD_offset);
 }
 
 enum fault wire_request_read(struct request *out, const void *bytes, size_t byte_count, const struct batch_limits *limits,

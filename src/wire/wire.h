@@ -29,6 +29,10 @@ struct request {
     /* of query, transfer also of explain; empty or 0 when absent */
     struct text transfer, account, scene, best_scene, cursor, verdict;
     int64_t from_us, to_us, rows_max;
+    struct base_request { /* of base.put and its like; empty or 0 when absent */
+        struct text base, digest, signature, path, data, golden;
+        int64_t bytes, offset;
+    } base;
 };
 /* Of checked bytes. On a fault `id` is set if it could be read, so that the reply can name it. */
 enum fault wire_request_read(struct request *out, const void *bytes, size_t byte_count, const struct batch_limits *limits,

@@ -70,7 +70,7 @@ def first_cells(text, heading):
     """Names in the first column of the tables under a heading."""
     part = re.split(r"^#+ ", text.split(f"\n{heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
     rows = [line.split("|") for line in part.splitlines() if line.startswith("| `")]
-    return {name: row for row in rows for name in re.findall(r"`([a-z0-9_]+)`", row[1])}
+    return {name: row for row in rows for name in re.findall(r"`([a-z0-9_.]+)`", row[1])}
 
 
 def check_protocol():
@@ -84,7 +84,7 @@ def check_protocol():
     names = {field[0] for field in table("src/wire/envelope.tbl", "FIELD")}
     expect(set(fields) == names, f"request fields told but not known {sorted(set(fields) - names)}, known but not told "
            f"{sorted(names - set(fields))}")
-    known = {op[0] for op in table("src/batch/ops.tbl", "OP")}
+    known = {op[1].strip('"') for op in table("src/batch/ops.tbl", "OP")}
     expect(set(ops) == known, f"ops told: {sorted(ops)}, known: {sorted(known)}")
     columns = {column[0] for column in table("src/batch/columns.tbl", "COLUMN")}
     expect(columns <= set(re.findall(r"`([a-z_]+)`", told("docs/columns.md"))), "docs/columns.md lacks a column")
