@@ -180,7 +180,7 @@ static void test_nothing_is_written(void **state)
     folder_copy(copy, ledger);
     for (int i = 0; i < 2; i++) {
         char command[400];
-        snprintf(command, sizeof command, "cd %s && ls -la --time-style=full-iso && md5sum *", copy);
+        snprintf(command, sizeof command, "cd %s && ls -laR --time-style=full-iso && find . -type f -exec md5sum {} +", copy);
         FILE *pipe = popen(command, "r");
         assert_non_null(pipe);
         size_t bytes = fread(list[i], 1, sizeof list[i] - 1, pipe);
