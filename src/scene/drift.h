@@ -12,7 +12,7 @@
  * distributions compared. Counts are whole numbers, so counts of several threads or times add up to the same in any order. Pure. */
 
 /* Rows of a slice that are counted at the most: of a longer one a part, another one each time. */
-enum { DRIFT_ROWS = 256 };
+enum { DRIFT_ROWS = 128 };
 
 struct drift_slice { /* of which rows are counted */
     const struct scene_base *base;

@@ -9,7 +9,7 @@
 
 #include "unit/pipeline/rig.h"
 
-enum { PART = DRIFT_ROWS };
+enum { ROWS = 2 * DRIFT_ROWS }; /* of a batch: half of it is counted */
 
 /* The rig's amounts begin at 100 and spread evenly over 100,000: their tenths, as the feature sees them. */
 static void base_write(bool with_reference)
@@ -103,19 +103,19 @@ static void sameness_is_quiet_and_a_shift_alarms(void **state)
     for (uint32_t i = 0; i < 8; i++) {
         char id[16];
         snprintf(id, sizeof id, "same%u-", i);
-        screen(id, PART, 1);
+        screen(id, ROWS, 1);
     }
-    assert_int_equal(report()->rows, 8 * PART);
+    assert_int_equal(report()->rows, 8 * DRIFT_ROWS);
     assert_true(report()->judged && report()->level == DRIFT_NONE);
     assert_true(report()->features[0].values.psi < 0.05 && report()->features[0].unknown.psi < 0.01);
     rig_sleep_ms(1500); /* looked at once a second */
     assert_int_equal(level_logged(), DRIFT_NONE);
     health_says("none");
-    assert_true(sample_of("drift_level") == 0 && sample_of("drift_rows") == 8 * PART);
+    assert_true(sample_of("drift_level") == 0 && sample_of("drift_rows") == 8 * DRIFT_ROWS);
     for (uint32_t i = 0; i < 8; i++) {
         char id[16];
         snprintf(id, sizeof id, "more%u-", i);
-        screen(id, PART, 10000);
+        screen(id, ROWS, 10000);
     }
     assert_true(report()->level == DRIFT_ALARM && report()->over[DRIFT_ALARM] == 1);
     assert_string_equal(report()->worst, "amount");
