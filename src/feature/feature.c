@@ -339,9 +339,11 @@ void feature_compute(struct feature_block *out, const struct feature_set *wanted
     MUST(count <= SLICE_ROWS && first <= batch->row_count && count <= batch->row_count - first);
     struct inputs inputs;
     float amount[SLICE_ROWS];
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t minor = batch->facts.amount[first + i];
+        amount[i] = (float)(minor > 0 ? minor : 0);
+    }
     inputs_of(&inputs, amount, batch, first, count, figures);
-    for (uint32_t i = 0; i < count; i++)
-        amount[i] = (float)(inputs.amount[i] > 0 ? inputs.amount[i] : 0);
     out->row_count = count;
     for (unsigned f = 0; f < FEATURE_COUNT; f++) {
         if (!(wanted->bits[f / 64] >> f % 64 & 1))
