@@ -48,6 +48,8 @@ if(SLUICE_TESTS)
     add_test(NAME package.documents COMMAND ${CMAKE_SOURCE_DIR}/tests/package/documents.py $<TARGET_FILE:sluice>)
     add_test(NAME package.models COMMAND ${CMAKE_SOURCE_DIR}/tests/package/models.sh $<TARGET_FILE:sluice> ${CMAKE_SOURCE_DIR})
     set_tests_properties(package.models PROPERTIES LABELS release) # some seconds, a minute with sanitizers
+    add_test(NAME package.python COMMAND ${CMAKE_SOURCE_DIR}/tests/package/python.sh $<TARGET_FILE:sluice> ${CMAKE_BINARY_DIR})
+    set_tests_properties(package.python PROPERTIES LABELS release TIMEOUT 600 SKIP_RETURN_CODE 77) # installs when it runs first
     set_tests_properties(package.manual package.usage package.base package.figures package.documents package.models
       PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77)
   endif()
