@@ -19,7 +19,7 @@ import sluice
 from rig import TREE, run, transfers
 from sluice import arithmetic, scenes
 from sluice.container import SEAL_BLANK, container_read, container_write, seal_of, seal_place
-from sluice.scenes import Anomaly, Column, Dimension, Scene, SceneBase
+from sluice.scenes import Anomaly, Column, Dimension, Reference, Scene, SceneBase
 
 SYNTH = TREE / "models/synth/base.safetensors"
 
@@ -76,7 +76,10 @@ def some_base(draw: np.random.Generator, features: tuple[str, ...], forms: tuple
             np.sort(draw.uniform(0, 4, 700)),
             0.999,
         )
-    return SceneBase("tried", "7", listed, dimensions, anomaly, {"by": "numpy"}, {"rows": 3})
+    rows = len(features)
+    counted = [draw.integers(0, 1000, shape) for shape in ((rows, 10), (rows, 2), count, (4, 2))]
+    reference = Reference(features, np.sort(draw.normal(0, 2, (rows, 9))), *counted[:3], draw.uniform(0, 50, 4), counted[3])
+    return SceneBase("tried", "7", listed, dimensions, anomaly, {"by": "numpy"}, {"rows": 3}, reference)
 
 
 class Files(unittest.TestCase):
@@ -128,6 +131,18 @@ class Files(unittest.TestCase):
             taken += self.agree(file, f"turn {turn}")
         self.assertGreater(taken, 5)
 
+    def test_reference_is_kept(self) -> None:
+        base = some_base(np.random.default_rng(3), ("amount", "payee_risk_7d"))
+        again = scenes.read(base.to_bytes()).reference
+        assert base.reference and again
+        for part in ("counts", "known", "scenes", "distances"):
+            np.testing.assert_array_equal(getattr(again, part), getattr(base.reference, part))
+        self.assertEqual(list(again.features), ["amount", "payee_risk_7d"])
+        for features in (("amount", "amount"), ("amount", "night"), ("amount", "x"), ()):
+            base.reference.features = features
+            with self.assertRaises(sluice.ModelFault):
+                base.check()
+
     def test_seal(self) -> None:
         file = some_base(np.random.default_rng(1), ("amount",)).to_bytes()
         self.assertTrue(self.agree(file, "whole"))
@@ -152,6 +167,7 @@ class Files(unittest.TestCase):
                     field or part,
                     value,
                 )
+            base.reference = None
             return base
 
         changed().check()
@@ -161,8 +177,8 @@ class Files(unittest.TestCase):
             ({"d__centres": np.full((12, 1), 1001)}, "centres: a value"),
             ({"d__scene": np.ones(12, int)}, "no cluster of the back"),
             ({"d__scene": np.arange(12)}, "names a scene"),
-            ({"d__scene": np.zeros(12)}, "not one whole number"),
-            ({"d__scene": np.full(12, -1)}, "not one whole number"),
+            ({"d__scene": np.zeros(12)}, "not whole numbers"),
+            ({"d__scene": np.full(12, -1)}, "not whole numbers"),
             ({"d__offsets": [0]}, "offsets: type or shape"),
             ({"a__points": np.zeros((65, 1))}, "64 subsamples"),
             ({"a__table": [2, 1]}, "do not ascend"),

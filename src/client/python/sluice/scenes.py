@@ -51,6 +51,8 @@ CENTRE_MAX = 1e3
 PRECISION_MAX = 1e6
 WEIGHT_MAX = 1e6  # weights, biases, offsets
 NAME_BYTES_MAX = 63
+EDGES = 9
+FAR_MAX = 1e15
 
 Values = npt.ArrayLike
 Array = npt.NDArray[Any]
@@ -111,6 +113,24 @@ class Anomaly:
 
 
 @dataclass
+class Reference:
+    """What the base was built on; traffic is held against it (drift). A row's value lies in the bin of how many edges are below it.
+
+    edges [features, 9] not falling, counts [features, 10] of background rows in each bin, known [features, 2] where the feature is
+    known and is not, scenes [scenes] of later rows by the scene whose threshold they reach (0: none), far [4] and distances [4, 2] by
+    dimension: from which distance on a row is far from all clusters, and background rows that are near, and far.
+    """
+
+    features: Sequence[str]
+    edges: Values
+    counts: Values
+    known: Values
+    scenes: Values
+    far: Values
+    distances: Values
+
+
+@dataclass
 class SceneBase:
     """A scene base. What it holds is checked by check, to_bytes and write, and was checked where read gave it."""
 
@@ -121,6 +141,7 @@ class SceneBase:
     anomaly: Mapping[str, Anomaly] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    reference: Reference | None = None
 
     @property
     def features(self) -> list[str]:
@@ -154,7 +175,7 @@ class SceneBase:
 
     def _about(self) -> dict[str, Any]:
         used = [name for name in DIMENSIONS if name in self.dimensions] + [name for name in self.dimensions if name not in DIMENSIONS]
-        return {
+        told: dict[str, Any] = {
             "format": FORMAT,
             "name": self.name,
             "version": self.version,
@@ -167,6 +188,7 @@ class SceneBase:
             "provenance": dict(self.provenance),
             "metrics": dict(self.metrics),
         }
+        return {**told, "reference": {"features": list(self.reference.features)}} if self.reference else told
 
     @staticmethod
     def _scene(place: int, scene: Scene) -> dict[str, Any]:
@@ -186,13 +208,23 @@ class SceneBase:
         for name, anomaly in self.anomaly.items():
             for part in ("points", "mean", "rscale", "table"):
                 out[f"anomaly_{name}.{part}"] = np.asarray(getattr(anomaly, part), np.float32)
+        if self.reference:
+            for part in ("edges", "far"):
+                out[f"reference.{part}"] = np.asarray(getattr(self.reference, part), np.float32)
+            for part in ("counts", "known", "scenes", "distances"):
+                out[f"reference.{part}"] = whole(f"reference.{part}", getattr(self.reference, part)).astype(np.uint32)
         return out
 
 
-def indices(name: str, scene: Values) -> Array:
-    values = np.asarray(scene)
+def whole(name: str, given: Values) -> Array:
+    values = np.asarray(given)
     if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < 1 << 32):
-        raise refuse(f"tensor {name}.scene: not one whole number (U8, U32, I32) per cluster")
+        raise refuse(f"tensor {name}: not whole numbers below 2^32")
+    return values
+
+
+def indices(name: str, scene: Values) -> Array:
+    values = whole(f"{name}.scene", scene)
     return values.astype(np.uint8 if not values.size or values.max() < 256 else np.uint32)
 
 
@@ -211,6 +243,8 @@ def read(source: bytes | str | os.PathLike[str]) -> SceneBase:
         take_dimension(tensors, name, dimension, len(base.scenes))
     for name, anomaly in base.anomaly.items():
         take_anomaly(tensors, f"anomaly_{name}", anomaly)
+    if base.reference:
+        take_reference(tensors, base.reference, base)
     tensors.none_left()
     return base
 
@@ -272,7 +306,20 @@ def metadata_read(about: Any) -> SceneBase:
         columns = columns_read(f"anomaly.{key}.columns", entry.get("columns") if isinstance(entry, dict) else None)
         anomaly[key] = Anomaly(columns, [], [], [], [], number(f"anomaly.{key}", entry, "threshold", SCALE_MIN, 1))
     people = {key: told[key] if isinstance(told.get(key), dict) else {} for key in ("provenance", "metrics")}
-    return SceneBase(name, version, scenes, dimensions, anomaly, **people)
+    return SceneBase(name, version, scenes, dimensions, anomaly, **people, reference=reference_read(told))
+
+
+def reference_read(about: Mapping[str, Any]) -> Reference | None:
+    if "reference" not in about:
+        return None
+    entry = about["reference"]
+    features = entry.get("features") if isinstance(entry, dict) else None
+    if not isinstance(features, list) or not 1 <= len(features) <= len(FEATURES):
+        raise refuse(f"reference.features: not an array of 1 to {len(FEATURES)} features")
+    for feature in features:
+        if not isinstance(feature, str) or feature not in FEATURES:
+            raise refuse(f"reference.features: {feature if isinstance(feature, str) else '(none)'} is not in this catalogue")
+    return Reference(features, [], [], [], [], [], [])
 
 
 def mapping(place: str, told: Any) -> dict[str, Any]:
@@ -318,7 +365,13 @@ class Tensors:
             raise refuse(f"tensor {name}: a value is not finite or out of bounds")
         return values
 
-    def count(self, name: str) -> int:
+    def counts(self, name: str, shape: tuple[int, ...]) -> Array:
+        values = self.take(name)
+        if values.dtype != np.dtype("<u4") or values.shape != shape:
+            raise refuse(f"tensor {name}: type or shape does not fit the reference")
+        return values
+
+    def clusters(self, name: str) -> int:
         if name not in self.left:
             raise refuse(f"tensor {name}: missing")
         shape = self.left[name].shape
@@ -328,11 +381,11 @@ class Tensors:
 
     def none_left(self) -> None:
         for name in self.left:
-            raise refuse(f"tensor {name}: belongs to no dimension or anomaly set of the metadata")
+            raise refuse(f"tensor {name}: belongs to no dimension, anomaly set or reference of the metadata")
 
 
 def take_dimension(tensors: Tensors, name: str, dimension: Dimension, scenes: int) -> None:
-    columns, clusters = len(dimension.columns), tensors.count(f"{name}.centres")
+    columns, clusters = len(dimension.columns), tensors.clusters(f"{name}.centres")
     dimension.mean = tensors.floats(f"{name}.mean", (columns,), -INPUT_MAX, INPUT_MAX)
     dimension.rscale = tensors.floats(f"{name}.rscale", (columns,), SCALE_MIN, INPUT_MAX)
     scene = tensors.take(f"{name}.scene")
@@ -349,7 +402,7 @@ def take_dimension(tensors: Tensors, name: str, dimension: Dimension, scenes: in
 
 
 def take_anomaly(tensors: Tensors, name: str, anomaly: Anomaly) -> None:
-    columns, points = len(anomaly.columns), tensors.count(f"{name}.points")
+    columns, points = len(anomaly.columns), tensors.clusters(f"{name}.points")
     if points % SEGMENTS:
         raise refuse(f"tensor {name}: points are not {SEGMENTS} subsamples of equal size")
     anomaly.mean = tensors.floats(f"{name}.mean", (columns,), -INPUT_MAX, INPUT_MAX)
@@ -361,3 +414,19 @@ def take_anomaly(tensors: Tensors, name: str, anomaly: Anomaly) -> None:
     anomaly.table = table = tensors.floats(f"{name}.table", table.shape, 0, INPUT_MAX)
     if (np.diff(table) < 0).any():
         raise refuse(f"tensor {name}.table: scores do not ascend")
+
+
+def take_reference(tensors: Tensors, reference: Reference, base: SceneBase) -> None:
+    count = len(reference.features)
+    reference.edges = edges = tensors.floats("reference.edges", (count, EDGES), -INPUT_MAX, INPUT_MAX)
+    reference.counts = tensors.counts("reference.counts", (count, EDGES + 1))
+    reference.known = tensors.counts("reference.known", (count, 2))
+    reference.scenes = tensors.counts("reference.scenes", (len(base.scenes),))
+    reference.far = tensors.floats("reference.far", (len(DIMENSIONS),), -WEIGHT_MAX, FAR_MAX)
+    reference.distances = tensors.counts("reference.distances", (len(DIMENSIONS), 2))
+    if (np.diff(edges, axis=1) < 0).any():
+        raise refuse("tensor reference.edges: edges fall")
+    if not set(reference.features) <= set(base.features):
+        raise refuse("tensor reference.edges: of a feature that no column has")
+    if len(set(reference.features)) != count:
+        raise refuse("tensor reference.edges: of a feature that is named twice")
