@@ -344,7 +344,7 @@ class Garbage(unittest.TestCase):
             {},
             NOW_US,
             "EUR",
-            "XXX",
+            "ZZZ",
         ]
         names = [*sluice.catalogue.COLUMNS, "", "extra", "x" * 200, "a\n", "label"]
         outcomes = {"answered": 0, "refused": 0}

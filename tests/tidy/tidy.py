@@ -4,6 +4,7 @@
 usage: tidy.py [--self-test] [--only RULE] [TREE]
 Every rule is a function from a tree to findings. --self-test shows that each of them can fail.
 """
+import ast
 import concurrent.futures
 import fnmatch
 import os
@@ -151,6 +152,27 @@ def rule_lengths(tree):
                 if number - start - 1 > FUNCTION_LINES_MAX:
                     yield f"{name}:{start}: a function of {number - start - 1} lines, at most {FUNCTION_LINES_MAX}"
                 start = None
+
+
+def python_functions(text):
+    """First and last line of every function."""
+    nodes = (node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return [(node.name, node.lineno, node.end_lineno) for node in nodes]
+
+
+def rule_python(tree):
+    """The Python package and its tests keep the same lengths; what a generator wrote may be as long as it is."""
+    names = [name for name in tree.names if name.endswith(".py") and name.startswith(("src/", "tests/python/"))]
+    for name in names:
+        lines = tree.lines(name)
+        for number, line in enumerate(lines, 1):
+            if len(line) > LINE_COLUMNS_MAX:
+                yield f"{name}:{number}: {len(line)} columns, at most {LINE_COLUMNS_MAX}"
+        if len(lines) > FILE_LINES_MAX and "Made by `script/" not in lines[0]:
+            yield f"{name}: {len(lines)} lines, at most {FILE_LINES_MAX}"
+        for function, first, last in python_functions(tree.text(name)):
+            if last - first > FUNCTION_LINES_MAX:
+                yield f"{name}:{first}: {function} has {last - first} lines, at most {FUNCTION_LINES_MAX}"
 
 
 def rule_unfinished(tree):
@@ -320,6 +342,8 @@ BAD_TREES = {
                     {"src/base/file.c": "#include <xxhash.h>\n"}],
     "lengths": [{"src/base/a.c": LONG_FUNCTION}, {"src/base/a.c": "\n" * (FILE_LINES_MAX + 1)},
                 {"kernels/a.c": "/*" + "-" * LINE_COLUMNS_MAX + "*/\n"}],
+    "python": [{"src/client/python/a.py": "def f():\n" + "    f()\n" * (FUNCTION_LINES_MAX + 1)}, {"tests/python/a.py": "\n" * (FILE_LINES_MAX + 1)},
+               {"tests/python/a.py": "#" * (LINE_COLUMNS_MAX + 1) + "\n"}],
     "unfinished": [{"src/base/a.c": "/* TO" "DO */\n"}, {"docs/a.md": "a st" "ub\n"}],
     "machine_paths": [{"docs/a.md": "see /ro" "ot/x\n"}, {"script/a": "cd /ho" "me/me\n"}],
     "headers_alone": [{"src/base/a.h": "uint32_t f(void);\n"}, {"src/client/sluice.h": "int f(int class);\n"}],
