@@ -243,10 +243,21 @@ static double points_seconds(const struct kernels *kernels, struct work *work, u
     return (seconds() - start) / repeats;
 }
 
+static double points_nearest_seconds(const struct kernels *kernels, struct work *work, unsigned repeats)
+{
+    static _Alignas(64) uint32_t index[ROWS];
+    const struct points points = {
+        .column_count = work->panel.column_count, .point_count = work->panel.cluster_count, .weight = work->ab, .start = work->start};
+    double start = seconds();
+    for (unsigned i = 0; i < repeats; i++)
+        kernels->points_nearest(index, work->out, work->z, TILES, &points);
+    return (seconds() - start) / repeats;
+}
+
 static void bench_shape(const struct isa *isa, const struct kernels *kernels, const struct shape *shape, unsigned rounds)
 {
     static double shares[ROUNDS_MOST], times[ROUNDS_MOST], products[ROUNDS_MOST], nearests[ROUNDS_MOST], ratios[ROUNDS_MOST];
-    static double points[ROUNDS_MOST];
+    static double points[ROUNDS_MOST], nearest_points[ROUNDS_MOST];
     struct work work;
     work_init(&work, shape);
     double flops = 4.0 * ROWS * shape->columns * shape->clusters;
@@ -256,19 +267,21 @@ static void bench_shape(const struct isa *isa, const struct kernels *kernels, co
         times[i] = kernel_seconds(kernels, &work, repeats);
         products[i] = product_seconds(isa, &work, repeats / 2 + 1);
         points[i] = flops / 2 / points_seconds(kernels, &work, repeats) / peak;
+        nearest_points[i] = flops / 2 / points_nearest_seconds(kernels, &work, repeats) / peak;
         nearests[i] = flops / nearest_seconds(kernels, &work, repeats) / peak;
         shares[i] = flops / times[i] / peak;
         ratios[i] = products[i] / times[i];
     }
     double share = median(shares, rounds), time = median(times, rounds), ratio = median(ratios, rounds), nearest = median(nearests, rounds);
-    double point = median(points, rounds);
-    printf("%-8s %-8s %10.1f %10.1f%% %14.2f %16.2f %16.1f%% %16.1f%%\n", kernels->name, shape->name, flops / time * 1e-9, 100 * share,
-           ROWS / time * 1e-6, ratio, 100 * nearest, 100 * point);
+    double point = median(points, rounds), nearest_point = median(nearest_points, rounds);
+    printf("%-8s %-8s %10.1f %10.1f%% %14.2f %16.2f %16.1f%% %16.1f%% %16.1f%%\n", kernels->name, shape->name, flops / time * 1e-9,
+           100 * share, ROWS / time * 1e-6, ratio, 100 * nearest, 100 * point, 100 * nearest_point);
     figure(kernels->name, "panel_min.share_of_peak", shape->name, share, "1");
     figure(kernels->name, "panel_min.rows", shape->name, ROWS / time, "rows/s");
     figure(kernels->name, "panel_min.over_sgemm", shape->name, ratio, "1");
     figure(kernels->name, "panel_nearest.share_of_peak", shape->name, nearest, "1");
     figure(kernels->name, "points_mean.share_of_peak", shape->name, point, "1");
+    figure(kernels->name, "points_nearest.share_of_peak", shape->name, nearest_point, "1");
     work_fini(&work);
 }
 
@@ -335,6 +348,89 @@ static void bench_maps(const struct kernels *kernels, unsigned rounds)
     memory_give(out);
 }
 
+/* --- learning --------------------------------------------------------------------------------------------------------------- */
+
+enum {
+    LEARN_ROWS = 128,
+    LEARN_SETS = 4,
+    LEARN_CLUSTERS = 34,
+    LEARN_STRIDE = 16,
+    LEARN_CELLS = LEARN_CLUSTERS * LEARN_STRIDE,
+    LEARN_CALLS = 200
+};
+
+struct learning {
+    float *rows, *centre, *first, *second, *weight, *label, *x, *out, *ab;
+    const float *distance[LEARN_SETS];
+    _Alignas(64) uint32_t index[LEARN_SETS * LEARN_ROWS];
+};
+
+static void sums_call(const struct kernels *kernels, struct learning *with)
+{
+    static const uint32_t set_first[LEARN_SETS] = {0, 16, 22, 28};
+    kernels->offset_sums(with->first, with->second, with->centre, with->rows, LEARN_STRIDE, LEARN_ROWS, with->index, with->weight,
+                         set_first, LEARN_SETS, LEARN_ROWS);
+}
+
+static void residuals_call(const struct kernels *kernels, struct learning *with)
+{
+    kernels->residuals(with->out, LEARN_ROWS, LEARN_ROWS, with->distance, LEARN_SETS, with->centre, LEARN_SETS, with->label, with->weight);
+}
+
+static void adam_call(const struct kernels *kernels, struct learning *with)
+{
+    static const struct adam adam = {1.0f, 0.9f, 0.999f, 0.01f, 2.0f, 1e-8f, 0.0f, -9.0f, 9.0f};
+    kernels->adam(with->x, with->first, with->second, with->centre, 4, 0, with->rows, LEARN_CELLS, &adam);
+}
+
+static void pack_call(const struct kernels *kernels, struct learning *with)
+{
+    kernels->panel_pack(with->ab, with->centre, with->rows, LEARN_STRIDE, LEARN_STRIDE, LEARN_CLUSTERS);
+}
+
+/* The step of a base's training: 128 rows of 16 columns in 4 scenes of 34 clusters and 4 dimensions. */
+static void bench_learning(const struct kernels *kernels, unsigned rounds)
+{
+    static const struct {
+        const char *name, *unit;
+        void (*call)(const struct kernels *, struct learning *);
+        double items;
+    } benches[] = {{"offset_sums", "ns/row of 4 scenes", sums_call, LEARN_ROWS},
+                   {"residuals", "ns/row of 4 scenes", residuals_call, LEARN_ROWS},
+                   {"adam", "ns/parameter of 4 parts", adam_call, LEARN_CELLS},
+                   {"panel_pack", "ns/cell", pack_call, LEARN_CELLS}};
+    static double times[ROUNDS_MOST];
+    struct learning with = {.rows = filled(LEARN_ROWS * LEARN_STRIDE, 0.1f, 2),
+                            .centre = filled(LEARN_CELLS, -1, 1),
+                            .first = filled(LEARN_CELLS, 0, 1),
+                            .second = filled(LEARN_CELLS, 0, 1),
+                            .weight = filled(LEARN_SETS * LEARN_ROWS, -1, 1),
+                            .label = filled(LEARN_ROWS, 0, 0),
+                            .x = filled(LEARN_CELLS, -1, 1),
+                            .out = filled(LEARN_SETS * LEARN_ROWS, 0, 4),
+                            .ab = filled(2 * LEARN_CELLS, 0, 1)};
+    for (uint32_t i = 0; i < LEARN_SETS * LEARN_ROWS; i++)
+        with.index[i] = i * 7 % (i < LEARN_ROWS ? 16 : 6);
+    for (int g = 0; g < LEARN_SETS; g++)
+        with.distance[g] = with.rows + (size_t)g * LEARN_STRIDE;
+    printf("%-8s", kernels->name);
+    for (size_t b = 0; b < sizeof benches / sizeof *benches; b++) {
+        for (unsigned i = 0; i < rounds; i++) {
+            double start = seconds();
+            for (int call = 0; call < LEARN_CALLS; call++)
+                benches[b].call(kernels, &with);
+            times[i] = (seconds() - start) * 1e9 / LEARN_CALLS / benches[b].items;
+        }
+        double ns = median(times, rounds);
+        printf("  %s %.3f %s", benches[b].name, ns, benches[b].unit);
+        figure(kernels->name, benches[b].name, "", ns, benches[b].unit);
+    }
+    printf("\n");
+    float *taken[] = {with.rows, with.centre, with.first, with.second, with.weight, with.label, with.x, with.out, with.ab};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        memory_give(taken[i]);
+}
+
 /* --- the whole ------------------------------------------------------------------------------------------------------------ */
 
 static const char *cpu_model(void)
@@ -367,8 +463,8 @@ int main(int argc, char **argv)
     const char *cpu = cpu_model();
     struct kernels chosen[ISA_COUNT];
     printf("%s, %s, OpenBLAS for %s, medians of %u rounds\n", cpu, __VERSION__, blas_core_name(), rounds);
-    printf("%-8s %-8s %10s %11s %14s %16s %17s %17s\n", "isa", "shape", "GFLOP/s", "of peak", "million rows/s", "times sgemm form",
-           "nearest of peak", "points of peak");
+    printf("%-8s %-8s %10s %11s %14s %16s %17s %17s %17s\n", "isa", "shape", "GFLOP/s", "of peak", "million rows/s", "times sgemm form",
+           "nearest of peak", "points of peak", "nearest point");
     for (size_t i = 0; i < ISA_COUNT; i++) {
         kernels_select(&chosen[i], isas[i].mask);
         if ((cpu_detect() & isas[i].mask) != isas[i].mask) {
@@ -383,6 +479,9 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ISA_COUNT; i++)
         if ((cpu_detect() & isas[i].mask) == isas[i].mask)
             bench_maps(&chosen[i], rounds);
+    for (size_t i = 0; i < ISA_COUNT; i++)
+        if ((cpu_detect() & isas[i].mask) == isas[i].mask)
+            bench_learning(&chosen[i], rounds);
     printf("(ns per float; row_norm: per row of 64 columns; sqrt_mean: per row of 64 segments)\n");
     json_print(cpu, rounds);
     return 0;

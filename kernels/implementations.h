@@ -13,13 +13,19 @@
     MAP_FN(exp_##isa); \
     POINTS_MEAN_FN(points_mean_##isa); \
     SQRT_MEAN_FN(sqrt_mean_##isa); \
-    ROW_NORM_FN(row_norm_##isa);
+    ROW_NORM_FN(row_norm_##isa); \
+    POINTS_NEAREST_FN(points_nearest_##isa); \
+    OFFSET_SUMS_FN(offset_sums_##isa); \
+    RESIDUALS_FN(residuals_##isa); \
+    ADAM_FN(adam_##isa); \
+    PANEL_PACK_FN(panel_pack_##isa);
 
 #define KERNELS_TABLE(isa) \
     { \
         .name = #isa, .panel_min = panel_min_##isa, .panel_nearest = panel_nearest_##isa, .standardise = standardise_##isa, \
         .log = log_##isa, .log1p = log1p_##isa, .exp = exp_##isa, .points_mean = points_mean_##isa, .sqrt_mean = sqrt_mean_##isa, \
-        .row_norm = row_norm_##isa, \
+        .row_norm = row_norm_##isa, .points_nearest = points_nearest_##isa, .offset_sums = offset_sums_##isa, \
+        .residuals = residuals_##isa, .adam = adam_##isa, .panel_pack = panel_pack_##isa, \
     }
 
 KERNELS_OF(ref)

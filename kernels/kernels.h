@@ -71,6 +71,44 @@ struct points {
 /* norm[row] of every row, padded lanes too; 64-byte aligned. */
 #define ROW_NORM_FN(name) void name(float *restrict norm, const float *restrict z, size_t tiles, uint32_t column_count)
 
+/* The nearest of all points with its squared distance, ties to the lower index, padded lanes too: as points_mean has it,
+ *     square = max(0, least acc + norm)
+ * No point, or none below +infinity: index 0 at +infinity. */
+#define POINTS_NEAREST_FN(name) \
+    void name(uint32_t *restrict index, float *restrict square, const float *restrict z, size_t tiles, const struct points *points)
+
+/* Learning. Rows, centres and sums lie as lines: line i begins at i · stride, a multiple of 16 floats, 64-byte aligned; what is
+ * past the columns is 0 and stays 0.
+ *
+ * Weighted offsets of rows from the centres of the clusters that they belong to, one cluster in each of set_count sets.
+ * Rows i in order, sets t in order, k = set_first[t] + index[t · set_stride + i], w = weight[t · set_stride + i], every j:
+ *     d = rows[i][j] - centre[k][j];  p = w·d;  first[k][j] += p;  second[k][j] = fma(p, d, second[k][j]) */
+#define OFFSET_SUMS_FN(name) \
+    void name(float *restrict first, float *restrict second, const float *restrict centre, const float *restrict rows, size_t stride, \
+              size_t row_count, const uint32_t *restrict index, const float *restrict weight, const uint32_t *set_first, size_t set_count, \
+              size_t set_stride)
+/* What cross-entropy changes by per unit of a scene's evidence. For every row, dimensions g and scenes s in order, y its label:
+ *     e_s = ((bias[s] - δ_0s) - δ_1s) - …, δ_gs = distance[g][s · stride + row];  x_0 = 1;  x_s = exp(clip(e_s - e_0, -80, 80))
+ *     sum = Σ x_s;  others = Σ x_s over s ≠ y, from 0;  q = weight / sum;  out_s = x_s·q, of y -(others·q);  |out_s| < 2^-64 gives 0
+ * out[s · stride + row]; row_count and stride multiples of 16, everything 64-byte aligned, at least one scene, labels whole. */
+#define RESIDUALS_FN(name) \
+    void name(float *restrict out, size_t stride, size_t row_count, const float *const *distance, size_t dimension_count, \
+              const float *bias, size_t scene_count, const float *label, const float *weight)
+/* One step of Adam (Kingma and Ba 2015) for count parameters, a multiple of 16. What would become subnormal becomes 0.
+ *     g = ((gradient[i] + gradient[part_stride + i]) + …)·scale[i]·factor, 0 below 2^-50
+ *     m = fma(keep_first, m, (1 - keep_first)·g), 0 below 2^-100;  v = fma(keep_second, v, (1 - keep_second)·(g·g)), 0 below 2^-120
+ *     x = clip((x - (rate·m) / (sqrt(v·second_scale) + small)) - shift, low, high) */
+struct adam {
+    float factor, keep_first, keep_second, rate, second_scale, small, shift, low, high;
+};
+#define ADAM_FN(name) \
+    void name(float *restrict x, float *restrict m, float *restrict v, const float *restrict gradient, size_t part_count, \
+              size_t part_stride, const float *restrict scale, size_t count, const struct adam *adam)
+/* The ab of a panel from lines of centres c and precisions l: a = sqrt(l·0.5), b = (0 - c)·a. */
+#define PANEL_PACK_FN(name) \
+    void name(float *restrict ab, const float *restrict centre, const float *restrict precision, size_t stride, uint32_t column_count, \
+              uint32_t cluster_count)
+
 typedef PANEL_MIN_FN(panel_min_fn);
 typedef PANEL_NEAREST_FN(panel_nearest_fn);
 typedef STANDARDISE_FN(standardise_fn);
@@ -78,6 +116,11 @@ typedef MAP_FN(map_fn);
 typedef POINTS_MEAN_FN(points_mean_fn);
 typedef SQRT_MEAN_FN(sqrt_mean_fn);
 typedef ROW_NORM_FN(row_norm_fn);
+typedef POINTS_NEAREST_FN(points_nearest_fn);
+typedef OFFSET_SUMS_FN(offset_sums_fn);
+typedef RESIDUALS_FN(residuals_fn);
+typedef ADAM_FN(adam_fn);
+typedef PANEL_PACK_FN(panel_pack_fn);
 
 struct kernels {
     const char *name; /* "ref", "avx2", "avx512", "neon" */
@@ -88,6 +131,11 @@ struct kernels {
     points_mean_fn *points_mean;
     sqrt_mean_fn *sqrt_mean;
     row_norm_fn *row_norm;
+    points_nearest_fn *points_nearest;
+    offset_sums_fn *offset_sums;
+    residuals_fn *residuals;
+    adam_fn *adam;
+    panel_pack_fn *panel_pack;
 };
 
 enum cpu_flag { CPU_AVX2 = 1, CPU_AVX512 = 2, CPU_NEON = 4 };

@@ -65,3 +65,20 @@ ROW_NORM_FN(row_norm_ref)
     for (size_t row = 0; row < tiles * TILE_ROWS; row++)
         norm[row] = norm_of(z + row / TILE_ROWS * column_count * TILE_ROWS + row % TILE_ROWS, column_count);
 }
+
+POINTS_NEAREST_FN(points_nearest_ref)
+{
+    for (size_t row = 0; row < tiles * TILE_ROWS; row++) {
+        const float *first = z + row / TILE_ROWS * points->column_count * TILE_ROWS + row % TILE_ROWS;
+        uint32_t nearest = 0;
+        float least = INFINITY;
+        for (uint32_t p = 0; p < points->point_count; p++) {
+            float product = kernel_point(first, TILE_ROWS, points, p);
+            nearest = product < least ? p : nearest;
+            least = product < least ? product : least;
+        }
+        least += norm_of(first, points->column_count);
+        index[row] = nearest;
+        square[row] = least > 0 ? least : 0;
+    }
+}

@@ -1,4 +1,4 @@
-/* points_mean, sqrt_mean, row_norm: every instruction set gives the twin's bits on every shape; rows do not see each other;
+/* points_mean, points_nearest, sqrt_mean, row_norm: every instruction set gives the twin's bits on every shape; rows do not see each other;
  * the way in one go and the way by minima give the same; the twin is within its bound of the oracle. */
 #include "kernel/check.h"
 
@@ -160,6 +160,51 @@ static void mean_check(struct check *check, const struct kernels *kernels)
         shapes(check, kernels, mean_shape);
 }
 
+/* --- points_nearest ------------------------------------------------------------------------------------------------------ */
+
+static void nearest_shape(struct check *check, const struct kernels *kernels, size_t rows, uint32_t columns, uint32_t count)
+{
+    struct points_case c = case_take(check, rows, columns, count);
+    size_t lanes = c.tiles * TILE_ROWS;
+    struct guarded index = guarded_take(lanes, check_below(check, 2)), square = guarded_take(lanes, check_below(check, 2));
+    struct guarded twin_index = guarded_take(lanes, 0), twin_square = guarded_take(lanes, 0), norm = guarded_take(lanes, 0);
+    uint32_t *found = (uint32_t *)(void *)index.data;
+    if (count > 1 && check_below(check, 2)) { /* two points alike: the first is named */
+        memcpy(c.weight.data + (size_t)(count - 1) * columns, c.weight.data, columns * sizeof(float));
+        c.start.data[count - 1] = c.start.data[0];
+    }
+    kernels->points_nearest(found, square.data, c.z.data, c.tiles, &c.points);
+    kernels_ref.points_nearest((uint32_t *)(void *)twin_index.data, twin_square.data, c.z.data, c.tiles, &c.points);
+    check_digest(check, kernels->points_nearest == kernels_ref.points_nearest ? index.data : NULL, lanes);
+    check_digest(check, kernels->points_nearest == kernels_ref.points_nearest ? square.data : NULL, lanes);
+    check_that(check, same_bits(index.data, twin_index.data, lanes), "%zu x %u x %u: indices differ", rows, columns, count);
+    check_that(check, same_bits(square.data, twin_square.data, lanes), "%zu x %u x %u: squares differ", rows, columns, count);
+    kernels->row_norm(norm.data, c.z.data, c.tiles, columns);
+    for (size_t row = 0; row < rows; row++) {
+        uint32_t nearest = 0;
+        float least = INFINITY;
+        for (uint32_t p = 0; p < count; p++) {
+            float product = kernel_point(row_of(&c, row), TILE_ROWS, &c.points, p);
+            if (product < least)
+                least = product, nearest = p;
+        }
+        least = least + norm.data[row] > 0 ? least + norm.data[row] : 0;
+        check_that(check, found[row] == nearest && same_bits(&square.data[row], &least, 1), "%zu x %u x %u: row %zu is not at its nearest",
+                   rows, columns, count, row);
+    }
+    check_that(check, guarded_intact(&index) && guarded_intact(&square), "%zu x %u x %u: written outside", rows, columns, count);
+    struct guarded *taken[] = {&index, &square, &twin_index, &twin_square, &norm};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        guarded_give(taken[i]);
+    case_give(&c);
+}
+
+static void nearest_check(struct check *check, const struct kernels *kernels)
+{
+    for (int round = 0; round < (check->soak ? 200 : 3); round++)
+        shapes(check, kernels, nearest_shape);
+}
+
 /* --- sqrt_mean, row_norm ------------------------------------------------------------------------------------------------- */
 
 static void sqrt_mean_shape(struct check *check, const struct kernels *kernels, size_t rows, size_t segments)
@@ -255,6 +300,7 @@ int main(int argc, char **argv)
     struct check check;
     check_open(&check, argc, argv);
     check_everywhere(&check, "points_mean", mean_check);
+    check_everywhere(&check, "points_nearest", nearest_check);
     check_everywhere(&check, "sqrt_mean", sqrt_mean_check);
     check_everywhere(&check, "row_norm", row_norm_check);
     if (check_begin(&check, "points_oracle", "ref")) {

@@ -1,0 +1,4 @@
+#include "arm/neon.inc"
+
+#define ISA(name) name##_neon
+#include "lanes/learn.inc"
