@@ -114,6 +114,7 @@ static void builder_fini(struct builder *builder)
         memory_give(builder->table[i]);
     }
     scene_base_close(&builder->base);
+    team_close(&builder->team);
     memory_give(builder);
 }
 
@@ -131,6 +132,7 @@ enum fault scene_build(struct build_result *out, const struct build_options *opt
     builder->random.state = options->seed;
     builder->precision_max = PRECISION_MAX;
     builder->kernels = options->kernels ? *options->kernels : kernels_ref;
+    builder->team = team_open(options->thread_count);
     name_scenes(builder);
     enum fault fault = build_steps(builder);
     if (fault == FAULT_NONE)

@@ -8,8 +8,8 @@
 #include "scene/scene_base.h"
 
 /* A scene base from labelled rows: clusters per scene and dimension, trained to tell the scenes from the background,
- * thresholds, anomaly sets. Pure: the same samples, options and seed give the same bytes on any machine and instruction set
- * (twin kernels, sums in double in row order, no libm). */
+ * thresholds, anomaly sets. Pure: the same samples, options and seed give the same bytes on any machine, instruction set
+ * and number of threads (twin kernels, sums in a fixed order, no libm). */
 
 enum { SCENE_UNKNOWN = 255 };
 
@@ -40,6 +40,7 @@ struct build_options {
     const uint32_t (*known)[2];  /* [FEATURE_COUNT]: background rows where a feature is known, and is not; NULL: not told */
     const char *provenance;      /* JSON object kept in the file, or NULL */
     const struct kernels *kernels;
+    uint32_t thread_count;              /* that learn; 0: one for each processor; the bytes do not depend on it */
     void (*progress)(const char *text); /* NULL: silent */
 };
 #define BUILD_OPTIONS_DEFAULT \

@@ -2,7 +2,8 @@
  * under the scoring formula itself, hard minimum in the forward pass, gradient through the nearest cluster of every scene.
  * Adam (Kingma and Ba 2015) on c, log l and β; the rate falls to 0. Offsets are 0, so that
  * evidence is biases and feature distances alone and a feature's share tells all that it did. Precisions decay, so that columns which tell
- * nothing apart fade. Distances and exp are the twin's, sums run in double in row order: the same bits on any machine. */
+ * nothing apart fade. Rows are shuffled into blocks once, blocks are drawn; every block is a part of its own whose sums are added in
+ * the order of the draw: the same bits on any machine, instruction set and number of threads. */
 #include "scene/builder.h"
 
 #include <math.h>
@@ -11,284 +12,320 @@
 #include "base/memory.h"
 
 enum { BATCH_ROWS = 512, EPOCHS = 30, STEPS_MAX = 6000 };
+enum { BLOCK_ROWS = 128, BLOCK_TILES = BLOCK_ROWS / TILE_ROWS, BATCH_BLOCKS = BATCH_ROWS / BLOCK_ROWS };
+enum { STEP_CLUSTERS = 12 }; /* that a thread takes a step for at once */
 #define RATE            0.05
-#define KEEP_FIRST      0.9
-#define KEEP_SECOND     0.999
+#define KEEP_FIRST      0.9f
+#define KEEP_SECOND     0.999f
 #define DECAY           0.07 /* of log precisions, times the rate */
-#define LOG_LEAST       (-20.0)
-#define PRECISION_START 4.0 /* sharper ones grow by themselves where they help */
-#define START_WEIGHT    0.2 /* dimensions overlap: their likelihoods count less than if they were independent */
-#define EVIDENCE_MAX    80.0
+#define LOG_LEAST       (-20.0f)
+#define PRECISION_START 4.0f /* sharper ones grow by themselves where they help */
+#define START_WEIGHT    0.2f /* dimensions overlap: their likelihoods count less than if they were independent */
 
-struct moments { /* of Adam, for count parameters */
-    size_t count;
-    double *value, *gradient, *first, *second;
+struct moments { /* of Adam: parameters and their running means, lines of clusters */
+    float *value, *first, *second;
 };
 
 struct part { /* one dimension */
-    struct scene_dimension *dimension;
     const uint32_t *scene_first;
     uint32_t columns, clusters;
-    float *rows; /* [row][column] */
+    size_t stride, cells; /* floats of a line; of all clusters */
+    float *tiles, *lines; /* all rows, block after block */
     struct moments centres, logs;
-    float *centre, *precision, *offset, *ab, *start; /* as the kernels read them */
-    float *z, *delta;                                /* tiles of the batch; [scene][BATCH_ROWS] */
-    uint32_t *nearest;                               /* [scene][BATCH_ROWS], from the scene's first cluster on */
+    float *precision;  /* exp of logs */
+    float *ab, *start; /* as the distance kernel reads them */
+};
+
+struct block_sums {                     /* of one block of the batch */
+    float *delta[DIMENSION_COUNT];      /* [scene][BLOCK_ROWS] */
+    uint32_t *nearest[DIMENSION_COUNT]; /* the same, from the scene's first cluster on */
+    float *residual;                    /* [scene][BLOCK_ROWS]: what the loss changes by per unit of evidence */
+    float *centres[DIMENSION_COUNT], *logs[DIMENSION_COUNT], *biases;
 };
 
 struct training {
     struct builder *builder;
-    uint32_t scenes, rows, batch_rows, next;
-    uint32_t *order;
+    uint32_t scenes, rows, block_count, batch_blocks, next;
+    uint32_t *order; /* of blocks */
+    float *label, *weight, *ones;
     struct part parts[DIMENSION_COUNT];
     struct moments biases;
-    float *ratio;                   /* [scene][BATCH_ROWS]: exp(e_s − e_0) */
-    double *residual;               /* [scene][BATCH_ROWS]: what the loss falls by per unit of evidence */
-    double first_left, second_left; /* powers of KEEP_*, for the moments' bias */
+    struct block_sums sums[BATCH_BLOCKS];
+    float *memory;      /* what the pointers above point into */
+    size_t sums_stride; /* floats from a block's sums to those of the next */
+    const uint32_t *batch;
+    struct adam centre_step, log_step;
 };
 
-static bool moments_take(struct moments *moments, size_t count)
+/* Two passes over the same text: the first, without a base, counts. */
+struct carving {
+    float *base;
+    size_t used;
+};
+
+static float *carve(struct carving *carving, size_t floats)
 {
-    moments->count = count;
-    moments->value = memory_take_zeroed(4 * count, sizeof(double));
-    moments->gradient = moments->value + count;
-    moments->first = moments->value + 2 * count;
-    moments->second = moments->value + 3 * count;
-    return moments->value != NULL;
+    float *from = carving->base ? carving->base + carving->used : NULL;
+    carving->used += tile_count(floats) * TILE_ROWS;
+    return from;
 }
 
-static void part_fini(struct part *part)
+static void carve_moments(struct moments *moments, struct carving *carving, size_t floats)
 {
-    memory_give(part->rows);
-    memory_give(part->centres.value);
-    memory_give(part->logs.value);
-    memory_give(part->centre);
-    memory_give(part->precision);
-    memory_give(part->offset);
-    memory_give(part->ab);
-    memory_give(part->start);
-    memory_give(part->z);
-    memory_give(part->delta);
-    memory_give(part->nearest);
+    moments->value = carve(carving, floats);
+    moments->first = carve(carving, floats);
+    moments->second = carve(carving, floats);
 }
 
-static bool part_take(struct part *part, uint32_t rows, uint32_t scenes)
+static void carve_sums(const struct training *training, struct block_sums *sums, struct carving *carving)
 {
-    size_t cells = (size_t)part->clusters * part->columns, batch = (size_t)BATCH_ROWS * sizeof(float);
-    part->rows = memory_take_zeroed((size_t)rows * part->columns, sizeof(float));
-    part->centre = memory_take_aligned(cells * sizeof(float), 64);
-    part->precision = memory_take_aligned(cells * sizeof(float), 64);
-    part->offset = memory_take_aligned(part->clusters * sizeof(float), 64);
-    part->ab = memory_take_aligned(2 * cells * sizeof(float), 64);
-    part->start = memory_take_aligned(part->clusters * sizeof(float), 64);
-    part->z = memory_take_aligned(batch * part->columns, 64);
-    part->delta = memory_take_aligned(batch * scenes, 64);
-    part->nearest = memory_take_aligned(batch * scenes, 64);
-    return moments_take(&part->centres, cells) && moments_take(&part->logs, cells) && part->rows && part->centre && part->precision &&
-           part->offset && part->ab && part->start && part->z && part->delta && part->nearest;
-}
-
-/* Where the parameters start: the clusters found, their precisions bounded, all of it times START_WEIGHT. */
-static void part_start(struct part *part, const struct clusters *clusters)
-{
-    for (size_t i = 0; i < part->centres.count; i++) {
-        double precision = (double)clusters->precisions[i] < PRECISION_START ? (double)clusters->precisions[i] : PRECISION_START;
-        part->centres.value[i] = (double)clusters->centres[i];
-        part->logs.value[i] = (double)kernel_log((float)(START_WEIGHT * precision));
+    size_t cells = (size_t)training->scenes * BLOCK_ROWS;
+    sums->residual = carve(carving, cells);
+    sums->biases = carve(carving, SCENES_MAX);
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        const struct part *part = &training->parts[g];
+        sums->delta[g] = carve(carving, part->columns ? cells : 0);
+        sums->nearest[g] = (uint32_t *)(void *)carve(carving, part->columns ? cells : 0);
+        sums->centres[g] = carve(carving, part->cells);
+        sums->logs[g] = carve(carving, part->cells);
     }
 }
 
-static enum fault part_open(struct training *training, int g)
+static void carve_all(struct training *training, struct carving *carving)
 {
-    struct builder *builder = training->builder;
-    struct part *part = &training->parts[g];
-    struct matrix matrix;
-    part->dimension = &builder->draft.dimensions[g];
-    part->columns = part->dimension->column_count;
-    part->clusters = builder->clusters[g].count;
-    part->scene_first = builder->segment_first[g];
-    if (part->columns == 0)
-        return FAULT_NONE;
-    if (!part_take(part, training->rows, training->scenes))
-        return build_no_memory(builder);
-    enum fault fault = build_matrix(&matrix, builder, part->dimension->columns, part->columns, SCENE_UNKNOWN);
-    if (fault != FAULT_NONE)
-        return fault;
-    for (uint32_t i = 0; i < training->rows; i++)
-        for (uint32_t j = 0; j < part->columns; j++)
-            part->rows[(size_t)i * part->columns + j] = *matrix_at(&matrix, i, j);
-    matrix_fini(&matrix);
-    part_start(part, &builder->clusters[g]);
-    return FAULT_NONE;
+    size_t rows = (size_t)training->block_count * BLOCK_ROWS;
+    training->label = carve(carving, rows);
+    training->weight = carve(carving, rows);
+    training->ones = carve(carving, SCENES_MAX);
+    carve_moments(&training->biases, carving, SCENES_MAX);
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        struct part *part = &training->parts[g];
+        part->tiles = carve(carving, rows * part->columns);
+        part->lines = carve(carving, rows * part->stride);
+        carve_moments(&part->centres, carving, part->cells);
+        carve_moments(&part->logs, carving, part->cells);
+        part->precision = carve(carving, part->cells);
+        part->ab = carve(carving, 2 * (size_t)part->clusters * part->columns);
+        part->start = carve(carving, part->clusters);
+    }
+    for (int b = 0; b < BATCH_BLOCKS; b++) {
+        size_t before = carving->used;
+        carve_sums(training, &training->sums[b], carving);
+        training->sums_stride = carving->used - before;
+    }
+}
+
+static bool training_take(struct training *training)
+{
+    struct carving carving = {0};
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        struct part *part = &training->parts[g];
+        part->columns = training->builder->draft.dimensions[g].column_count;
+        part->clusters = part->columns ? training->builder->clusters[g].count : 0;
+        part->stride = tile_count(part->columns) * TILE_ROWS;
+        part->cells = part->stride * part->clusters;
+        part->scene_first = training->builder->segment_first[g];
+    }
+    carve_all(training, &carving);
+    carving = (struct carving){.base = memory_take_aligned(carving.used * sizeof(float), 64)};
+    training->memory = carving.base;
+    training->order = memory_take_zeroed(training->block_count, sizeof *training->order);
+    if (training->memory)
+        carve_all(training, &carving);
+    return training->memory && training->order;
 }
 
 static void training_fini(struct training *training)
 {
-    for (int g = 0; g < DIMENSION_COUNT; g++)
-        part_fini(&training->parts[g]);
-    memory_give(training->biases.value);
+    memory_give(training->memory);
     memory_give(training->order);
-    memory_give(training->ratio);
-    memory_give(training->residual);
     memory_give(training);
+}
+
+/* Where the parameters start: the clusters found, their precisions bounded, all of it times START_WEIGHT. */
+static void part_start(struct part *part, const struct clusters *clusters, const struct kernels *kernels)
+{
+    for (size_t k = 0; k < part->clusters; k++)
+        for (size_t j = 0; j < part->columns; j++) {
+            float precision = clusters->precisions[k * part->columns + j];
+            part->centres.value[k * part->stride + j] = clusters->centres[k * part->columns + j];
+            part->precision[k * part->stride + j] = START_WEIGHT * (precision < PRECISION_START ? precision : PRECISION_START);
+        }
+    for (size_t k = 0; k < part->clusters; k++)
+        for (size_t j = part->columns; j < part->stride; j++)
+            part->precision[k * part->stride + j] = 1.0f;
+    kernels->log(part->logs.value, part->precision, part->cells);
+    kernels->exp(part->precision, part->logs.value, part->cells);
+    kernels->panel_pack(part->ab, part->centres.value, part->precision, part->stride, part->columns, part->clusters);
+}
+
+/* Rows in the drawn order, in tiles and in lines; what the last block lacks is 0. */
+static enum fault part_open(struct training *training, int g, const uint32_t *place_of)
+{
+    struct builder *builder = training->builder;
+    struct part *part = &training->parts[g];
+    struct matrix matrix, tiles = {.column_count = part->columns, .z = part->tiles};
+    if (part->columns == 0)
+        return FAULT_NONE;
+    enum fault fault = build_matrix(&matrix, builder, builder->draft.dimensions[g].columns, part->columns, SCENE_UNKNOWN);
+    if (fault != FAULT_NONE)
+        return fault;
+    for (uint32_t i = 0; i < training->rows; i++)
+        for (uint32_t j = 0; j < part->columns; j++) {
+            float z = *matrix_at(&matrix, i, j);
+            *matrix_at(&tiles, place_of[i], j) = z;
+            part->lines[place_of[i] * part->stride + j] = z;
+        }
+    matrix_fini(&matrix);
+    part_start(part, &builder->clusters[g], &builder->kernels);
+    return FAULT_NONE;
+}
+
+/* Fisher and Yates. */
+static void shuffle(uint32_t *order, uint32_t count, struct random *random)
+{
+    for (uint32_t i = count - 1; i > 0; i--) {
+        uint32_t other = random_below(random, i + 1), held = order[i];
+        order[i] = order[other];
+        order[other] = held;
+    }
+}
+
+static void place_rows(struct training *training, uint32_t *place_of)
+{
+    const struct picked *picked = &training->builder->picked;
+    uint32_t batch_rows = training->rows < BATCH_ROWS ? training->rows : BATCH_ROWS;
+    double rows[SCENES_MAX] = {0};
+    for (uint32_t i = 0; i < training->rows; i++)
+        place_of[i] = i;
+    shuffle(place_of, training->rows, &training->builder->random);
+    for (uint32_t i = 0; i < training->rows; i++) {
+        double weight = picked->scene[i] ? 1.0 : picked->background_weight;
+        training->label[place_of[i]] = (float)picked->scene[i];
+        training->weight[place_of[i]] = (float)(weight / batch_rows);
+        rows[picked->scene[i]] += weight;
+    }
+    for (uint32_t s = 1; s < training->scenes; s++)
+        training->biases.value[s] = kernel_log((float)(rows[s] / rows[0]));
+    for (uint32_t i = 0; i < training->block_count; i++)
+        training->order[i] = i;
+    for (uint32_t s = 0; s < SCENES_MAX; s++)
+        training->ones[s] = 1.0f;
 }
 
 static enum fault training_open(struct training *training)
 {
-    const struct picked *picked = &training->builder->picked;
-    double rows[SCENES_MAX] = {0};
     enum fault fault = FAULT_NONE;
-    training->order = memory_take_zeroed(training->rows, sizeof *training->order);
-    training->ratio = memory_take_aligned((size_t)training->scenes * BATCH_ROWS * sizeof *training->ratio, 64);
-    training->residual = memory_take_zeroed((size_t)training->scenes * BATCH_ROWS, sizeof *training->residual);
-    if (!training->order || !training->ratio || !training->residual || !moments_take(&training->biases, training->scenes))
-        return build_no_memory(training->builder);
-    for (uint32_t i = 0; i < training->rows; i++) {
-        training->order[i] = i;
-        rows[picked->scene[i]] += picked->scene[i] ? 1.0 : picked->background_weight;
+    uint32_t *place_of = memory_take_zeroed(training->rows, sizeof *place_of);
+    if (place_of && training_take(training)) {
+        place_rows(training, place_of);
+        for (int g = 0; fault == FAULT_NONE && g < DIMENSION_COUNT; g++)
+            fault = part_open(training, g, place_of);
+    } else {
+        fault = build_no_memory(training->builder);
     }
-    for (uint32_t s = 1; s < training->scenes; s++)
-        training->biases.value[s] = (double)kernel_log((float)(rows[s] / rows[0]));
-    for (int g = 0; fault == FAULT_NONE && g < DIMENSION_COUNT; g++)
-        fault = part_open(training, g);
+    memory_give(place_of);
     return fault;
 }
 
-/* The next rows of the drawn order; a new order when not enough are left (Fisher and Yates). */
+/* The next blocks of the drawn order; a new order when not enough are left. */
 static const uint32_t *draw_batch(struct training *training)
 {
-    if (training->next + training->batch_rows > training->rows || training->next == 0) {
-        for (uint32_t i = training->rows - 1; i > 0; i--) {
-            uint32_t other = random_below(&training->builder->random, i + 1), row = training->order[i];
-            training->order[i] = training->order[other];
-            training->order[other] = row;
-        }
+    if (training->next + training->batch_blocks > training->block_count || training->next == 0) {
+        shuffle(training->order, training->block_count, &training->builder->random);
         training->next = 0;
     }
     const uint32_t *batch = training->order + training->next;
-    training->next += training->batch_rows;
+    training->next += training->batch_blocks;
     return batch;
 }
 
-static void part_pack(struct part *part, const struct kernels *kernels)
-{
-    for (size_t i = 0; i < part->centres.count; i++) {
-        part->centre[i] = (float)part->centres.value[i];
-        part->precision[i] = (float)part->logs.value[i];
-    }
-    kernels->exp(part->precision, part->precision, part->logs.count);
-}
-
 /* Distance to every scene's nearest cluster, and which that is. */
-static void part_forward(struct part *part, const struct training *training, const uint32_t *batch)
+static void part_forward(const struct training *training, struct block_sums *sums, int g, uint32_t block)
 {
-    const struct kernels *kernels = &training->builder->kernels;
-    struct matrix tiles = {.row_count = training->batch_rows, .column_count = part->columns, .z = part->z};
-    for (uint32_t i = 0; i < training->batch_rows; i++)
-        for (uint32_t j = 0; j < part->columns; j++)
-            *matrix_at(&tiles, i, j) = part->rows[(size_t)batch[i] * part->columns + j];
-    part_pack(part, kernels);
-    scene_panel_pack(part->ab, part->start, part->centre, part->precision, part->offset, part->clusters, part->columns);
+    const struct part *part = &training->parts[g];
+    const float *z = part->tiles + (size_t)block * BLOCK_ROWS * part->columns;
     for (uint32_t s = 0; s < training->scenes; s++) {
         uint32_t first = part->scene_first[s], ends[2] = {0, part->scene_first[s + 1] - first};
-        struct panel panel = {.column_count = part->columns,
-                              .cluster_count = ends[1],
-                              .segment_count = 1,
-                              .segment_first = ends,
-                              .ab = part->ab + 2 * (size_t)first * part->columns,
-                              .start = part->start + first};
-        kernels->panel_nearest(part->nearest + s * BATCH_ROWS, part->delta + s * BATCH_ROWS, part->z, tile_count(training->batch_rows),
-                               &panel);
+        const struct panel panel = {.column_count = part->columns,
+                                    .cluster_count = ends[1],
+                                    .segment_count = 1,
+                                    .segment_first = ends,
+                                    .ab = part->ab + 2 * (size_t)first * part->columns,
+                                    .start = part->start + first};
+        training->builder->kernels.panel_nearest(sums->nearest[g] + s * BLOCK_ROWS, sums->delta[g] + s * BLOCK_ROWS, z, BLOCK_TILES,
+                                                 &panel);
     }
 }
 
-static double evidence_of(const struct training *training, uint32_t scene, uint32_t row)
+static void part_backward(const struct training *training, struct block_sums *sums, int g, uint32_t block)
 {
-    double evidence = training->biases.value[scene];
-    for (int g = 0; g < DIMENSION_COUNT; g++)
-        if (training->parts[g].columns)
-            evidence -= (double)training->parts[g].delta[scene * BATCH_ROWS + row];
-    return evidence;
+    const struct part *part = &training->parts[g];
+    memset(sums->centres[g], 0, part->cells * sizeof(float));
+    memset(sums->logs[g], 0, part->cells * sizeof(float));
+    training->builder->kernels.offset_sums(sums->centres[g], sums->logs[g], part->centres.value,
+                                           part->lines + (size_t)block * BLOCK_ROWS * part->stride, part->stride, BLOCK_ROWS,
+                                           sums->nearest[g], sums->residual, part->scene_first, training->scenes, BLOCK_ROWS);
 }
 
-static void find_residuals(struct training *training, const uint32_t *batch)
-{
-    const struct picked *picked = &training->builder->picked;
-    uint32_t rows = training->batch_rows;
-    for (uint32_t i = 0; i < BATCH_ROWS; i++)
-        for (uint32_t s = 1; s < training->scenes; s++) {
-            double difference = i < rows ? evidence_of(training, s, i) - evidence_of(training, 0, i) : 0.0;
-            difference = difference < EVIDENCE_MAX ? difference : EVIDENCE_MAX;
-            training->ratio[s * BATCH_ROWS + i] = (float)(difference > -EVIDENCE_MAX ? difference : -EVIDENCE_MAX);
-        }
-    float *ratio = training->ratio + BATCH_ROWS;
-    training->builder->kernels.exp(ratio, ratio, (size_t)(training->scenes - 1) * BATCH_ROWS);
-    for (uint32_t i = 0; i < rows; i++) {
-        uint8_t label = picked->scene[batch[i]];
-        double weight = (label ? 1.0 : picked->background_weight) / (double)rows, sum = 1.0;
-        for (uint32_t s = 1; s < training->scenes; s++)
-            sum += (double)training->ratio[s * BATCH_ROWS + i];
-        for (uint32_t s = 0; s < training->scenes; s++) {
-            double share = s ? (double)training->ratio[s * BATCH_ROWS + i] / sum : 1.0 / sum;
-            training->residual[s * BATCH_ROWS + i] = weight * (share - (label == s));
-        }
-    }
-}
-
-static void add_row(struct part *part, uint32_t cluster, uint32_t row, double residual)
-{
-    size_t at = (size_t)cluster * part->columns;
-    const float *z = part->z + (size_t)(row / TILE_ROWS) * part->columns * TILE_ROWS + row % TILE_ROWS;
-    double *restrict centres = part->centres.gradient + at, *restrict logs = part->logs.gradient + at;
-    for (uint32_t j = 0; j < part->columns; j++) {
-        double offset = (double)z[j * TILE_ROWS] - part->centres.value[at + j];
-        centres[j] += residual * offset;
-        logs[j] -= residual * 0.5 * offset * offset;
-    }
-}
-
-static void part_backward(struct part *part, const struct training *training)
-{
-    memset(part->centres.gradient, 0, part->centres.count * sizeof(double));
-    memset(part->logs.gradient, 0, part->logs.count * sizeof(double));
-    for (uint32_t s = 0; s < training->scenes; s++)
-        for (uint32_t i = 0; i < training->batch_rows; i++)
-            add_row(part, part->scene_first[s] + part->nearest[s * BATCH_ROWS + i], i, training->residual[s * BATCH_ROWS + i]);
-    for (size_t i = 0; i < part->centres.count; i++) {
-        part->centres.gradient[i] *= (double)part->precision[i];
-        part->logs.gradient[i] *= (double)part->precision[i];
-    }
-}
-
-static void biases_backward(struct training *training)
+static void biases_backward(const struct training *training, struct block_sums *sums)
 {
     for (uint32_t s = 1; s < training->scenes; s++) {
-        training->biases.gradient[s] = 0.0;
-        for (uint32_t i = 0; i < training->batch_rows; i++)
-            training->biases.gradient[s] += training->residual[s * BATCH_ROWS + i];
+        float sum = 0.0f;
+        for (uint32_t i = 0; i < BLOCK_ROWS; i++)
+            sum += sums->residual[s * BLOCK_ROWS + i];
+        sums->biases[s] = sum;
     }
 }
 
-static void moments_step(struct moments *moments, const struct training *training, double rate)
+/* All that the block at this place of the batch tells. */
+static void block_work(void *context, uint32_t place)
 {
-    const double small = 1e-8;
-    for (size_t i = 0; i < moments->count; i++) {
-        double gradient = moments->gradient[i];
-        moments->first[i] = KEEP_FIRST * moments->first[i] + (1.0 - KEEP_FIRST) * gradient;
-        moments->second[i] = KEEP_SECOND * moments->second[i] + (1.0 - KEEP_SECOND) * gradient * gradient;
-        moments->value[i] -=
-            rate * (moments->first[i] / (1.0 - training->first_left)) / (sqrt(moments->second[i] / (1.0 - training->second_left)) + small);
-    }
+    const struct training *training = context;
+    struct block_sums *sums = &((struct training *)context)->sums[place];
+    uint32_t block = training->batch[place], count = 0;
+    const float *distance[DIMENSION_COUNT];
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        if (training->parts[g].columns) {
+            part_forward(training, sums, g, block);
+            distance[count++] = sums->delta[g];
+        }
+    training->builder->kernels.residuals(sums->residual, BLOCK_ROWS, BLOCK_ROWS, distance, count, training->biases.value, training->scenes,
+                                         training->label + (size_t)block * BLOCK_ROWS, training->weight + (size_t)block * BLOCK_ROWS);
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        if (training->parts[g].columns)
+            part_backward(training, sums, g, block);
+    biases_backward(training, sums);
 }
 
-static void part_step(struct part *part, const struct training *training, double rate, double log_most)
+/* Adam for some clusters of a dimension, and what the next forward pass reads of them. */
+static void step_work(void *context, uint32_t unit)
 {
-    moments_step(&part->centres, training, rate);
-    moments_step(&part->logs, training, rate);
-    for (size_t i = 0; i < part->logs.count; i++) {
-        double value = part->logs.value[i] - rate * DECAY;
-        part->logs.value[i] = value > log_most ? log_most : value < LOG_LEAST ? LOG_LEAST : value;
-    }
+    struct training *training = context;
+    const struct kernels *kernels = &training->builder->kernels;
+    int g = 0;
+    for (; unit >= (training->parts[g].clusters + STEP_CLUSTERS - 1) / STEP_CLUSTERS; g++)
+        unit -= (training->parts[g].clusters + STEP_CLUSTERS - 1) / STEP_CLUSTERS;
+    const struct part *part = &training->parts[g];
+    const struct block_sums *sums = &training->sums[0];
+    const size_t first = (size_t)unit * STEP_CLUSTERS, left = part->clusters - first,
+                 clusters = left < STEP_CLUSTERS ? left : STEP_CLUSTERS;
+    const size_t at = first * part->stride, count = clusters * part->stride;
+    kernels->adam(part->centres.value + at, part->centres.first + at, part->centres.second + at, sums->centres[g] + at,
+                  training->batch_blocks, training->sums_stride, part->precision + at, count, &training->centre_step);
+    kernels->adam(part->logs.value + at, part->logs.first + at, part->logs.second + at, sums->logs[g] + at, training->batch_blocks,
+                  training->sums_stride, part->precision + at, count, &training->log_step);
+    kernels->exp(part->precision + at, part->logs.value + at, count);
+    kernels->panel_pack(part->ab + 2 * first * part->columns, part->centres.value + at, part->precision + at, part->stride, part->columns,
+                        (uint32_t)clusters);
+}
+
+static uint32_t step_units(const struct training *training)
+{
+    uint32_t units = 0;
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        units += (training->parts[g].clusters + STEP_CLUSTERS - 1) / STEP_CLUSTERS;
+    return units;
 }
 
 /* From RATE to 0 along 1 − 3t² + 2t³, which is a cosine but for 0.01. */
@@ -300,24 +337,33 @@ static double rate_at(uint32_t step, uint32_t steps)
 
 static void train(struct training *training, uint32_t steps)
 {
-    double log_most = (double)kernel_log((float)training->builder->precision_max);
+    struct builder *builder = training->builder;
+    const uint32_t units = step_units(training);
+    const size_t biases = tile_count(training->scenes) * TILE_ROWS;
+    double first_left = 1.0, second_left = 1.0; /* powers of KEEP_*, for the moments' bias */
+    float log_most = kernel_log((float)builder->precision_max);
     for (uint32_t step = 0; step < steps; step++) {
-        const uint32_t *batch = draw_batch(training);
         double rate = rate_at(step, steps);
-        training->first_left *= KEEP_FIRST;
-        training->second_left *= KEEP_SECOND;
-        for (int g = 0; g < DIMENSION_COUNT; g++)
-            if (training->parts[g].columns)
-                part_forward(&training->parts[g], training, batch);
-        find_residuals(training, batch);
-        for (int g = 0; g < DIMENSION_COUNT; g++)
-            if (training->parts[g].columns)
-                part_backward(&training->parts[g], training);
-        biases_backward(training);
-        for (int g = 0; g < DIMENSION_COUNT; g++)
-            if (training->parts[g].columns)
-                part_step(&training->parts[g], training, rate, log_most);
-        moments_step(&training->biases, training, rate);
+        training->batch = draw_batch(training);
+        team_run(builder->team, training->batch_blocks, block_work, training);
+        first_left *= (double)KEEP_FIRST;
+        second_left *= (double)KEEP_SECOND;
+        training->centre_step = (struct adam){.factor = 1.0f,
+                                              .keep_first = KEEP_FIRST,
+                                              .keep_second = KEEP_SECOND,
+                                              .rate = (float)(rate / (1.0 - first_left)),
+                                              .second_scale = (float)(1.0 / (1.0 - second_left)),
+                                              .small = 1e-8f,
+                                              .low = -INFINITY,
+                                              .high = INFINITY};
+        training->log_step = training->centre_step;
+        training->log_step.factor = -0.5f;
+        training->log_step.shift = (float)(rate * DECAY);
+        training->log_step.low = LOG_LEAST;
+        training->log_step.high = log_most;
+        team_run(builder->team, units, step_work, training);
+        builder->kernels.adam(training->biases.value, training->biases.first, training->biases.second, training->sums[0].biases,
+                              training->batch_blocks, training->sums_stride, training->ones, biases, &training->centre_step);
     }
 }
 
@@ -326,17 +372,16 @@ static void keep(struct training *training)
 {
     struct builder *builder = training->builder;
     for (int g = 0; g < DIMENSION_COUNT; g++) {
-        struct part *part = &training->parts[g];
+        const struct part *part = &training->parts[g];
         struct clusters *clusters = &builder->clusters[g];
-        if (part->columns == 0)
-            continue;
-        part_pack(part, &builder->kernels);
-        memcpy(clusters->centres, part->centre, part->centres.count * sizeof(float));
-        memcpy(clusters->precisions, part->precision, part->logs.count * sizeof(float));
-        memcpy(clusters->offsets, part->offset, part->clusters * sizeof(float));
+        for (size_t k = 0; k < part->clusters; k++) {
+            memcpy(clusters->centres + k * part->columns, part->centres.value + k * part->stride, part->columns * sizeof(float));
+            memcpy(clusters->precisions + k * part->columns, part->precision + k * part->stride, part->columns * sizeof(float));
+            clusters->offsets[k] = 0.0f;
+        }
     }
     for (uint32_t s = 0; s < training->scenes; s++) {
-        builder->draft.scenes[s].bias = (float)training->biases.value[s];
+        builder->draft.scenes[s].bias = training->biases.value[s];
         for (int g = 0; g < DIMENSION_COUNT; g++)
             builder->draft.scenes[s].weight[g] = training->parts[g].columns ? 1.0f : 0.0f;
     }
@@ -350,11 +395,12 @@ enum fault build_train(struct builder *builder)
     training->builder = builder;
     training->scenes = builder->options->scene_count;
     training->rows = builder->picked.count;
-    training->batch_rows = training->rows < BATCH_ROWS ? training->rows : BATCH_ROWS;
-    training->first_left = training->second_left = 1.0;
-    uint32_t steps = (uint32_t)((uint64_t)EPOCHS * training->rows / training->batch_rows);
+    training->block_count = (training->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    training->batch_blocks = training->block_count < BATCH_BLOCKS ? training->block_count : BATCH_BLOCKS;
+    uint32_t batch_rows = training->rows < BATCH_ROWS ? training->rows : BATCH_ROWS;
+    uint32_t steps = (uint32_t)((uint64_t)EPOCHS * training->rows / batch_rows);
     steps = training->scenes < 2 ? 0 : steps < STEPS_MAX ? steps : STEPS_MAX;
-    build_say(builder, "training: %u steps of %u rows", steps, training->batch_rows);
+    build_say(builder, "training: %u steps of %u rows", steps, batch_rows);
     enum fault fault = training_open(training);
     if (fault == FAULT_NONE) {
         train(training, steps);

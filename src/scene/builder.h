@@ -3,8 +3,10 @@
 
 #include "scene/build.h"
 #include "scene/cluster.h"
+#include "scene/team.h"
 
-/* What the steps of scene_build share. One thread; everything taken is given back at its end. */
+/* What the steps of scene_build share; the steps follow each other in one thread, which shares parts of them with a team.
+ * Everything taken is given back at the end. */
 
 enum { BUILD_COLUMNS_MAX = DIMENSION_COLUMNS_MAX };
 
@@ -28,6 +30,7 @@ struct builder {
     struct fault_note *note;
     struct random random;
     struct kernels kernels;
+    struct team *team;
     double precision_max;
     struct picked picked;
     struct scene_base draft; /* what scene_base_write asks for */

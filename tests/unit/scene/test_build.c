@@ -143,6 +143,8 @@ static void same_seed_same_bytes(void **state)
     struct rows train, later;
     struct build_options ref = options_make(NULL), fast = options_make(&fastest), other = options_make(&fastest);
     other.seed = 2;
+    ref.thread_count = 1;
+    fast.thread_count = 3;
     rows_make(&train, 3, 1);
     rows_make(&later, 2, 2);
     struct build_result a = build(&ref, &train, &later), b = build(&fast, &train, &later), c = build(&other, &train, &later);
