@@ -115,6 +115,30 @@ static void anomaly_shape(struct anomaly_set *set, const struct scene_base *base
     set->column_count = set->ensemble.column_count = kept;
 }
 
+/* What traffic is held against: the features that a column is left of. */
+static void reference_shape(struct scene_base *base)
+{
+    struct scene_reference *reference = &base->reference;
+    uint32_t count = reference->feature_count, kept = 0;
+    float *edges = memory_take_zeroed(count, REFERENCE_EDGES * sizeof *edges);
+    uint32_t *counts = memory_take_zeroed(count, REFERENCE_BINS * sizeof *counts);
+    uint32_t *known = memory_take_zeroed(count, REFERENCE_SIDES * sizeof *known);
+    MUST(edges && counts && known);
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_used = false;
+        for (int g = 0; g < DIMENSION_COUNT; g++)
+            is_used |= has_feature(base->dimensions[g].columns, base->dimensions[g].column_count, reference->feature[i]);
+        if (!is_used)
+            continue;
+        reference->feature[kept] = reference->feature[i];
+        memcpy(edges + (size_t)kept * REFERENCE_EDGES, reference->edges + (size_t)i * REFERENCE_EDGES, REFERENCE_EDGES * sizeof *edges);
+        memcpy(counts + (size_t)kept * REFERENCE_BINS, reference->counts + (size_t)i * REFERENCE_BINS, REFERENCE_BINS * sizeof *counts);
+        memcpy(known + (size_t)kept * REFERENCE_SIDES, reference->known + (size_t)i * REFERENCE_SIDES, REFERENCE_SIDES * sizeof *known);
+        kept++;
+    }
+    reference->feature_count = kept, reference->edges = edges, reference->counts = counts, reference->known = known;
+}
+
 int main(int argc, char **argv)
 {
     struct scene_base *base = NULL;
@@ -131,6 +155,7 @@ int main(int argc, char **argv)
             dimension_shape(&base->dimensions[g], g, &shape);
         for (int i = 0; i < ANOMALY_COUNT; i++)
             anomaly_shape(&base->anomaly[i], base);
+        reference_shape(base);
         for (uint32_t s = 1; s < base->scene_count; s++)
             base->scenes[s].threshold = 0.5f, base->scenes[s].bias += strtof(argv[5], NULL);
         snprintf(base->name, sizeof base->name, "shape-%ux%u", shape.columns, shape.clusters);

@@ -122,7 +122,8 @@ def generated(whole):
 
 
 PICTURES = (("roofline", "the scene kernel under the roof of one core"), ("peers", "ours and peers, times as fast"),
-            ("rows", "rows per second by shape"), ("batch-cost", "cost of a transfer by size of its batch"))
+            ("rows", "rows per second by shape"), ("batch-cost", "cost of a transfer by size of its batch"),
+            ("flame", "processor time of the server at full load, by stack"))
 
 
 def pictures(folder):
