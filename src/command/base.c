@@ -83,8 +83,9 @@ static const struct argp_child children[] = {{.argp = &connect_argp, .header = "
 static const struct argp base_argp = {
     .options = options,
     .parser = option_parse,
-    .args_doc = "put FILE\nlist\nactivate NAME|DIGEST\nrollback\nkeygen --key FILE\nsign --key FILE BASE",
-    .doc = "Scene bases of a running server: put one, list them, make one the active base, go back to the one before; and sign base "
+    .args_doc = "put FILE\nlist\ndrift\nactivate NAME|DIGEST\nrollback\nkeygen --key FILE\nsign --key FILE BASE",
+    .doc = "Scene bases of a running server: put one, list them, tell drift, make one the active base, go back to the one before; and sign "
+           "base "
            "files. All but keygen and sign need a credential with the right model.\v"
            "Exit status: 0 done, 2 wrong usage, or refused with the reason, 3 could not reach the server.",
     .children = children,
@@ -184,6 +185,31 @@ static void list_print(const struct sluice_reply *reply)
     }
 }
 
+/* What moved most stands first. */
+static void drift_print(const struct sluice_reply *reply)
+{
+    static const char *const features[] = {"feature", "psi", "level", "unknown", "unknown_reference", "unknown_psi", "unknown_level", NULL};
+    static const char *const scenes[] = {"scene", "share", "reference", NULL};
+    static const char *const far[] = {"dimension", "share", "reference", "psi", "level", NULL};
+    const struct {
+        const char *key, *title, *const *wanted;
+    } tables[] = {{"features", "values, and where they are not known", features},
+                  {"scenes", "rows by the scene whose threshold they reach", scenes},
+                  {"far", "rows far from every cluster", far}};
+    struct wire_value top, rows;
+    const char *why = sluice_reply_string(reply, "why");
+    printf("base      %s %s\nlevel     %s%s%s\nrows      %lld of the last %lld s\n", told(reply, "base"),
+           sluice_reply_string(reply, "base_version"), told(reply, "level"), why && *why ? ": " : "", why ? why : "",
+           (long long)sluice_reply_integer(reply, "rows", 0), (long long)sluice_reply_integer(reply, "window_s", 0));
+    if (!show_reply_top(&top, reply))
+        return;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (wire_find(&rows, &top, tables[i].key) && rows.type == WIRE_ARRAY) {
+            printf("\n%s\n", tables[i].title);
+            show_table(stdout, &rows, tables[i].wanted);
+        }
+}
+
 static int server_ask(struct basing *basing, const struct base_files *files)
 {
     char made[64];
@@ -200,9 +226,9 @@ static int server_ask(struct basing *basing, const struct base_files *files)
     int status = connect_open(&client, "base", &basing->connect), error;
     if (status != COMMAND_DONE)
         return status;
-    bool is_list = strcmp(basing->verb, "list") == 0;
-    if (is_list)
-        error = sluice_ask(client, "base.list", NULL, &reply);
+    bool is_list = strcmp(basing->verb, "list") == 0, is_drift = strcmp(basing->verb, "drift") == 0;
+    if (is_list || is_drift)
+        error = sluice_ask(client, is_list ? "base.list" : "base.drift", NULL, &reply);
     else if (strcmp(basing->verb, "put") == 0)
         error = sluice_base_put(client, &base, &reply);
     else if (strcmp(basing->verb, "activate") == 0)
@@ -215,6 +241,8 @@ static int server_ask(struct basing *basing, const struct base_files *files)
         json_print(reply);
     else if (is_list)
         list_print(reply);
+    else if (is_drift)
+        drift_print(reply);
     else
         change_print(basing, reply);
     sluice_reply_free(&reply);
@@ -301,7 +329,7 @@ int command_base(int argc, char **argv)
     static const struct {
         const char *verb;
         bool takes_what, takes_key;
-    } verbs[] = {{"put", true, false},       {"list", false, false},  {"activate", true, false},
+    } verbs[] = {{"put", true, false},       {"list", false, false},  {"drift", false, false}, {"activate", true, false},
                  {"rollback", false, false}, {"keygen", false, true}, {"sign", true, true}};
     struct basing basing = {.verb = NULL};
     argp_parse(&base_argp, argc, argv, 0, NULL, &basing);
@@ -309,7 +337,7 @@ int command_base(int argc, char **argv)
     while (basing.verb && at < sizeof verbs / sizeof *verbs && strcmp(verbs[at].verb, basing.verb) != 0)
         at++;
     if (!basing.verb || at == sizeof verbs / sizeof *verbs)
-        return command_fail(COMMAND_REFUSED, "base", "expected put, list, activate, rollback, keygen or sign%s%s",
+        return command_fail(COMMAND_REFUSED, "base", "expected put, list, drift, activate, rollback, keygen or sign%s%s",
                             basing.verb ? ", not " : "", basing.verb ? basing.verb : "");
     if (verbs[at].takes_what != (basing.what != NULL))
         return command_fail(COMMAND_REFUSED, "base", "%s %s", basing.verb,

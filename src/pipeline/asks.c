@@ -463,6 +463,8 @@ static void ask_answer(struct job *job)
         answer_explain(job);
     else if (job->request.op == OP_base_list)
         answer_bases(job);
+    else if (job->request.op == OP_base_drift)
+        answer_drift(job);
     else
         answer_query(job);
     answer(job);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "wire/pack.h"
 
 enum { SPANS = 12, READ_TRIES = 100, READ_PAUSE_NS = 100000 };
 enum { COUNTERS_MAX = FEATURE_COUNT * (REFERENCE_EDGES + 1) + SCENES_MAX + DIMENSION_COUNT + 1 };
@@ -247,106 +248,130 @@ void drift_prometheus(const struct drift_report *report, const struct scene_base
         print(out, "sluice_drift_share{kind=\"far\",of=\"%s\"} %.6f\n", dimension_names[g], report->far[g].share);
 }
 
-static void pack_real(struct wire_buffer *out, const char *key, double value)
+static void pack_key_f64(struct wire_buffer *out, const char *key, double value)
 {
     wire_pack_text(out, key);
     wire_pack_f64(out, value);
 }
 
-static void pack_word(struct wire_buffer *out, const char *key, const char *value)
+static double psi_of(const struct drift_feature *feature)
 {
-    wire_pack_text(out, key);
-    wire_pack_text(out, value);
+    return feature->values.psi > feature->unknown.psi ? feature->values.psi : feature->unknown.psi;
 }
 
-static void pack_whole(struct wire_buffer *out, const char *key, int64_t value)
+/* Places of the features, what moved most first. */
+static void features_order(uint32_t out[FEATURE_COUNT], const struct drift_report *report, uint32_t count)
 {
-    wire_pack_text(out, key);
-    wire_pack_i64(out, value);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = i;
+        for (; at > 0 && psi_of(&report->features[out[at - 1]]) < psi_of(&report->features[i]); at--)
+            out[at] = out[at - 1];
+        out[at] = i;
+    }
 }
 
-/* psi, level, share, reference: four pairs */
-static void pack_figure(struct wire_buffer *out, const struct drift_figure *figure)
+static void pack_bins(struct wire_buffer *out, const struct scene_reference *reference, const struct drift_feature *feature, uint32_t i)
 {
-    pack_real(out, "psi", figure->psi);
-    pack_word(out, "level", drift_level_names[figure->level]);
-    pack_real(out, "share", figure->share);
-    pack_real(out, "reference", figure->share_reference);
+    wire_pack_text(out, "edges");
+    wire_pack_array(out, REFERENCE_EDGES);
+    for (uint32_t j = 0; j < REFERENCE_EDGES; j++)
+        wire_pack_f64(out, (double)reference->edges[(size_t)i * REFERENCE_EDGES + j]);
+    wire_pack_text(out, "counts");
+    wire_pack_array(out, REFERENCE_BINS);
+    for (uint32_t j = 0; j < REFERENCE_BINS; j++)
+        wire_pack_i64(out, (int64_t)feature->counts[j]);
+    wire_pack_text(out, "reference_counts");
+    wire_pack_array(out, REFERENCE_BINS);
+    for (uint32_t j = 0; j < REFERENCE_BINS; j++)
+        wire_pack_i64(out, reference->counts[(size_t)i * REFERENCE_BINS + j]);
 }
 
 static void pack_features(struct wire_buffer *out, const struct drift_report *report, const struct scene_base *base)
 {
-    const struct scene_reference *reference = &base->reference;
+    uint32_t order[FEATURE_COUNT], count = base->reference.feature_count;
+    features_order(order, report, count);
     wire_pack_text(out, "features");
-    wire_pack_array(out, reference->feature_count);
-    for (uint32_t i = 0; i < reference->feature_count; i++) {
-        const struct drift_feature *feature = &report->features[i];
-        wire_pack_map(out, 7);
-        pack_word(out, "feature", feature_name(base, i));
-        pack_real(out, "psi", feature->values.psi);
-        pack_word(out, "level", drift_level_names[feature->values.level]);
-        wire_pack_text(out, "unknown");
-        wire_pack_map(out, 4);
-        pack_figure(out, &feature->unknown);
-        wire_pack_text(out, "edges");
-        wire_pack_array(out, REFERENCE_EDGES);
-        for (uint32_t j = 0; j < REFERENCE_EDGES; j++)
-            wire_pack_f64(out, (double)reference->edges[(size_t)i * REFERENCE_EDGES + j]);
-        wire_pack_text(out, "counts");
-        wire_pack_array(out, REFERENCE_BINS);
-        for (uint32_t j = 0; j < REFERENCE_BINS; j++)
-            wire_pack_i64(out, (int64_t)feature->counts[j]);
-        wire_pack_text(out, "reference_counts");
-        wire_pack_array(out, REFERENCE_BINS);
-        for (uint32_t j = 0; j < REFERENCE_BINS; j++)
-            wire_pack_i64(out, reference->counts[(size_t)i * REFERENCE_BINS + j]);
+    wire_pack_array(out, count);
+    for (uint32_t k = 0; k < count; k++) {
+        const struct drift_feature *feature = &report->features[order[k]];
+        wire_pack_map(out, 10);
+        pack_key_text(out, "feature", feature_name(base, order[k]));
+        pack_key_f64(out, "psi", feature->values.psi);
+        pack_key_text(out, "level", drift_level_names[feature->values.level]);
+        pack_key_f64(out, "unknown", feature->unknown.share);
+        pack_key_f64(out, "unknown_reference", feature->unknown.share_reference);
+        pack_key_f64(out, "unknown_psi", feature->unknown.psi);
+        pack_key_text(out, "unknown_level", drift_level_names[feature->unknown.level]);
+        pack_bins(out, &base->reference, feature, order[k]);
     }
 }
 
 static void pack_scenes(struct wire_buffer *out, const struct drift_report *report, const struct scene_base *base)
 {
+    pack_key_f64(out, "scenes_psi", report->scenes.psi);
+    pack_key_text(out, "scenes_level", drift_level_names[report->scenes.level]);
     wire_pack_text(out, "scenes");
-    wire_pack_map(out, 3);
-    pack_real(out, "psi", report->scenes.psi);
-    pack_word(out, "level", drift_level_names[report->scenes.level]);
-    wire_pack_text(out, "shares");
     wire_pack_array(out, base->scene_count);
     for (uint32_t s = 0; s < base->scene_count; s++) {
         wire_pack_map(out, 3);
-        pack_word(out, "scene", s ? base->scenes[s].name : "none");
-        pack_real(out, "share", report->scene_share[s]);
-        pack_real(out, "reference", report->scene_share_reference[s]);
+        pack_key_text(out, "scene", s ? base->scenes[s].name : "none");
+        pack_key_f64(out, "share", report->scene_share[s]);
+        pack_key_f64(out, "reference", report->scene_share_reference[s]);
     }
+}
+
+static void pack_far(struct wire_buffer *out, const struct drift_report *report)
+{
     wire_pack_text(out, "far");
     wire_pack_array(out, DIMENSION_COUNT);
     for (int g = 0; g < DIMENSION_COUNT; g++) {
         wire_pack_map(out, 5);
-        pack_word(out, "dimension", dimension_names[g]);
-        pack_figure(out, &report->far[g]);
+        pack_key_text(out, "dimension", dimension_names[g]);
+        pack_key_f64(out, "share", report->far[g].share);
+        pack_key_f64(out, "reference", report->far[g].share_reference);
+        pack_key_f64(out, "psi", report->far[g].psi);
+        pack_key_text(out, "level", drift_level_names[report->far[g].level]);
     }
 }
 
-void drift_pack(struct wire_buffer *out, const struct drift_report *report, const struct epoch *epoch)
+static void pack_drift(struct wire_buffer *out, const struct drift_report *report, const struct epoch *epoch)
 {
     const struct drift_settings *settings = &epoch->config->drift;
-    wire_pack_text(out, "drift");
-    wire_pack_map(out, report->reference ? 17 : 14);
-    pack_word(out, "base", epoch->names.base_name);
-    pack_word(out, "base_version", epoch->names.base_version);
-    pack_word(out, "base_digest", epoch->names.base_digest);
-    pack_whole(out, "epoch", (int64_t)epoch->number);
-    pack_word(out, "why", report->reference ? report->judged ? "" : "not enough rows yet" : epoch->base ? "not in this base" : "no base");
-    pack_whole(out, "window_s", settings->window_s);
-    pack_whole(out, "rows", (int64_t)report->rows);
-    pack_whole(out, "rows_min", settings->limits.rows_min);
-    pack_real(out, "warn", (double)settings->limits.warn);
-    pack_real(out, "alarm", (double)settings->limits.alarm);
-    pack_word(out, "level", drift_level_names[report->level]);
-    pack_whole(out, "warnings", report->over[DRIFT_WARN]);
-    pack_whole(out, "alarms", report->over[DRIFT_ALARM]);
-    pack_word(out, "worst", report->worst);
-    if (!report->reference)
+    pack_key_text(out, "base", epoch->names.base_name);
+    pack_key_text(out, "base_version", epoch->names.base_version);
+    pack_key_text(out, "base_digest", epoch->names.base_digest);
+    pack_key_i64(out, "epoch", (int64_t)epoch->number);
+    pack_key_text(out, "why",
+                  report->reference ? report->judged ? "" : "not enough rows yet"
+                  : epoch->base     ? "not in this base"
+                                    : "no base");
+    pack_key_i64(out, "window_s", settings->window_s);
+    pack_key_i64(out, "rows", (int64_t)report->rows);
+    pack_key_i64(out, "rows_min", settings->limits.rows_min);
+    pack_key_f64(out, "warn", (double)settings->limits.warn);
+    pack_key_f64(out, "alarm", (double)settings->limits.alarm);
+    pack_key_text(out, "level", drift_level_names[report->level]);
+    pack_key_i64(out, "warnings", report->over[DRIFT_WARN]);
+    pack_key_i64(out, "alarms", report->over[DRIFT_ALARM]);
+    pack_key_text(out, "worst", report->worst);
+    pack_key_f64(out, "worst_psi", report->worst_psi);
+}
+
+/* Of the base that was active when the question came. */
+void answer_drift(struct job *job)
+{
+    enum { HEAD_PAIRS = 3, PAIRS = 15, REFERENCE_PAIRS = 5 };
+    struct wire_buffer *out = &job->reply;
+    struct drift_report report;
+    drift_tell(&report, job->epoch);
+    wire_pack_map(out, HEAD_PAIRS + PAIRS + (report.reference ? REFERENCE_PAIRS : 0));
+    pack_key_i64(out, "v", 1);
+    pack_key_str(out, "id", job->request.id);
+    pack_key_text(out, "status", "ok");
+    pack_drift(out, &report, job->epoch);
+    if (!report.reference)
         return;
-    pack_features(out, report, epoch->base);
-    pack_scenes(out, report, epoch->base);
+    pack_features(out, &report, job->epoch->base);
+    pack_scenes(out, &report, job->epoch->base);
+    pack_far(out, &report);
 }

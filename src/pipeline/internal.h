@@ -354,7 +354,7 @@ void drift_tell(struct drift_report *out, const struct epoch *epoch); /* the win
 void drift_watch(struct pipeline *pipeline);                          /* the timer: levels into the log */
 enum drift_level drift_level_told(const struct epoch *epoch);
 void drift_prometheus(const struct drift_report *report, const struct scene_base *base, struct wire_buffer *out);
-void drift_pack(struct wire_buffer *out, const struct drift_report *report, const struct epoch *epoch); /* a key and its map */
+void answer_drift(struct job *job);
 
 /* asks.c */
 void ask_run(void *pipeline);

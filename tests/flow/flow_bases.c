@@ -239,7 +239,7 @@ static void test_bad_bases_are_refused(void **state)
 static void test_rights(void **state)
 {
     (void)state;
-    static const char *const ops[] = {"base.list", "base.put", "base.activate", "base.rollback"};
+    static const char *const ops[] = {"base.list", "base.put", "base.drift", "base.activate", "base.rollback"};
     begin("rights", NULL, NULL);
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         struct wire_buffer message = {0};
@@ -447,7 +447,7 @@ static void test_wrong_usage(void **state)
 {
     (void)state;
     assert_int_equal(FLOW_RUN(output, "base"), 2);
-    expect("expected put, list, activate, rollback, keygen or sign");
+    expect("expected put, list, drift, activate, rollback, keygen or sign");
     assert_int_equal(FLOW_RUN(output, "base", "dance"), 2);
     expect("not dance");
     assert_int_equal(FLOW_RUN(output, "base", "put"), 2);

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "flow/harness.h"
+
+#define MODEL_TOKEN "model-token-9c44"
 
 static char output[1 << 18];
 
@@ -52,11 +55,31 @@ static void submit(const struct server *server, const char *file, const char *to
         fail_msg("submit: %d: %.400s", status, output);
 }
 
+/* Lines of a tenant that may ask for drift, and its token in a file. */
+static void model_team(char *lines, size_t line_bytes, char token_file[512])
+{
+    unsigned char hash[SECRET_HASH_BYTES];
+    char hex[2 * SECRET_HASH_BYTES + 1];
+    flow_path(token_file, 512, "model_token");
+    flow_write(token_file, MODEL_TOKEN, strlen(MODEL_TOKEN));
+    secret_hash(hash, MODEL_TOKEN, strlen(MODEL_TOKEN));
+    secret_to_hex(hex, hash, sizeof hash);
+    snprintf(lines, line_bytes, "  - {name: models, token_hash: %s, rights: [model]}\n", hex);
+}
+
+static void drift_ask(const struct server *server, const char *token, const char *form)
+{
+    if (FLOW_RUN(output, "base", "drift", form, "--connect", server->data_url, "--tenant", "models", "--token-file", token) != 0)
+        fail_msg("base drift: %.400s", output);
+}
+
 static void a_shift_is_told_and_sameness_is_not(void **state)
 {
     struct server server = {0};
     struct server_options options = {.name = "drift", .base = flow_row_base(), .http = true, .top = "drift: {rows_min: 500}\n"};
-    char token[512], same[512], shifted[512];
+    char token[512], same[512], shifted[512], model_token[512], tenants[256];
+    model_team(tenants, sizeof tenants, model_token);
+    options.tenants = tenants;
     (void)state;
     flow_path(token, sizeof token, "token");
     flow_path(same, sizeof same, "same.csv");
@@ -74,6 +97,8 @@ static void a_shift_is_told_and_sameness_is_not(void **state)
         fail_msg("%g rows of the same traffic: amount at %g", rows, psi);
     assert_true(metric(&server, "drift_psi{kind=\"values\",of=\"round_amount\"}") < 0.1);
     assert_true(metric(&server, "drift_psi{kind=\"unknown\",of=\"payer_device_age\"}") < 0.1);
+    drift_ask(&server, model_token, "--json");
+    assert_non_null(strstr(output, "\"why\":\"\""));
     submit(&server, shifted, token);
     psi = metric(&server, "drift_psi{kind=\"values\",of=\"amount\"}");
     if (!(psi > 0.25))
@@ -85,6 +110,12 @@ static void a_shift_is_told_and_sameness_is_not(void **state)
     assert_non_null(strstr(output, "drift: alarm"));
     sleep_ms(2500); /* it goes on, and is told once */
     assert_int_equal(server_log_count(&server, "\"room\":\"drift\",\"text\":\"alarm"), 1);
+    drift_ask(&server, model_token, "--timeout=30000");
+    assert_non_null(strstr(output, "level     alarm"));
+    const char *amount = strstr(output, "\namount ");
+    assert_non_null(amount);
+    assert_true(strstr(amount, "alarm") < strchr(amount + 1, '\n'));
+    assert_non_null(strstr(output, "rows far from every cluster"));
     server_stop(&server);
 }
 

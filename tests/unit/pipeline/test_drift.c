@@ -126,6 +126,28 @@ static void sameness_is_quiet_and_a_shift_alarms(void **state)
     assert_true(sample_of("drift_psi{kind=\"unknown\",of=\"amount\"}") < 0.01);
 }
 
+/* Whoever may not put bases may not ask for it either. */
+static void the_model_team_asks(void **state)
+{
+    struct wire_buffer message;
+    (void)state;
+    base_write(true);
+    rig_open(rig_config("drift: {rows_min: 50}\ntenants:\n  - {name: a, token_hash: " TOKEN_HASH ", rights: [submit, model]}\n"
+                        "  - {name: b, token_hash: " TOKEN_HASH ", rights: [submit, operate]}\n",
+                        "base.safetensors"));
+    begin(&message, "b", "base.drift", "q", 0);
+    expect(&message, "rows", "fault denied");
+    begin(&message, "a", "base.drift", "q", 0);
+    expect(&message, "why", "not enough rows yet");
+    screen("x", 100, 10000);
+    begin(&message, "a", "base.drift", "q", 0);
+    expect(&message, "rows", "100");
+    begin(&message, "a", "base.drift", "q", 0);
+    expect(&message, "level", "alarm");
+    begin(&message, "a", "base.drift", "q", 0);
+    expect(&message, "worst", "amount");
+}
+
 /* A number of batches at once, cut into slices: the sums that one worker gives, others give too. */
 static void counts_of(struct drift_report *out, unsigned workers)
 {
@@ -212,9 +234,9 @@ static void a_base_without_reference_says_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(sameness_is_quiet_and_a_shift_alarms),   RIG_TEST(any_workers_count_the_same),
-        RIG_TEST(only_what_is_screened_and_valid_counts), RIG_TEST(the_window_moves_on),
-        RIG_TEST(a_base_without_reference_says_so),
+        RIG_TEST(the_model_team_asks),        RIG_TEST(sameness_is_quiet_and_a_shift_alarms),
+        RIG_TEST(any_workers_count_the_same), RIG_TEST(only_what_is_screened_and_valid_counts),
+        RIG_TEST(the_window_moves_on),        RIG_TEST(a_base_without_reference_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
