@@ -106,7 +106,7 @@ static const float *nearest_point(const struct anomaly_set *set, const float *z,
     return nearest;
 }
 
-uint8_t explain_anomaly(struct reason *out, const struct decide_input *in, uint32_t row, int which, struct explain_scratch *scratch)
+static void add_anomaly(struct explain_scratch *scratch, const struct decide_input *in, uint32_t row, int which)
 {
     const struct anomaly_set *set = &in->base->anomaly[which];
     const float *tile = row_in_tiles(in->scores->z_anomaly[which], set->column_count, row);
@@ -124,5 +124,67 @@ uint8_t explain_anomaly(struct reason *out, const struct decide_input *in, uint3
             scratch->share[set->columns[j].feature] += scale * offset * offset;
         }
     }
+}
+
+uint8_t explain_anomaly(struct reason *out, const struct decide_input *in, uint32_t row, int which, struct explain_scratch *scratch)
+{
+    add_anomaly(scratch, in, row, which);
     return take_strongest(out, in, row, scratch->share);
+}
+
+/* --- the whole ------------------------------------------------------------------------------------------------------- */
+
+static void note_columns(struct explain_whole *out, const struct scene_column *columns, uint32_t column_count, const float *tile)
+{
+    for (uint32_t j = 0; j < column_count; j++) {
+        uint16_t feature = columns[j].feature;
+        if (!out->is_used[feature] || columns[j].form == FORM_VALUE)
+            out->z[feature] = tile[(size_t)j * TILE_ROWS];
+        out->is_used[feature] = true;
+    }
+}
+
+/* One side of a dimension: shares and offset of the segment's nearest cluster, times weight. */
+static void add_segment(struct explain_whole *out, const struct decide_input *in, uint32_t row, int g, uint32_t segment, double weight)
+{
+    const struct scene_dimension *dimension = &in->base->dimensions[g];
+    const struct kernels *kernels = in->kernels ? in->kernels : &kernels_ref;
+    double share[FEATURE_COUNT] = {0};
+    if (!scene_has_clusters(in->base, g, segment))
+        return;
+    add_shares(share, in, row, g, segment, weight);
+    out->offset -= weight * (double)dimension->offsets[nearest_in_segment(in->scores->z[g], row, &dimension->panel, segment, kernels)];
+    for (unsigned f = 0; f < FEATURE_COUNT; f++) {
+        out->share[f] += share[f];
+        out->of[g] += share[f];
+    }
+}
+
+void explain_scene_whole(struct explain_whole *out, const struct decide_input *in, uint32_t row, uint32_t scene)
+{
+    const struct scene_base *base = in->base;
+    *out = (struct explain_whole){.bias = (double)base->scenes[scene].bias - (double)base->scenes[0].bias};
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        const struct scene_dimension *dimension = &base->dimensions[g];
+        if (dimension->panel.cluster_count == 0)
+            continue;
+        note_columns(out, dimension->columns, dimension->column_count, row_in_tiles(in->scores->z[g], dimension->column_count, row));
+        add_segment(out, in, row, g, 0, (double)base->scenes[0].weight[g]);
+        add_segment(out, in, row, g, scene, -(double)base->scenes[scene].weight[g]);
+    }
+}
+
+void explain_anomaly_whole(struct explain_whole *out, const struct decide_input *in, uint32_t row, int which)
+{
+    const struct anomaly_set *set = &in->base->anomaly[which];
+    struct explain_scratch scratch;
+    *out = (struct explain_whole){0};
+    if (set->ensemble.point_count == 0)
+        return;
+    add_anomaly(&scratch, in, row, which);
+    note_columns(out, set->columns, set->column_count, row_in_tiles(in->scores->z_anomaly[which], set->column_count, row));
+    for (unsigned f = 0; f < FEATURE_COUNT; f++) {
+        out->share[f] = scratch.share[f];
+        out->of[feature_infos[f].dimension] += scratch.share[f];
+    }
 }

@@ -120,6 +120,14 @@ static void take_ratios(struct decide_scratch *scratch, uint32_t scene_count, co
         scratch->risk[lane] = sum[lane] / (1.0f + sum[lane]);
 }
 
+float verdict_match(double difference)
+{
+    float nats = (float)difference;
+    nats = nats < EVIDENCE_MAX ? nats : EVIDENCE_MAX;
+    float ratio = kernel_exp(nats > -EVIDENCE_MAX ? nats : -EVIDENCE_MAX);
+    return ratio / (1.0f + ratio);
+}
+
 static float match_of(const struct decide_scratch *scratch, uint32_t scene, uint32_t lane)
 {
     return scene ? scratch->ratio[scene][lane] / (1.0f + scratch->ratio[scene][lane]) : 0.0f;

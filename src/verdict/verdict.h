@@ -61,6 +61,8 @@ void strategy_default(struct strategy *out);
 /* Adds the base's risk types to the list and fills scene_risk_type. FAULT_limit when the list is full. */
 enum fault strategy_bind(struct strategy *strategy, const struct scene_base *base, struct fault_note *note);
 
+float verdict_match(double difference); /* of a scene's evidence to the background's, as it is recorded */
+
 struct decide_scratch; /* one thread's */
 size_t decide_scratch_bytes(void);
 
