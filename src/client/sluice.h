@@ -79,7 +79,8 @@ struct sluice_query {
     uint32_t rows_max;
 };
 SLUICE_API int sluice_query(struct sluice_client *client, const struct sluice_query *query, struct sluice_reply **out);
-/* Why a recorded transfer got its verdict; batch: its name, NULL: the newest with that transfer_id. Needs the right explain. */
+/* Why a recorded transfer got its verdict; batch: its name, NULL: the newest with that transfer_id. In full for who
+ * has the right explain. */
 SLUICE_API int sluice_explain(struct sluice_client *client, const char *batch, const char *transfer, struct sluice_reply **out);
 
 /* Scene bases in a running server; each needs the right model. sluice_ask with "base.list" tells which are there. id names the change:

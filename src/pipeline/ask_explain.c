@@ -1,20 +1,27 @@
-/* Why a recorded transfer got its verdict: from its frame and the names of the epoch that decided it. Nothing is scored again,
- * so the answer stays the same under every later base and configuration. */
-#include "pipeline/internal.h"
+/* Why a recorded transfer got its verdict: from its frame and the names of the epoch that decided it, so that the answer stays the
+ * same under every later base and configuration; then what the log gives again (again.h). Who may not see margins is told what
+ * the reply of its batch told: verdict, countermeasure, names of reasons. */
+#include "pipeline/explain.h"
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "wire/pack.h"
 
 enum { HEAD_PAIRS = 5, ROW_PAIRS = 9, SCENE_PAIRS = 4, RISK_PAIRS = 1, ANOMALY_PAIRS = 3, LIST_PAIRS = 2, PROVENANCE_PAIRS = 5 };
 enum {
-    ALL_PAIRS =
-        3 + HEAD_PAIRS + ROW_PAIRS + 2 * SCENE_PAIRS + RISK_PAIRS + 2 * ANOMALY_PAIRS + DIMENSION_COUNT + LIST_PAIRS + PROVENANCE_PAIRS
+    FEW_PAIRS = 3 + HEAD_PAIRS + ROW_PAIRS + LIST_PAIRS + PROVENANCE_PAIRS,
+    ALL_PAIRS = FEW_PAIRS + 2 * SCENE_PAIRS + RISK_PAIRS + 2 * ANOMALY_PAIRS + DIMENSION_COUNT + EXPLAIN_AGAIN_PAIRS,
 };
+#define WALK_NS_MAX 30000000000LL /* of a request without a deadline */
 
 struct explaining {
     struct job *job;
-    bool found; /* answered, or job->note says why not */
+    bool found; /* answered so far, or job->note says why not */
+    struct stored_names *stored;
+    uint64_t sequence;
+    uint32_t row;
+    struct explain_ids ids;
 };
 
 static const char *name_at(const char *const *names, uint32_t count, uint32_t code)
@@ -91,15 +98,18 @@ static const char *unit_of(const char *feature)
 
 static void pack_reasons(struct wire_buffer *out, const struct results *results, uint32_t row, const struct reply_names *names)
 {
+    const bool with_margins = names->with_margins;
     uint32_t count;
     const struct reason *reasons = reasons_of(results, row, &count);
     wire_pack_text(out, "reasons");
     wire_pack_array(out, count);
     for (uint32_t i = 0; i < count; i++) {
         const char *feature = name_at(names->features, names->feature_count, reasons[i].feature);
-        wire_pack_map(out, 5);
+        wire_pack_map(out, with_margins ? 5 : 2);
         pack_key_text(out, "feature", feature);
         pack_key_text(out, "dimension", name_at(dimension_names, DIMENSION_COUNT, reasons[i].dimension));
+        if (!with_margins)
+            continue;
         pack_key_text(out, "unit", unit_of(feature));
         pack_key_f32(out, "value", reasons[i].value);
         pack_key_f32(out, "share", reasons[i].share);
@@ -144,7 +154,7 @@ static void pack_explanation(struct wire_buffer *out, struct text id, const stru
 {
     const struct batch *batch = found->batch;
     const struct reply_names *names = &stored->names;
-    wire_pack_map(out, ALL_PAIRS);
+    wire_pack_map(out, names->with_margins ? ALL_PAIRS : FEW_PAIRS);
     pack_key_i64(out, "v", 1);
     pack_key_str(out, "id", id);
     pack_key_text(out, "status", "ok");
@@ -154,9 +164,11 @@ static void pack_explanation(struct wire_buffer *out, struct text id, const stru
     pack_key_i64(out, "sequence", (int64_t)batch->sequence);
     pack_key_i64(out, "recorded", batch->now_us);
     pack_row(out, batch, found->row, names);
-    pack_scenes(out, &batch->results, found->row, stored);
-    pack_anomaly(out, &batch->results, found->row, stored);
-    pack_distances(out, &batch->results, found->row);
+    if (names->with_margins) {
+        pack_scenes(out, &batch->results, found->row, stored);
+        pack_anomaly(out, &batch->results, found->row, stored);
+        pack_distances(out, &batch->results, found->row);
+    }
     pack_reasons(out, &batch->results, found->row, names);
     pack_row_notes(out, batch, found->row);
     pack_key_text(out, "base", names->base_name);
@@ -166,22 +178,47 @@ static void pack_explanation(struct wire_buffer *out, struct text id, const stru
     pack_key_text(out, "kernel", names->kernel);
 }
 
+static void ids_keep(struct explain_ids *out, const struct batch *batch, uint32_t row)
+{
+    static const uint16_t columns[EXPLAIN_IDS] = {COLUMN_payer_id,      COLUMN_payee_id,     COLUMN_payer_device,
+                                                  COLUMN_payer_address, COLUMN_payee_device, COLUMN_payee_address};
+    for (unsigned i = 0; i < EXPLAIN_IDS; i++) {
+        const struct column *column = &batch->columns[columns[i]];
+        out->nodes[i] = column_name(columns[i]);
+        text_copy(out->texts[i], sizeof out->texts[i], column_is_valid(column, row) ? column_text(column, row) : (struct text){0});
+    }
+}
+
 /* The newest comes first; past transfers that were imported have no verdict. */
 static bool explain_row(void *context, const struct ledger_row *found)
 {
     struct explaining *explaining = context;
     struct job *job = explaining->job;
-    struct stored_names *stored = NULL;
     if (found->batch->op != OP_screen)
         return true;
     explaining->found = true;
-    if (stored_names_of(&stored, job->pipeline, found->batch, &job->note) == FAULT_NONE)
-        pack_explanation(&job->reply, job->request.id, found, stored);
-    stored_names_give(&stored);
+    explaining->sequence = found->batch->sequence, explaining->row = found->row;
+    ids_keep(&explaining->ids, found->batch, found->row);
+    if (stored_names_of(&explaining->stored, job->pipeline, found->batch, &job->note) != FAULT_NONE)
+        return false;
+    explaining->stored->names.with_margins = job->rights & RIGHT_EXPLAIN;
+    pack_explanation(&job->reply, job->request.id, found, explaining->stored);
     return false;
 }
 
-void answer_explain(struct job *job)
+/* Behind the query, so that one recorded batch is held at a time. */
+static void explain_again(struct explaining *explaining)
+{
+    struct job *job = explaining->job;
+    struct again *again = NULL;
+    struct fault_note why = {0};
+    int64_t until_ns = job->deadline_ns ? job->deadline_ns : clock_steady_ns() + WALK_NS_MAX;
+    again_make(&again, job->pipeline, job->epoch, explaining->stored, explaining->sequence, explaining->row, until_ns, &why);
+    explain_pack_again(&job->reply, again, again ? again->why : why.text, &explaining->ids);
+    again_give(&again);
+}
+
+static void answer_explain(struct job *job)
 {
     const struct request *request = &job->request;
     struct explaining explaining = {.job = job};
@@ -195,4 +232,27 @@ void answer_explain(struct job *job)
     if (fault == FAULT_NONE && !explaining.found)
         fault_set(&job->note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "no screened transfer %.60s is recorded%s%.60s", transfer,
                   batch[0] ? " in batch " : "", batch);
+    else if (job->note.fault == FAULT_NONE && job->rights & RIGHT_EXPLAIN)
+        explain_again(&explaining);
+    stored_names_give(&explaining.stored);
+}
+
+enum fault ask_explain(struct job *job)
+{
+    if (queue_try_push(&job->pipeline->explain_queue, job))
+        return FAULT_NONE;
+    return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "%d transfers wait to be explained", EXPLAINS_MAX);
+}
+
+void explain_run(void *argument)
+{
+    struct pipeline *pipeline = argument;
+    struct job *job;
+    while ((job = queue_pop(&pipeline->explain_queue))) {
+        if (job_is_late(job))
+            fault_set(&job->note, FAULT_deadline, ROW_NONE, COLUMN_NONE, "deadline passed before the ledger was asked");
+        else
+            answer_explain(job);
+        ask_deliver(job);
+    }
 }

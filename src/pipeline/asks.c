@@ -41,7 +41,7 @@ static void pack_pair_str(struct wire_buffer *out, const char *key, struct text 
     wire_pack_str(out, value);
 }
 
-static void answer(struct job *job)
+void ask_deliver(struct job *job)
 {
     if (job->note.fault == FAULT_NONE && job->reply.failed)
         fault_set(&job->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the reply");
@@ -148,7 +148,7 @@ void ask_inline(struct job *job)
         answer_stats(job);
     else
         answer_health(job);
-    answer(job);
+    ask_deliver(job);
 }
 
 /* --- from the ledger ---------------------------------------------------------------------------------------------- */
@@ -422,6 +422,8 @@ static void answer_query(struct job *job)
 enum fault ask_question(struct job *job)
 {
     struct pipeline *pipeline = job->pipeline;
+    if (job->request.op == OP_explain)
+        return ask_explain(job);
     if (atomic_fetch_add(&pipeline->questions, 1) < QUESTIONS_MAX && queue_try_push(&pipeline->ask_queue, job))
         return FAULT_NONE;
     atomic_fetch_sub(&pipeline->questions, 1);
@@ -449,7 +451,7 @@ static void ask_answer(struct job *job)
 {
     if (job->stored_sequence) {
         answer_repeat(job);
-        answer(job);
+        ask_deliver(job);
         return;
     }
     atomic_fetch_sub(&job->pipeline->questions, 1);
@@ -459,15 +461,13 @@ static void ask_answer(struct job *job)
         answer_status(job);
     else if (job->request.op == OP_result)
         answer_result(job);
-    else if (job->request.op == OP_explain)
-        answer_explain(job);
     else if (job->request.op == OP_base_list)
         answer_bases(job);
     else if (job->request.op == OP_base_drift)
         answer_drift(job);
     else
         answer_query(job);
-    answer(job);
+    ask_deliver(job);
 }
 
 void ask_run(void *argument)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pipeline/again.h"
 #include "pipeline/machine.h"
 
 enum {
@@ -26,7 +27,7 @@ enum {
     FRAME_ROW_BYTES = 24,           /* keys of three ids */
     FRAME_HEAD_BYTES = 128 << 10,   /* counts of rules, names, one block per field */
     FRAME_NOTE_BYTES = 64,          /* of a note, beside itself */
-    STORED_AT_ONCE = 3,             /* recorded batches that are read again: by the asker, for labels, into history */
+    STORED_AT_ONCE = 4,             /* recorded batches that are read again: by the asker, to explain, for labels, into history */
     PAGE_BYTES_MAX = 5 << 20,       /* of a query, beside its last row */
     BUDGET_DEFAULT_MIB = 1024,      /* without memory_max, where the machine has as much */
     IDLE_ARENAS_SHARE = 8,          /* of the budget, one part */
@@ -147,7 +148,7 @@ static uint64_t epochs_bytes(const struct config *config)
     base_bounds(&base, &scratch, config);
     uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX + drift_bytes(bounds_worker_count(config));
     bytes += (1 + bound.packed) * base + bounds_worker_count(config) * bound.scratches * scratch;
-    return epochs * bytes + base;
+    return epochs * bytes + base + again_bytes(config, base, scratch);
 }
 
 static uint64_t fixed_bytes(const struct config *config)

@@ -26,7 +26,7 @@
 
 /* What the files of this room share. Threads: dispatchers (the server's, in pipeline_request), workers (decode to fill,
  * slices, encoding), one history thread (relate, in sequence order), one ledger thread (commit, in sequence order),
- * one asker (reads of the ledger), one timer (waits that ended, snapshots). */
+ * one asker (reads of the ledger), one explainer, one timer (waits that ended, snapshots). */
 
 struct pipeline;
 
@@ -190,7 +190,7 @@ struct pipeline {
     struct job *labels_parked, *labels_parked_last;
 
     struct bases bases;
-    struct queue history_queue, slice_pool, ask_queue;
+    struct queue history_queue, slice_pool, ask_queue, explain_queue;
     atomic_uint questions; /* of the ask queue, at most QUESTIONS_MAX; repeats are as many as may be in flight */
     struct worker *workers;
     uint32_t worker_count;
@@ -212,7 +212,7 @@ struct pipeline {
 
     atomic_uint_fast64_t history_pending, sequenced_pending, progress;
     atomic_uint labels_resolving; /* label batches that walk the ledger, or wait for one that does: slow, but alive */
-    struct thread history_thread, ledger_thread, ask_thread, timer_thread;
+    struct thread history_thread, ledger_thread, ask_thread, explain_thread, timer_thread;
     bool locks_ready;
     uint64_t rows_since_snapshot, history_sequence; /* the history thread's */
     int64_t snapshot_ns, snapshot_interval_ns;
@@ -333,6 +333,7 @@ enum step_next labels_fill(struct job *job); /* where the labelled transfers sta
 void history_apply(struct pipeline *pipeline, const struct batch *batch); /* one change of the log, whole */
 enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note);
 enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note);
+void history_add_labels(const struct history_ops *ops, struct history *history, const struct batch *batch);
 /* History up to some batch before `from`, from where the log goes on at history_sequence + 1. FAULT_not_found: nothing reaches so far back.
  */
 enum fault history_begin(struct pipeline *pipeline, uint64_t from, struct fault_note *note);
@@ -414,7 +415,12 @@ enum fault epoch_warm(const struct epoch *epoch,
 /* ask_bases.c */
 void answer_bases(struct job *job);
 
-/* ask_explain.c */
-void answer_explain(struct job *job);
+/* ask_explain.c: on a thread of its own, since it may walk the log */
+enum { EXPLAINS_MAX = 16 };
+void explain_run(void *pipeline);
+enum fault ask_explain(struct job *job); /* FAULT_NONE: handed on */
+
+/* asks.c */
+void ask_deliver(struct job *job); /* the reply, or the note's fault */
 
 #endif

@@ -86,7 +86,8 @@ static bool tables_take(struct pipeline *pipeline, const struct config *config)
     pipeline->registry = memory_take_zeroed(in_flight_max + 1, sizeof *pipeline->registry);
     pipeline->record_ring = memory_take_zeroed(pipeline->record_capacity, sizeof *pipeline->record_ring);
     return pipeline->registry && pipeline->record_ring && queue_init(&pipeline->history_queue, in_flight_max + 2) &&
-           queue_init(&pipeline->ask_queue, QUESTIONS_MAX + in_flight_max + 1) && slices_take(pipeline, bounds_slice_count(config));
+           queue_init(&pipeline->ask_queue, QUESTIONS_MAX + in_flight_max + 1) && queue_init(&pipeline->explain_queue, EXPLAINS_MAX) &&
+           slices_take(pipeline, bounds_slice_count(config));
 }
 
 static void settings_take(struct pipeline *pipeline, const struct config *config)
@@ -148,6 +149,7 @@ static enum fault threads_start(struct pipeline *pipeline, const struct config *
                    thread_start(&pipeline->history_thread, "history", CPU_ANY, history_run, pipeline) &&
                    thread_start(&pipeline->ledger_thread, "ledger", CPU_ANY, record_run, pipeline) &&
                    thread_start(&pipeline->ask_thread, "ask", CPU_ANY, ask_run, pipeline) &&
+                   thread_start(&pipeline->explain_thread, "explain", CPU_ANY, explain_run, pipeline) &&
                    thread_start(&pipeline->timer_thread, "timer", CPU_ANY, timer_run, pipeline) && bases_run(pipeline);
     return started ? FAULT_NONE : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory or no thread to start with");
 }
@@ -225,6 +227,8 @@ static void threads_stop(struct pipeline *pipeline)
         queue_close(&pipeline->history_queue);
     if (pipeline->ask_queue.items)
         queue_close(&pipeline->ask_queue);
+    if (pipeline->explain_queue.items)
+        queue_close(&pipeline->explain_queue);
     thread_join(&pipeline->history_thread);
     pthread_mutex_lock(&pipeline->record_lock);
     pipeline->record_stopping = true;
@@ -232,6 +236,7 @@ static void threads_stop(struct pipeline *pipeline)
     pthread_mutex_unlock(&pipeline->record_lock);
     thread_join(&pipeline->ledger_thread);
     thread_join(&pipeline->ask_thread);
+    thread_join(&pipeline->explain_thread);
     thread_join(&pipeline->timer_thread);
 }
 
@@ -256,6 +261,7 @@ void pipeline_close(struct pipeline **pipeline_p)
     arena_pool_fini(&pipeline->arenas);
     queue_fini(&pipeline->history_queue);
     queue_fini(&pipeline->ask_queue);
+    queue_fini(&pipeline->explain_queue);
     slices_give(pipeline);
     memory_give(pipeline->registry);
     memory_give(pipeline->record_ring);

@@ -23,7 +23,7 @@ static const char snapshot_last[] = "history.snapshot";
 
 /* --- a change ------------------------------------------------------------------------------------------------------- */
 
-static void labels_apply(struct pipeline *pipeline, const struct batch *batch)
+void history_add_labels(const struct history_ops *ops, struct history *history, const struct batch *batch)
 {
     const struct batch_facts *facts = &batch->facts;
     for (uint32_t row = 0; row < batch->row_count; row++) {
@@ -40,7 +40,7 @@ static void labels_apply(struct pipeline *pipeline, const struct batch *batch)
             .before = facts->label[row] >> 2,
             .after = facts->label[row] & 3,
         };
-        pipeline->history_ops->label(pipeline->history, &label);
+        ops->label(history, &label);
     }
 }
 
@@ -52,7 +52,7 @@ void history_apply(struct pipeline *pipeline, const struct batch *batch)
     else if (batch->op == OP_observe)
         ops->observe(pipeline->history, batch);
     else if (batch->op == OP_label)
-        labels_apply(pipeline, batch);
+        history_add_labels(ops, pipeline->history, batch);
 }
 
 /* --- snapshot and rebuild ------------------------------------------------------------------------------------------ */

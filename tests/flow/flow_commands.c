@@ -168,6 +168,15 @@ static void scene_queries(void)
     assert_printed("not both");
 }
 
+static void id_of_line(char *out, size_t out_bytes)
+{
+    const char *key = "\"transfer_id\":\"", *at = strstr(output, key);
+    if (!at)
+        fail_msg("no transfer in: %.500s", output);
+    at += strlen(key);
+    snprintf(out, out_bytes, "%.*s", (int)strcspn(at, "\""), at);
+}
+
 static void test_label_and_query(void **state)
 {
     (void)state;
@@ -189,6 +198,38 @@ static void test_label_and_query(void **state)
     assert_int_equal(RUN("explain", SERVER, "--batch", "labelled-1", table_cell(fresh, 3123, "transfer_id")), REFUSED);
     assert_printed("not_found");
     assert_int_equal(RUN("explain", SERVER), REFUSED);
+}
+
+/* As a user asks: of a transfer that was held, of one that passed, and by a credential that may not see why. */
+static void test_explain(void **state)
+{
+    (void)state;
+    char held[64], passed[64], place[160];
+    assert_int_equal(RUN("query", SERVER, "--batch", "labelled-0", "--verdict", "hold", "--format", "jsonl", "--head", "1"), DONE);
+    id_of_line(held, sizeof held);
+    assert_int_equal(RUN("query", SERVER, "--batch", "labelled-0", "--verdict", "pass", "--format", "jsonl", "--head", "1"), DONE);
+    id_of_line(passed, sizeof passed);
+    assert_int_equal(RUN("explain", SERVER, held), DONE);
+    assert_printed("exact                      true");
+    assert_printed("Scenes, the best first");
+    assert_printed("Shares of the raw anomaly degree, linked");
+    if (!strstr(output, "It would have passed with ") && !strstr(output, "No change of one feature alone"))
+        fail_msg("%s", output);
+    snprintf(place, sizeof place, "labelled-0/%s", passed);
+    assert_int_equal(RUN("explain", SERVER, "--json", place), DONE);
+    assert_printed("\"verdict\":\"pass\"");
+    assert_printed("\"exact\":true");
+    assert_printed("\"passes_if\":null");
+    assert_int_equal(RUN("explain", SERVER, "labelled-0/"), REFUSED);
+    assert_int_equal(RUN("explain", SERVER, "/x"), REFUSED);
+    static const char *const hostile[] = {"labelled-0/%s%n", "../../etc/passwd", "' or 1=1 --", "\x1b[2J", "\xff\xff"};
+    for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++)
+        assert_int_equal(RUN("explain", SERVER, hostile[i]), REFUSED);
+    char other_path[256];
+    flow_path(other_path, sizeof other_path, "other-token");
+    flow_write(other_path, OTHER_TOKEN "\n", strlen(OTHER_TOKEN) + 1);
+    assert_int_equal(RUN("explain", "--connect", server.data_url, "--tenant", "other", "--token-file", other_path, held), REFUSED);
+    assert_printed("not_found");
 }
 
 static void test_observe(void **state)
@@ -318,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_bad_rows_are_invalid),
         cmocka_unit_test(test_file_is_taken_once),
         cmocka_unit_test(test_label_and_query),
+        cmocka_unit_test(test_explain),
         cmocka_unit_test(test_observe),
         cmocka_unit_test(test_health_and_stats),
         cmocka_unit_test(test_inspect),
