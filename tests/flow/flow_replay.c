@@ -14,15 +14,17 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "flow/base_files.h"
 #include "flow/senders.h"
 #include "ledger/frame.h"
 
-enum { LARGE_ROWS = 3500, SENT_EACH = 24, CHANCES = 40 };
+#define MODEL_TOKEN "model-token-9c44"
+enum { LARGE_ROWS = 3500, LATE_ROWS = 600, LATE_EACH = 7, SENT_EACH = 24, CHANCES = 40 };
 
-static struct table *fresh;
+static struct table *fresh, *late; /* late: every seventh row is months old */
 static struct server server;
 static struct sent_list sent;
-static char ledger[300], output[16384];
+static char months_old[] = "1700000000000000", ledger[300], output[16384], activation[8192], token_file[256], tenants[512];
 
 /* --- a frame that was changed by somebody who knows its checksum ------------------------------------------------------- */
 
@@ -103,12 +105,43 @@ static bool value_flip(unsigned char *frame, size_t bytes, const char *name, uin
 
 /* --- tests ------------------------------------------------------------------------------------------------------------ */
 
+static void begin(const char *base)
+{
+    server_begin(&server, &(struct server_options){.base = base, .top = "snapshot_interval: 1s\n", .tenants = tenants});
+}
+
 static void *kill_later(void *argument)
 {
     (void)argument;
     sleep_ms(150);
     server_kill(&server);
     return NULL;
+}
+
+/* Rows that fail by their time alone take part in what is joined across the batch. */
+static void late_screen(struct sluice_client *client, unsigned round)
+{
+    char id[32];
+    struct flow_batch batch;
+    struct sluice_reply *reply = NULL;
+    snprintf(id, sizeof id, "late-%u", round);
+    table_batch(&batch, late, id, round * 101, LATE_ROWS, left_out_labels);
+    assert_int_equal(sluice_call(client, "screen", batch.batch, 0, &reply), 0);
+    sluice_reply_free(&reply);
+    flow_batch_free(&batch);
+}
+
+static void label_rows(struct sluice_client *client, unsigned round)
+{
+    static const struct column_as labels[] = {{"transfer_id", "transfer_id"}, {"label", "label"}, {0}};
+    struct flow_batch batch;
+    struct sluice_reply *reply = NULL;
+    char id[32];
+    snprintf(id, sizeof id, "label-%u", round);
+    table_batch_as(&batch, fresh, id, round * 701, LARGE_ROWS, labels);
+    assert_int_equal(sluice_call(client, "label", batch.batch, 0, &reply), 0);
+    sluice_reply_free(&reply);
+    flow_batch_free(&batch);
 }
 
 static void traffic(unsigned round)
@@ -119,6 +152,8 @@ static void traffic(unsigned round)
     struct sluice_reply *reply = screen_rows(client, "screen", fresh, id, round * 701, LARGE_ROWS);
     assert_int_equal(sluice_reply_rows(reply), LARGE_ROWS);
     sluice_reply_free(&reply);
+    late_screen(client, round);
+    label_rows(client, round);
     sluice_close(&client);
     senders_run(&sent, &server, fresh, round, SENT_EACH);
 }
@@ -146,16 +181,45 @@ static void test_restart_and_kill(void **state)
     (void)state;
     pthread_t killer;
     server_stop(&server);
-    server_begin(&server, &(struct server_options){.base = flow_row_base(), .top = "snapshot_interval: 1s\n"});
+    begin(flow_row_base());
     traffic(1);
     assert_int_equal(pthread_create(&killer, NULL, kill_later, NULL), 0);
     senders_run(&sent, &server, fresh, 2, 100000);
     pthread_join(killer, NULL);
     assert_int_equal(verify(ledger, NULL, NULL), 0); /* beside the log that the kill left */
-    server_begin(&server, &(struct server_options){.top = "snapshot_interval: 1s\n"});
+    begin(NULL);
     traffic(3);
     assert_int_equal(verify(ledger, NULL, NULL), 0);
     assert_non_null(strstr(output, " 2 configurations and bases"));
+}
+
+static void *activate_later(void *argument)
+{
+    char digest[40];
+    (void)argument;
+    file_digest(digest, flow_row_base());
+    sleep_ms(30);
+    for (int i = 0; i < 2; i++)
+        if (FLOW_RUN(activation, "base", i ? "activate" : "put", i ? digest : flow_row_base(), "--connect", server.admin_url, "--tenant",
+                     "models", "--token-file", token_file) != 0)
+            return activation;
+    return NULL;
+}
+
+/* A base is activated under load: around it batches of both take turns in the log. */
+static void test_a_base_is_activated(void **state)
+{
+    (void)state;
+    pthread_t activating;
+    void *failed = NULL;
+    assert_int_equal(pthread_create(&activating, NULL, activate_later, NULL), 0);
+    traffic(4);
+    pthread_join(activating, &failed);
+    if (failed)
+        fail_msg("%s", (char *)failed);
+    traffic(5);
+    assert_int_equal(verify(ledger, NULL, NULL), 0);
+    assert_non_null(strstr(output, " 3 configurations and bases"));
     server_stop(&server);
 }
 
@@ -254,11 +318,108 @@ static void test_a_corrupt_frame(void **state)
     assert_non_null(strstr(output, wanted));
 }
 
+/* --- another base ----------------------------------------------------------------------------------------------------- */
+
+static int64_t number_of(const char *key, const char *from)
+{
+    char wanted[64];
+    const char *at = NULL;
+    snprintf(wanted, sizeof wanted, "\"%s\":", key);
+    at = strstr(from, wanted);
+    if (!at)
+        fail_msg("no %s in %s", key, from);
+    return strtoll(at + strlen(wanted), NULL, 10);
+}
+
+static uint32_t lines_of(const char *path)
+{
+    char *text = flow_read(path, NULL);
+    uint32_t lines = 0;
+    for (const char *at = text; (at = strchr(at, '\n')); at++)
+        lines++;
+    free(text);
+    return lines;
+}
+
+/* Rows of the matrix, and those off its diagonal. */
+static void agreement_count(uint64_t *all, uint64_t *off)
+{
+    const char *before = strstr(output, "\"agreement\":");
+    *all = *off = 0;
+    for (int v = 0; v < VERDICT_COUNT; v++) {
+        char key[32];
+        snprintf(key, sizeof key, "\"%s\":{\"pass\"", verdict_names[v]);
+        before = strstr(before, key);
+        assert_non_null(before);
+        const char *after = before + strlen(verdict_names[v]) + 3;
+        for (int w = 0; w < VERDICT_COUNT; w++) {
+            after = strstr(after, verdict_names[w]);
+            uint64_t rows = (uint64_t)number_of("rows", after);
+            *all += rows;
+            *off += v == w ? 0 : rows;
+        }
+    }
+}
+
+/* Over batches that it screened itself a base changes nothing, and both sides are measured the same. */
+static void test_the_same_base(void **state)
+{
+    (void)state;
+    uint64_t all, off;
+    char recorded[400] = "", again[400] = "";
+    assert_int_equal(FLOW_RUN(output, "replay", "--base", flow_base(), "--to-batch", "3", "--json", ledger), 0);
+    agreement_count(&all, &off);
+    assert_int_equal(all, number_of("screened", output));
+    assert_int_equal(off, 0);
+    assert_int_equal(number_of("switched", output), 0);
+    const char *quality = strstr(output, "\"quality\":");
+    assert_non_null(quality);
+    assert_int_equal(sscanf(quality, "\"quality\":{\"recorded\":{%399[^}]},\"again\":{%399[^}]}", recorded, again), 2);
+    assert_string_equal(recorded, again);
+    assert_true(number_of("labelled", quality) >= LARGE_ROWS && number_of("risky", quality) > 0);
+}
+
+static void test_another_base(void **state)
+{
+    (void)state;
+    uint64_t all, off;
+    char csv[300], lines[300], strategy[300];
+    static const char rules[] =
+        "levels: {low: 0.5, medium: 0.8, critical: 0.8}\nstrategy:\n  - {risk_type: \"*\", level: low, verdict: hold}\n";
+    flow_path(csv, sizeof csv, "switched.csv");
+    flow_path(lines, sizeof lines, "switched.jsonl");
+    flow_path(strategy, sizeof strategy, "strategy.yaml");
+    assert_int_equal(FLOW_RUN(output, "replay", "--base", flow_row_base(), "--switched", csv, "--json", ledger), 0);
+    agreement_count(&all, &off);
+    assert_int_equal(all, number_of("screened", output));
+    assert_true(off > 0);
+    assert_int_equal(number_of("switched", output), off);
+    assert_int_equal(lines_of(csv), off + 1);
+    flow_write(strategy, rules, sizeof rules - 1);
+    assert_int_equal(FLOW_RUN(output, "replay", "--base", flow_row_base(), "--strategy", strategy, "--switched", lines, "--json", ledger),
+                     0);
+    assert_true((uint64_t)number_of("switched", output) > off); /* what is low is held now */
+    assert_int_equal(lines_of(lines), number_of("switched", output));
+    assert_int_equal(FLOW_RUN(output, "replay", "--base", flow_row_base(), ledger), 0);
+    assert_non_null(strstr(output, "recorded down and again across"));
+    assert_non_null(strstr(output, "labels have arrived"));
+    assert_int_equal(FLOW_RUN(output, "replay", "--base", server.config, ledger), 2);
+}
+
 static int setup(void **state)
 {
     (void)state;
     fresh = table_read(flow_fresh());
-    server_begin(&server, &(struct server_options){.top = "snapshot_interval: 1s\n"});
+    late = table_read(flow_fresh());
+    uint32_t time = 0;
+    while (strcmp(late->names[time], "time") != 0)
+        time++;
+    for (uint32_t row = 0; row < late->row_count; row += LATE_EACH)
+        late->cells[(size_t)row * late->column_count + time] = months_old;
+    tenant_lines(tenants, sizeof tenants, "models", MODEL_TOKEN, "[model]");
+    flow_path(token_file, sizeof token_file, "token");
+    flow_write(token_file, MODEL_TOKEN, strlen(MODEL_TOKEN));
+    begin(NULL);
     snprintf(ledger, sizeof ledger, "%s/ledger", server.folder);
     return 0;
 }
@@ -267,6 +428,7 @@ static int teardown(void **state)
 {
     (void)state;
     table_free(fresh);
+    table_free(late);
     sent_list_free(&sent);
     return 0;
 }
@@ -274,9 +436,11 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_running_server),          cmocka_unit_test(test_restart_and_kill),
-        cmocka_unit_test(test_threads_devices_and_spans), cmocka_unit_test(test_nothing_is_written),
-        cmocka_unit_test(test_one_value_is_another_one),  cmocka_unit_test(test_a_corrupt_frame),
+        cmocka_unit_test(test_a_running_server),    cmocka_unit_test(test_restart_and_kill),
+        cmocka_unit_test(test_a_base_is_activated), cmocka_unit_test(test_threads_devices_and_spans),
+        cmocka_unit_test(test_nothing_is_written),  cmocka_unit_test(test_the_same_base),
+        cmocka_unit_test(test_another_base),        cmocka_unit_test(test_one_value_is_another_one),
+        cmocka_unit_test(test_a_corrupt_frame),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "pipeline/replay.h"
 #include "unit/pipeline/rig.h"
 
 enum { BATCHES = 30 };
@@ -92,9 +93,42 @@ static void old_segments_go_and_ids_stay(void **state)
     screen("after-", "ok");
 }
 
+static enum fault replay(struct replay_result *out, uint64_t from, struct fault_note *note)
+{
+    char folder[128];
+    snprintf(folder, sizeof folder, "%s/ledger", rig_folder);
+    const struct replay_options options = {
+        .folder = folder, .from_sequence = from, .from_us = INT64_MIN, .to_us = INT64_MAX, .device = "cpu", .cpu_mask = CPU_MASK_ALL};
+    return replay_run(out, &options, note);
+}
+
+/* While the server runs, whose last snapshot is ahead of most rows. */
+static void a_replay_begins_at_a_snapshot_that_is_kept(void **state)
+{
+    static struct replay_result result;
+    struct fault_note note = {0};
+    (void)state;
+    assert_int_equal(retain_open(&note), FAULT_NONE);
+    rows_grow_old();
+    screen("last-", "ok");
+    rig_await_quiet();
+    uint64_t kept_from = pipeline->ledger_ops->kept_from(pipeline->ledger), last = pipeline->ledger_ops->last_sequence(pipeline->ledger);
+    if (replay(&result, 0, &note) != FAULT_NONE)
+        fail_msg("%s", note.text);
+    assert_true(result.history_sequence + 1 >= kept_from && result.from_sequence == result.history_sequence + 1);
+    assert_int_equal(result.to_sequence, last);
+    assert_int_equal(result.batches, last - result.history_sequence);
+    assert_int_equal(result.batches_differ, 0);
+    assert_int_equal(replay(&result, 1, &note), FAULT_not_found);
+    assert_non_null(strstr(note.text, "no longer kept"));
+    if (result.history_sequence + 1 > kept_from)
+        assert_int_equal(replay(&result, kept_from, &note), FAULT_not_found);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RIG_TEST(a_replay_begins_at_a_snapshot_that_is_kept),
         RIG_TEST(old_segments_go_and_ids_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
