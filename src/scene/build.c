@@ -71,7 +71,9 @@ static enum fault fit_scenes(struct builder *builder)
 
 static enum fault build_steps(struct builder *builder)
 {
-    enum fault fault = build_pick(builder);
+    enum fault fault = build_scores_take(builder);
+    if (fault == FAULT_NONE)
+        fault = build_pick(builder);
     if (fault == FAULT_NONE)
         fault = build_columns(builder);
     if (fault == FAULT_NONE)
@@ -106,7 +108,9 @@ static enum fault write_result(struct build_result *out, struct builder *builder
 static void builder_fini(struct builder *builder)
 {
     memory_give(builder->picked.row);
-    memory_give(builder->picked.scene);
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        memory_give(builder->picked.column[f]);
+    build_scores_give(builder);
     for (int g = 0; g < DIMENSION_COUNT; g++)
         clusters_fini(&builder->clusters[g]);
     for (int i = 0; i < ANOMALY_COUNT; i++) {

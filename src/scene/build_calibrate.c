@@ -9,7 +9,7 @@
 #include "scene/golden.h"
 #include "scene/metrics.h"
 
-enum { ERROR_ROWS_MAX = 8192 };
+enum { ERROR_SLICES = 8 /* of background */ };
 #define THRESHOLD_LEAST 1e-3f
 
 /* ψ rows of normal traffic for every segment, no row twice within one. */
@@ -79,49 +79,65 @@ static void add_golden(double *evidence, const struct scene_base *base, int g, c
             evidence[s] -= (double)base->scenes[s].weight[g] * golden_distance(row, dimension, s);
 }
 
-static double chunk_match_error(struct chunk_scores *scores, const struct builder *builder, uint32_t first, uint32_t last, uint32_t stride)
+static double slice_match_error(struct chunk_scores *scores, const struct builder *builder, uint32_t first, uint32_t count)
 {
-    const struct picked *picked = &builder->picked;
     const struct scene_base *base = builder->base;
-    const struct build_chunk *chunk = &builder->train->chunks[picked->row[first] / SLICE_ROWS];
+    const struct feature_block slice = build_slice(builder, first, count);
     double(*golden)[SCENES_MAX] = scores->golden, error = 0.0;
-    chunk_scenes_score(scores, builder, chunk);
-    for (uint32_t i = first; i < last; i++)
+    chunk_scenes_score(scores, builder, &slice);
+    for (uint32_t i = 0; i < count; i++)
         for (uint32_t s = 0; s < base->scene_count; s++)
-            golden[i - first][s] = (double)base->scenes[s].bias;
+            golden[i][s] = (double)base->scenes[s].bias;
     for (int g = 0; g < DIMENSION_COUNT; g++) {
         const struct scene_dimension *dimension = &base->dimensions[g];
         if (dimension->panel.cluster_count == 0)
             continue;
-        scene_columns_tile(scores->z, dimension->columns, dimension->column_count, &chunk->features, &builder->kernels, scores->scratch);
-        for (uint32_t i = first; i < last; i++)
-            if (picked->scene[i] || i % stride == 0)
-                add_golden(golden[i - first], base, g, scores->z, picked->row[i] % SLICE_ROWS);
+        scene_columns_tile(scores->z, dimension->columns, dimension->column_count, &slice, &builder->kernels, scores->scratch);
+        for (uint32_t i = 0; i < count; i++)
+            add_golden(golden[i], base, g, scores->z, i);
     }
-    for (uint32_t i = first; i < last; i++)
-        for (uint32_t s = 1; (picked->scene[i] || i % stride == 0) && s < base->scene_count; s++) {
-            uint32_t lane = picked->row[i] % SLICE_ROWS;
-            double got = kernel_match(scores->evidence[s][lane] - scores->evidence[0][lane]);
-            error = fmax(error, fabs(got - golden_match(golden[i - first][s] - golden[i - first][0])));
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t s = 1; s < base->scene_count; s++) {
+            double got = kernel_match(scores->evidence[s][i] - scores->evidence[0][i]);
+            error = fmax(error, fabs(got - golden_match(golden[i][s] - golden[i][0])));
         }
     return error;
 }
 
+struct errors {
+    const struct builder *builder;
+    uint32_t background, step; /* slices of background that are looked at, and from one to the next */
+    double most[TEAM_THREADS_MAX];
+};
+
+static uint32_t slices_of(uint32_t rows)
+{
+    return (rows + SLICE_ROWS - 1) / SLICE_ROWS;
+}
+
+static void error_work(void *context, uint32_t part, uint32_t thread)
+{
+    struct errors *errors = context;
+    const uint32_t *scene_first = errors->builder->picked.scene_first, risky = scene_first[1];
+    uint32_t end = errors->builder->picked.count, first = risky + (part - errors->background) * SLICE_ROWS;
+    if (part < errors->background) {
+        end = risky;
+        first = part * errors->step * SLICE_ROWS;
+    }
+    double error =
+        slice_match_error(errors->builder->scores[thread], errors->builder, first, end - first < SLICE_ROWS ? end - first : SLICE_ROWS);
+    errors->most[thread] = fmax(errors->most[thread], error);
+}
+
 enum fault build_match_error(struct builder *builder, double *error)
 {
-    const struct picked *picked = &builder->picked;
-    struct chunk_scores *scores;
-    uint32_t stride = picked->count / ERROR_ROWS_MAX + 1;
-    enum fault fault = chunk_scores_take(&scores, builder);
+    const uint32_t background = builder->picked.scene_first[1], slices = slices_of(background);
+    struct errors errors = {.builder = builder, .step = (slices + ERROR_SLICES - 1) / ERROR_SLICES};
+    errors.background = (slices + errors.step - 1) / errors.step;
+    team_run(builder->team, errors.background + slices_of(builder->picked.count - background), error_work, &errors);
     *error = 0.0;
-    if (fault != FAULT_NONE)
-        return fault;
-    for (uint32_t first = 0, last; first < picked->count; first = last) {
-        for (last = first; last < picked->count && picked->row[last] / SLICE_ROWS == picked->row[first] / SLICE_ROWS;)
-            last++;
-        *error = fmax(*error, chunk_match_error(scores, builder, first, last, stride));
-    }
-    chunk_scores_give(&scores);
+    for (uint32_t thread = 0; thread < TEAM_THREADS_MAX; thread++)
+        *error = fmax(*error, errors.most[thread]);
     return FAULT_NONE;
 }
 
@@ -139,27 +155,41 @@ static uint32_t sample_rows(const struct build_sample *sample)
     return rows;
 }
 
-/* Raw degrees of the sample's rows, all of them or only background; [set][row]. */
-static enum fault anomaly_degrees(float *out[ANOMALY_COUNT], uint32_t *count, struct builder *builder, const struct build_sample *sample,
-                                  bool background)
+static uint32_t rows_before(const struct build_sample *sample, uint32_t chunk)
 {
-    struct chunk_scores *scores;
-    enum fault fault = chunk_scores_take(&scores, builder);
-    *count = 0;
-    if (fault != FAULT_NONE)
-        return fault;
-    for (uint32_t c = 0; c < sample->chunk_count; c++) {
-        chunk_anomaly_score(scores, builder, &sample->chunks[c]);
-        for (uint32_t i = 0; i < sample->chunks[c].features.row_count; i++) {
-            if (background && sample->chunks[c].scene[i] != 0)
-                continue;
-            for (int set = 0; set < ANOMALY_COUNT; set++)
-                out[set][*count] = scores->anomaly[set][i];
-            (*count)++;
-        }
-    }
-    chunk_scores_give(&scores);
-    return FAULT_NONE;
+    uint32_t rows = 0;
+    for (uint32_t c = 0; c < chunk; c++)
+        rows += sample->chunks[c].features.row_count;
+    return rows;
+}
+
+struct degrees {
+    struct builder *builder;
+    float *of[ANOMALY_COUNT];
+    uint32_t count;
+};
+
+static void degrees_score(struct degrees *degrees, const struct feature_block *features, uint32_t first, uint32_t thread)
+{
+    struct chunk_scores *scores = degrees->builder->scores[thread];
+    chunk_anomaly_score(scores, degrees->builder, features);
+    for (int i = 0; i < ANOMALY_COUNT; i++)
+        memcpy(degrees->of[i] + first, scores->anomaly[i], features->row_count * sizeof(float));
+}
+
+static void background_work(void *context, uint32_t part, uint32_t thread)
+{
+    struct degrees *degrees = context;
+    const uint32_t first = part * SLICE_ROWS, left = degrees->count - first;
+    const struct feature_block slice = build_slice(degrees->builder, first, left < SLICE_ROWS ? left : SLICE_ROWS);
+    degrees_score(degrees, &slice, first, thread);
+}
+
+static void later_work(void *context, uint32_t part, uint32_t thread)
+{
+    struct degrees *degrees = context;
+    const struct build_sample *later = degrees->builder->later;
+    degrees_score(degrees, &later->chunks[part].features, rows_before(later, part), thread);
 }
 
 /* At most ANOMALY_TABLE_MAX of the sorted degrees, evenly spaced by rank. */
@@ -183,23 +213,36 @@ static float cut_for_share(const float *rising, uint32_t count, double share)
     return at < count ? rising[at] : 1.0f;
 }
 
-static enum fault calibrate_anomaly(struct builder *builder, float *degrees[ANOMALY_COUNT])
+static void table_work(void *context, uint32_t part, uint32_t thread)
 {
-    uint32_t count;
-    enum fault fault = anomaly_degrees(degrees, &count, builder, builder->train, true);
-    for (int i = 0; fault == FAULT_NONE && i < ANOMALY_COUNT; i++)
-        if (builder->draft.anomaly[i].column_count)
-            make_table(&builder->draft.anomaly[i], builder->table[i], degrees[i], count);
-    if (fault == FAULT_NONE)
-        fault = anomaly_degrees(degrees, &count, builder, builder->later, false);
-    for (int i = 0; fault == FAULT_NONE && i < ANOMALY_COUNT; i++) {
-        struct anomaly_set *set = &builder->draft.anomaly[i];
-        for (uint32_t row = 0; set->column_count && row < count; row++)
-            degrees[i][row] = scene_anomaly_calibrate(set, degrees[i][row]);
-        qsort(degrees[i], count, sizeof *degrees[i], by_rising);
-        set->threshold = cut_for_share(degrees[i], count, builder->options->anomaly_rate);
-    }
-    return fault;
+    struct degrees *degrees = context;
+    (void)thread;
+    if (degrees->builder->draft.anomaly[part].column_count)
+        make_table(&degrees->builder->draft.anomaly[part], degrees->builder->table[part], degrees->of[part], degrees->count);
+}
+
+static void threshold_work(void *context, uint32_t part, uint32_t thread)
+{
+    struct degrees *degrees = context;
+    struct anomaly_set *set = &degrees->builder->draft.anomaly[part];
+    float *of = degrees->of[part];
+    (void)thread;
+    for (uint32_t row = 0; set->column_count && row < degrees->count; row++)
+        of[row] = scene_anomaly_calibrate(set, of[row]);
+    qsort(of, degrees->count, sizeof *of, by_rising);
+    set->threshold = cut_for_share(of, degrees->count, degrees->builder->options->anomaly_rate);
+}
+
+/* Tables from the background that is learned from, thresholds from the later rows. */
+static void calibrate_anomaly(struct degrees *degrees)
+{
+    struct builder *builder = degrees->builder;
+    degrees->count = builder->picked.scene_first[1];
+    team_run(builder->team, slices_of(degrees->count), background_work, degrees);
+    team_run(builder->team, ANOMALY_COUNT, table_work, degrees);
+    degrees->count = sample_rows(builder->later);
+    team_run(builder->team, builder->later->chunk_count, later_work, degrees);
+    team_run(builder->team, ANOMALY_COUNT, threshold_work, degrees);
 }
 
 /* Best scene, its match and the label of every later row. */
@@ -209,12 +252,12 @@ struct matched {
     float *match;
 };
 
-static void match_chunk(struct matched *out, const struct scene_base *base, const struct chunk_scores *scores,
+static void match_chunk(struct matched *out, uint32_t first, const struct scene_base *base, const struct chunk_scores *scores,
                         const struct build_chunk *chunk)
 {
     for (uint32_t i = 0; i < chunk->features.row_count; i++) {
         double sum = 0.0, best = -INFINITY;
-        struct metrics_row *row = &out->rows[out->count];
+        struct metrics_row *row = &out->rows[first + i];
         *row = (struct metrics_row){.label = chunk->scene[i]};
         for (uint32_t s = 1; s < base->scene_count; s++) {
             double difference = fmin(fmax(scores->evidence[s][i] - scores->evidence[0][i], -80.0), 80.0);
@@ -222,11 +265,10 @@ static void match_chunk(struct matched *out, const struct scene_base *base, cons
             if (scores->evidence[s][i] > best) {
                 best = scores->evidence[s][i];
                 row->named = (uint8_t)s;
-                out->match[out->count] = (float)kernel_match(best - scores->evidence[0][i]);
+                out->match[first + i] = (float)kernel_match(best - scores->evidence[0][i]);
             }
         }
         row->score = (float)(sum / (1.0 + sum));
-        out->count++;
     }
 }
 
@@ -236,21 +278,31 @@ static void matched_fini(struct matched *matched)
     memory_give(matched->match);
 }
 
+struct matching {
+    struct builder *builder;
+    struct matched *out;
+};
+
+static void match_work(void *context, uint32_t part, uint32_t thread)
+{
+    const struct matching *matching = context;
+    const struct builder *builder = matching->builder;
+    const struct build_chunk *chunk = &builder->later->chunks[part];
+    chunk_scenes_score(builder->scores[thread], builder, &chunk->features);
+    match_chunk(matching->out, rows_before(builder->later, part), builder->base, builder->scores[thread], chunk);
+}
+
 static enum fault match_later(struct matched *out, struct builder *builder)
 {
-    struct chunk_scores *scores;
     uint32_t rows = sample_rows(builder->later);
-    *out = (struct matched){.rows = memory_take_zeroed(rows, sizeof *out->rows), .match = memory_take_zeroed(rows, sizeof *out->match)};
-    enum fault fault = out->rows && out->match ? chunk_scores_take(&scores, builder) : build_no_memory(builder);
-    if (fault != FAULT_NONE) {
+    struct matching matching = {.builder = builder, .out = out};
+    *out = (struct matched){
+        .count = rows, .rows = memory_take_zeroed(rows, sizeof *out->rows), .match = memory_take_zeroed(rows, sizeof *out->match)};
+    if (!out->rows || !out->match) {
         matched_fini(out);
-        return fault;
+        return build_no_memory(builder);
     }
-    for (uint32_t c = 0; c < builder->later->chunk_count; c++) {
-        chunk_scenes_score(scores, builder, &builder->later->chunks[c]);
-        match_chunk(out, builder->base, scores, &builder->later->chunks[c]);
-    }
-    chunk_scores_give(&scores);
+    team_run(builder->team, builder->later->chunk_count, match_work, &matching);
     return FAULT_NONE;
 }
 
@@ -315,14 +367,17 @@ static void count_scenes(struct builder *builder, const struct matched *matched)
 
 enum fault build_calibrate(struct builder *builder)
 {
-    uint32_t train = sample_rows(builder->train), later = sample_rows(builder->later), rows = train > later ? train : later;
-    float *degrees[ANOMALY_COUNT];
+    uint32_t train = builder->picked.scene_first[1], later = sample_rows(builder->later), rows = train > later ? train : later;
+    struct degrees degrees = {.builder = builder};
     struct matched matched;
+    enum fault fault = FAULT_NONE;
     for (int i = 0; i < ANOMALY_COUNT; i++)
-        degrees[i] = memory_take_zeroed(rows, sizeof(float));
-    enum fault fault = degrees[0] && degrees[1] ? calibrate_anomaly(builder, degrees) : build_no_memory(builder);
+        if (!(degrees.of[i] = memory_take_zeroed(rows, sizeof(float))))
+            fault = build_no_memory(builder);
+    if (fault == FAULT_NONE)
+        calibrate_anomaly(&degrees);
     for (int i = 0; i < ANOMALY_COUNT; i++)
-        memory_give(degrees[i]);
+        memory_give(degrees.of[i]);
     if (fault == FAULT_NONE)
         fault = match_later(&matched, builder);
     if (fault != FAULT_NONE)

@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 
-enum { EDGE_SAMPLE_ROWS = 8192, FAR_CHUNKS = 64, FAR_ONE_IN = 100 };
+enum { EDGE_SAMPLE_ROWS = 8192, FAR_SLICES = 64, FAR_ONE_IN = 100 };
 
 static int by_rising(const void *a, const void *b)
 {
@@ -43,17 +43,6 @@ static void take_features(struct builder *builder)
     draft->reference.distances = reference->distances[0];
 }
 
-/* values of the picked background rows, in order */
-static uint32_t background_values(float *values, const struct builder *builder, uint32_t feature)
-{
-    const struct picked *picked = &builder->picked;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < picked->count; i++)
-        if (picked->scene[i] == 0)
-            values[count++] = builder->train->chunks[picked->row[i] / SLICE_ROWS].features.column[feature][picked->row[i] % SLICE_ROWS];
-    return count;
-}
-
 static void edges_find(float edges[REFERENCE_EDGES], const float *values, uint32_t count, float *sample)
 {
     uint32_t taken = count < EDGE_SAMPLE_ROWS ? count : EDGE_SAMPLE_ROWS;
@@ -75,16 +64,17 @@ static void bins_count(uint32_t counts[REFERENCE_BINS], const float *values, uin
     }
 }
 
-static void count_features(struct builder *builder, float *values, float *sample)
+static void count_work(void *context, uint32_t part, uint32_t thread)
 {
+    struct builder *builder = context;
     struct build_reference *reference = &builder->reference;
-    for (uint32_t i = 0; i < builder->draft.reference.feature_count; i++) {
-        uint32_t count = background_values(values, builder, reference->feature[i]);
-        edges_find(reference->edges[i], values, count, sample);
-        bins_count(reference->counts[i], values, count, reference->edges[i]);
-        for (uint32_t side = 0; builder->options->known && side < REFERENCE_SIDES; side++)
-            reference->known[i][side] = builder->options->known[reference->feature[i]][side];
-    }
+    const uint32_t feature = reference->feature[part], count = builder->picked.scene_first[1];
+    float sample[EDGE_SAMPLE_ROWS];
+    (void)thread;
+    edges_find(reference->edges[part], builder->picked.column[feature], count, sample);
+    bins_count(reference->counts[part], builder->picked.column[feature], count, reference->edges[part]);
+    for (uint32_t side = 0; builder->options->known && side < REFERENCE_SIDES; side++)
+        reference->known[part][side] = builder->options->known[feature][side];
 }
 
 static float nearest_of(const struct scene_base *base, const float *distance, uint32_t row)
@@ -96,60 +86,58 @@ static float nearest_of(const struct scene_base *base, const float *distance, ui
     return nearest;
 }
 
-/* Distances of background rows of every n-th chunk, by dimension behind each other, stride FAR_CHUNKS · SLICE_ROWS. */
-static uint32_t measure_distances(float *out, struct chunk_scores *scores, const struct builder *builder)
+struct farness {
+    struct builder *builder;
+    float *distances; /* [dimension][FAR_SLICES · SLICE_ROWS] */
+    uint32_t step, count;
+};
+
+/* A slice of background, of which every step-th is looked at. */
+static void measure_work(void *context, uint32_t part, uint32_t thread)
 {
-    const struct build_sample *train = builder->train;
-    uint32_t step = (train->chunk_count + FAR_CHUNKS - 1) / FAR_CHUNKS, count = 0;
-    for (uint32_t c = 0; c < train->chunk_count; c += step) {
-        const struct build_chunk *chunk = &train->chunks[c];
-        chunk_scenes_score(scores, builder, chunk);
-        for (uint32_t i = 0; i < chunk->features.row_count; i++) {
-            if (chunk->scene[i] != 0)
-                continue;
-            for (int g = 0; g < DIMENSION_COUNT; g++)
-                if (builder->base->dimensions[g].panel.cluster_count)
-                    out[(size_t)g * FAR_CHUNKS * SLICE_ROWS + count] = nearest_of(builder->base, scores->distance[g], i);
-            count++;
-        }
-    }
-    return count;
+    struct farness *farness = context;
+    const struct builder *builder = farness->builder;
+    const uint32_t first = part * farness->step * SLICE_ROWS, left = builder->picked.scene_first[1] - first;
+    const struct feature_block slice = build_slice(builder, first, left < SLICE_ROWS ? left : SLICE_ROWS);
+    struct chunk_scores *scores = builder->scores[thread];
+    chunk_scenes_score(scores, builder, &slice);
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        for (uint32_t i = 0; builder->base->dimensions[g].panel.cluster_count && i < slice.row_count; i++)
+            farness->distances[((size_t)g * FAR_SLICES + part) * SLICE_ROWS + i] = nearest_of(builder->base, scores->distance[g], i);
+}
+
+static void far_work(void *context, uint32_t part, uint32_t thread)
+{
+    struct farness *farness = context;
+    struct build_reference *reference = &farness->builder->reference;
+    float *distances = farness->distances + (size_t)part * FAR_SLICES * SLICE_ROWS;
+    (void)thread;
+    if (!farness->builder->base->dimensions[part].panel.cluster_count || farness->count == 0)
+        return;
+    qsort(distances, farness->count, sizeof *distances, by_rising);
+    reference->far[part] = distances[(uint64_t)farness->count * (FAR_ONE_IN - 1) / FAR_ONE_IN];
+    for (uint32_t i = 0; i < farness->count; i++)
+        reference->distances[part][distances[i] > reference->far[part]]++;
 }
 
 static enum fault count_far(struct builder *builder)
 {
-    struct build_reference *reference = &builder->reference;
-    struct chunk_scores *scores = NULL;
-    float *distances = memory_take((size_t)DIMENSION_COUNT * FAR_CHUNKS * SLICE_ROWS * sizeof *distances);
-    enum fault fault = distances ? chunk_scores_take(&scores, builder) : build_no_memory(builder);
-    if (fault == FAULT_NONE) {
-        uint32_t count = measure_distances(distances, scores, builder);
-        for (int g = 0; g < DIMENSION_COUNT; g++) {
-            float *of_dimension = distances + (size_t)g * FAR_CHUNKS * SLICE_ROWS;
-            if (!builder->base->dimensions[g].panel.cluster_count || count == 0)
-                continue;
-            qsort(of_dimension, count, sizeof *of_dimension, by_rising);
-            reference->far[g] = of_dimension[(uint64_t)count * (FAR_ONE_IN - 1) / FAR_ONE_IN];
-            for (uint32_t i = 0; i < count; i++)
-                reference->distances[g][of_dimension[i] > reference->far[g]]++;
-        }
-    }
-    chunk_scores_give(&scores);
-    memory_give(distances);
-    return fault;
+    const uint32_t rows = builder->picked.scene_first[1], slices = (rows + SLICE_ROWS - 1) / SLICE_ROWS;
+    struct farness farness = {.builder = builder, .step = (slices + FAR_SLICES - 1) / FAR_SLICES};
+    const uint32_t looked_at = (slices + farness.step - 1) / farness.step, last = (looked_at - 1) * farness.step * SLICE_ROWS;
+    farness.count = (looked_at - 1) * SLICE_ROWS + (rows - last < SLICE_ROWS ? rows - last : SLICE_ROWS);
+    farness.distances = memory_take((size_t)DIMENSION_COUNT * FAR_SLICES * SLICE_ROWS * sizeof *farness.distances);
+    if (!farness.distances)
+        return build_no_memory(builder);
+    team_run(builder->team, looked_at, measure_work, &farness);
+    team_run(builder->team, DIMENSION_COUNT, far_work, &farness);
+    memory_give(farness.distances);
+    return FAULT_NONE;
 }
 
 enum fault build_reference(struct builder *builder)
 {
-    float *values = memory_take((size_t)builder->picked.count * sizeof *values);
-    float *sample = memory_take(EDGE_SAMPLE_ROWS * sizeof *sample);
-    enum fault fault = values && sample ? FAULT_NONE : build_no_memory(builder);
-    if (fault == FAULT_NONE) {
-        take_features(builder);
-        count_features(builder, values, sample);
-        fault = count_far(builder);
-    }
-    memory_give(values);
-    memory_give(sample);
-    return fault;
+    take_features(builder);
+    team_run(builder->team, builder->draft.reference.feature_count, count_work, builder);
+    return count_far(builder);
 }

@@ -36,18 +36,20 @@ enum fault build_pick(struct builder *builder)
 {
     struct counts counts;
     struct picked *picked = &builder->picked;
+    uint32_t next[SCENES_MAX];
     count_rows(&counts, builder->train);
     enum fault fault = check_counts(builder, &counts);
     if (fault != FAULT_NONE)
         return fault;
-    uint64_t left = counts.of_scene[0], risky = 0;
-    for (uint32_t s = 1; s < builder->options->scene_count; s++)
-        risky += counts.of_scene[s];
+    uint64_t left = counts.of_scene[0];
     uint64_t wanted = left < builder->options->background_rows_max ? left : builder->options->background_rows_max;
     picked->background_weight = builder->train->background_weight * (double)left / (double)wanted;
-    picked->row = memory_take_zeroed(wanted + risky, sizeof *picked->row);
-    picked->scene = memory_take_zeroed(wanted + risky, 1);
-    if (!picked->row || !picked->scene)
+    for (uint32_t s = 0; s < builder->options->scene_count; s++) {
+        next[s] = picked->scene_first[s];
+        picked->scene_first[s + 1] = picked->scene_first[s] + (uint32_t)(s ? counts.of_scene[s] : wanted);
+    }
+    picked->count = picked->scene_first[builder->options->scene_count];
+    if (!(picked->row = memory_take_zeroed(picked->count, sizeof *picked->row)))
         return build_no_memory(builder);
     for (uint32_t c = 0; c < builder->train->chunk_count; c++)
         for (uint32_t i = 0; i < builder->train->chunks[c].features.row_count; i++) {
@@ -58,63 +60,97 @@ enum fault build_pick(struct builder *builder)
                 left--;
                 wanted -= take;
             }
-            if (!take)
-                continue;
-            picked->row[picked->count] = c * SLICE_ROWS + i;
-            picked->scene[picked->count++] = scene;
+            if (take)
+                picked->row[next[scene]++] = c * SLICE_ROWS + i;
         }
-    build_say(builder, "%u rows to learn from, %llu of them risky", picked->count, (unsigned long long)risky);
+    build_say(builder, "%u rows to learn from, %u of them risky", picked->count, picked->count - picked->scene_first[1]);
     return FAULT_NONE;
-}
-
-static float feature_at(const struct builder *builder, uint32_t feature, uint32_t row)
-{
-    return builder->train->chunks[row / SLICE_ROWS].features.column[feature][row % SLICE_ROWS];
 }
 
 struct spread { /* of a feature over picked background rows */
     double mean, deviation;
     float largest;
-    bool varies; /* among all picked rows */
+    bool varies;  /* among all picked rows */
+    bool reached; /* a scene has enough rows above all background for columns of its own */
 };
 
-static struct spread measure(const struct builder *builder, uint32_t feature)
+static bool reached_by_a_scene(const struct builder *builder, const float *x, float edge)
+{
+    const uint32_t *first = builder->picked.scene_first;
+    for (uint32_t s = 1; s < builder->options->scene_count; s++) {
+        uint32_t above = 0;
+        for (uint32_t i = first[s]; i < first[s + 1]; i++)
+            above += x[i] > edge;
+        if (above >= 3 && above * 50 >= first[s + 1] - first[s])
+            return true;
+    }
+    return false;
+}
+
+static struct spread measure(const struct builder *builder, const float *x)
 {
     const struct picked *picked = &builder->picked;
-    double sum = 0.0, square = 0.0, rows = 0.0;
-    float first = feature_at(builder, feature, picked->row[0]);
+    const uint32_t background = picked->scene_first[1];
+    double sum = 0.0, square = 0.0;
     struct spread spread = {.largest = -INFINITY};
-    for (uint32_t i = 0; i < picked->count; i++) {
-        float x = feature_at(builder, feature, picked->row[i]);
-        spread.varies |= x != first;
-        if (picked->scene[i])
-            continue;
-        spread.largest = x > spread.largest ? x : spread.largest;
-        sum += (double)x;
-        rows += 1.0;
+    for (uint32_t i = 0; i < picked->count && !spread.varies; i++)
+        spread.varies = x[i] != x[0];
+    if (!spread.varies)
+        return spread;
+    for (uint32_t i = 0; i < background; i++) {
+        spread.largest = x[i] > spread.largest ? x[i] : spread.largest;
+        sum += (double)x[i];
     }
-    spread.mean = sum / rows;
-    for (uint32_t i = 0; i < picked->count; i++) {
-        double offset = (double)feature_at(builder, feature, picked->row[i]) - spread.mean;
-        square += picked->scene[i] ? 0.0 : offset * offset;
+    spread.mean = sum / background;
+    for (uint32_t i = 0; i < background; i++) {
+        double offset = (double)x[i] - spread.mean;
+        square += offset * offset;
     }
-    spread.deviation = sqrt(square / rows);
+    spread.deviation = sqrt(square / background);
+    spread.reached = builder->options->overshoot && reached_by_a_scene(builder, x, spread.largest);
     return spread;
 }
 
-/* Whether a scene has enough rows above all background for columns of its own. */
-static bool reached_by_a_scene(const struct builder *builder, uint32_t feature, float edge)
+struct reading { /* the values of the picked rows, feature by feature */
+    struct builder *builder;
+    uint32_t count;
+    uint16_t features[FEATURE_COUNT];
+    struct spread spreads[FEATURE_COUNT];
+};
+
+static void read_work(void *context, uint32_t part, uint32_t thread)
 {
-    uint32_t above[SCENES_MAX] = {0}, of_scene[SCENES_MAX] = {0};
-    for (uint32_t i = 0; i < builder->picked.count; i++) {
-        uint8_t scene = builder->picked.scene[i];
-        of_scene[scene]++;
-        above[scene] += feature_at(builder, feature, builder->picked.row[i]) > edge;
+    struct reading *reading = context;
+    const struct picked *picked = &reading->builder->picked;
+    const struct build_chunk *chunks = reading->builder->train->chunks;
+    const uint32_t feature = reading->features[part];
+    float *x = picked->column[feature];
+    (void)thread;
+    for (uint32_t i = 0; i < picked->count; i++)
+        x[i] = chunks[picked->row[i] / SLICE_ROWS].features.column[feature][picked->row[i] % SLICE_ROWS];
+    reading->spreads[part] = measure(reading->builder, x);
+}
+
+/* Columns of features that do not vary are given back. */
+static enum fault read_features(struct reading *out, struct builder *builder)
+{
+    struct picked *picked = &builder->picked;
+    *out = (struct reading){.builder = builder};
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++) {
+        if (!(builder->options->features.bits[f / 64] >> f % 64 & 1))
+            continue;
+        picked->column[f] = memory_take_block(((size_t)picked->count + TILE_ROWS) * sizeof(float), 64);
+        if (!picked->column[f])
+            return build_no_memory(builder);
+        out->features[out->count++] = (uint16_t)f;
     }
-    for (uint32_t s = 1; s < builder->options->scene_count; s++)
-        if (above[s] >= 3 && above[s] * 50 >= of_scene[s])
-            return true;
-    return false;
+    team_run(builder->team, out->count, read_work, out);
+    for (uint32_t i = 0; i < out->count; i++)
+        if (!out->spreads[i].varies) {
+            memory_give(picked->column[out->features[i]]);
+            picked->column[out->features[i]] = NULL;
+        }
+    return FAULT_NONE;
 }
 
 static enum fault add_column(struct builder *builder, struct scene_column *columns, uint32_t *count, struct scene_column column)
@@ -142,7 +178,7 @@ static enum fault add_to_dimension(struct builder *builder, uint32_t feature, co
     struct scene_column *columns = builder->columns[g], value = value_column(feature, spread), over = value;
     uint32_t *count = &builder->draft.dimensions[g].column_count;
     enum fault fault = add_column(builder, columns, count, value);
-    if (fault != FAULT_NONE || !builder->options->overshoot || !reached_by_a_scene(builder, feature, spread->largest))
+    if (fault != FAULT_NONE || !spread->reached)
         return fault;
     over.form = FORM_OVERSHOOT;
     over.edge = spread->largest;
@@ -172,64 +208,66 @@ static enum fault add_to_anomaly(struct builder *builder, uint32_t feature, cons
 
 enum fault build_columns(struct builder *builder)
 {
-    enum fault fault = FAULT_NONE;
+    struct reading reading;
+    enum fault fault = read_features(&reading, builder);
     for (int g = 0; g < DIMENSION_COUNT; g++)
         builder->draft.dimensions[g].columns = builder->columns[g];
     for (int i = 0; i < ANOMALY_COUNT; i++)
         builder->draft.anomaly[i].columns = builder->columns[DIMENSION_COUNT + i];
-    for (uint32_t f = 0; fault == FAULT_NONE && f < FEATURE_COUNT; f++) {
-        if (!(builder->options->features.bits[f / 64] >> f % 64 & 1))
+    for (uint32_t i = 0; fault == FAULT_NONE && i < reading.count; i++) {
+        if (!reading.spreads[i].varies)
             continue;
-        struct spread spread = measure(builder, f);
-        if (!spread.varies)
-            continue;
-        fault = add_to_dimension(builder, f, &spread);
+        fault = add_to_dimension(builder, reading.features[i], &reading.spreads[i]);
         if (fault == FAULT_NONE)
-            fault = add_to_anomaly(builder, f, &spread);
+            fault = add_to_anomaly(builder, reading.features[i], &reading.spreads[i]);
     }
     for (int g = 0; g < DIMENSION_COUNT; g++)
         build_say(builder, "%s: %u columns", dimension_names[g], builder->draft.dimensions[g].column_count);
     return fault;
 }
 
-/* One chunk's tiles are made whole, then the picked rows of it are copied. */
-static void gather_chunk(struct matrix *out, const struct builder *builder, const struct scene_column *columns, uint8_t scene, float *z,
-                         float *scratch, uint32_t *next, uint32_t chunk)
+struct feature_block build_slice(const struct builder *builder, uint32_t first, uint32_t count)
 {
-    const struct picked *picked = &builder->picked;
-    struct matrix tiles = {.row_count = SLICE_ROWS, .column_count = out->column_count, .z = z};
-    bool made = false;
-    for (; *next < picked->count && picked->row[*next] / SLICE_ROWS == chunk; (*next)++) {
-        if (scene != SCENE_UNKNOWN && picked->scene[*next] != scene)
-            continue;
-        if (!made)
-            scene_columns_tile(z, columns, out->column_count, &builder->train->chunks[chunk].features, &builder->kernels, scratch);
-        made = true;
-        for (uint32_t j = 0; j < out->column_count; j++)
-            *matrix_at(out, out->row_count, j) = *matrix_at(&tiles, picked->row[*next] % SLICE_ROWS, j);
-        out->row_count++;
-    }
+    struct feature_block out = {.row_count = count};
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        out.column[f] = builder->picked.column[f] ? builder->picked.column[f] + first : NULL;
+    return out;
+}
+
+struct tiling {
+    const struct builder *builder;
+    const struct scene_column *columns;
+    struct matrix *out;
+    uint32_t first; /* picked row that is the matrix's first */
+};
+
+static void tile_work(void *context, uint32_t part, uint32_t thread)
+{
+    const struct tiling *tiling = context;
+    const uint32_t from = part * SLICE_ROWS, left = tiling->out->row_count - from;
+    const struct feature_block slice = build_slice(tiling->builder, tiling->first + from, left < SLICE_ROWS ? left : SLICE_ROWS);
+    float scratch[SLICE_ROWS];
+    (void)thread;
+    scene_columns_tile(tiling->out->z + (size_t)from * tiling->out->column_count, tiling->columns, tiling->out->column_count, &slice,
+                       &tiling->builder->kernels, scratch);
 }
 
 enum fault build_matrix(struct matrix *out, const struct builder *builder, const struct scene_column *columns, uint32_t column_count,
                         uint8_t scene)
 {
-    uint32_t rows = 0, next = 0;
-    for (uint32_t i = 0; i < builder->picked.count; i++)
-        rows += scene == SCENE_UNKNOWN || builder->picked.scene[i] == scene;
-    size_t bytes = tile_count(rows) * TILE_ROWS * column_count * sizeof(float);
-    *out = (struct matrix){.column_count = column_count, .z = memory_take_aligned(bytes, 64)};
-    float *z = memory_take_aligned((size_t)SLICE_ROWS * column_count * sizeof *z, 64);
-    float *scratch = memory_take_aligned(SLICE_ROWS * sizeof *scratch, 64);
-    bool failed = !out->z || !z || !scratch;
-    for (uint32_t c = 0; !failed && c < builder->train->chunk_count; c++)
-        gather_chunk(out, builder, columns, scene, z, scratch, &next, c);
-    memory_give(z);
-    memory_give(scratch);
-    if (!failed)
-        return FAULT_NONE;
-    matrix_fini(out);
-    return fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for %u rows of %u columns", rows, column_count);
+    const struct picked *picked = &builder->picked;
+    struct tiling tiling = {.builder = builder, .columns = columns, .out = out};
+    *out = (struct matrix){.row_count = picked->count, .column_count = column_count};
+    if (scene != SCENE_UNKNOWN) {
+        tiling.first = picked->scene_first[scene];
+        out->row_count = picked->scene_first[scene + 1] - tiling.first;
+    }
+    out->z = memory_take_block(tile_count(out->row_count) * TILE_ROWS * column_count * sizeof(float), 64);
+    if (!out->z)
+        return fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for %u rows of %u columns", out->row_count,
+                         column_count);
+    team_run(builder->team, (out->row_count + SLICE_ROWS - 1) / SLICE_ROWS, tile_work, &tiling);
+    return FAULT_NONE;
 }
 
 void matrix_fini(struct matrix *matrix)

@@ -27,7 +27,8 @@ static enum fault add_scene(struct builder *builder, int g, uint8_t scene)
     struct cluster_rules rules = {.count_max = scene ? options->scene_clusters : options->background_clusters,
                                   .rows_least = CLUSTER_ROWS_LEAST,
                                   .precision_max = builder->precision_max,
-                                  .shrink_rows = SHRINK_ROWS};
+                                  .shrink_rows = SHRINK_ROWS,
+                                  .team = builder->team};
     enum fault fault = build_matrix(&rows, builder, dimension->columns, dimension->column_count, scene);
     if (fault != FAULT_NONE)
         return fault;
@@ -88,28 +89,8 @@ static float *take_slice(bool *failed, size_t columns)
     return block;
 }
 
-enum fault chunk_scores_take(struct chunk_scores **out, const struct builder *builder)
+static void chunk_scores_give(struct chunk_scores *scores)
 {
-    struct chunk_scores *scores = *out = memory_take_zeroed(1, sizeof *scores);
-    bool failed = !scores;
-    if (failed)
-        return fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to score");
-    scores->z = take_slice(&failed, BUILD_COLUMNS_MAX);
-    scores->scratch = take_slice(&failed, 1);
-    for (int g = 0; g < DIMENSION_COUNT; g++)
-        scores->distance[g] = take_slice(&failed, builder->options->scene_count);
-    for (int i = 0; i < ANOMALY_COUNT; i++)
-        scores->anomaly[i] = take_slice(&failed, 1);
-    if (!failed)
-        return FAULT_NONE;
-    chunk_scores_give(out);
-    return fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to score");
-}
-
-void chunk_scores_give(struct chunk_scores **scores_p)
-{
-    struct chunk_scores *scores = *scores_p;
-    *scores_p = NULL;
     if (!scores)
         return;
     memory_give(scores->z);
@@ -121,16 +102,45 @@ void chunk_scores_give(struct chunk_scores **scores_p)
     memory_give(scores);
 }
 
-void chunk_scenes_score(struct chunk_scores *out, const struct builder *builder, const struct build_chunk *chunk)
+static enum fault chunk_scores_take(struct chunk_scores **out, const struct builder *builder)
+{
+    struct chunk_scores *scores = *out = memory_take_zeroed(1, sizeof *scores);
+    bool failed = !scores;
+    if (failed)
+        return fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to score");
+    scores->z = take_slice(&failed, BUILD_COLUMNS_MAX);
+    scores->scratch = take_slice(&failed, 1);
+    for (int g = 0; g < DIMENSION_COUNT; g++)
+        scores->distance[g] = take_slice(&failed, builder->options->scene_count);
+    for (int i = 0; i < ANOMALY_COUNT; i++)
+        scores->anomaly[i] = take_slice(&failed, 1);
+    return failed ? fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to score") : FAULT_NONE;
+}
+
+enum fault build_scores_take(struct builder *builder)
+{
+    enum fault fault = FAULT_NONE;
+    for (uint32_t thread = 0; fault == FAULT_NONE && thread < team_threads(builder->team); thread++)
+        fault = chunk_scores_take(&builder->scores[thread], builder);
+    return fault;
+}
+
+void build_scores_give(struct builder *builder)
+{
+    for (uint32_t thread = 0; thread < TEAM_THREADS_MAX; thread++)
+        chunk_scores_give(builder->scores[thread]);
+}
+
+void chunk_scenes_score(struct chunk_scores *out, const struct builder *builder, const struct feature_block *features)
 {
     const struct scene_base *base = builder->base;
-    size_t tiles = tile_count(chunk->features.row_count);
+    size_t tiles = tile_count(features->row_count);
     double evidence[SCENES_MAX][TILE_ROWS];
     for (int g = 0; g < DIMENSION_COUNT; g++) {
         const struct scene_dimension *dimension = &base->dimensions[g];
         if (dimension->panel.cluster_count == 0)
             continue;
-        scene_columns_tile(out->z, dimension->columns, dimension->column_count, &chunk->features, &builder->kernels, out->scratch);
+        scene_columns_tile(out->z, dimension->columns, dimension->column_count, features, &builder->kernels, out->scratch);
         builder->kernels.panel_min(out->distance[g], SLICE_ROWS, out->z, tiles, &dimension->panel);
     }
     for (size_t at = 0; at < tiles * TILE_ROWS; at += TILE_ROWS) {
@@ -140,13 +150,13 @@ void chunk_scenes_score(struct chunk_scores *out, const struct builder *builder,
     }
 }
 
-void chunk_anomaly_score(struct chunk_scores *out, const struct builder *builder, const struct build_chunk *chunk)
+void chunk_anomaly_score(struct chunk_scores *out, const struct builder *builder, const struct feature_block *features)
 {
     for (int i = 0; i < ANOMALY_COUNT; i++) {
         const struct anomaly_set *set = &builder->base->anomaly[i];
         if (set->ensemble.point_count == 0)
             continue;
-        scene_columns_tile(out->z, set->columns, set->column_count, &chunk->features, &builder->kernels, out->scratch);
-        builder->kernels.points_mean(out->anomaly[i], out->z, tile_count(chunk->features.row_count), &set->ensemble);
+        scene_columns_tile(out->z, set->columns, set->column_count, features, &builder->kernels, out->scratch);
+        builder->kernels.points_mean(out->anomaly[i], out->z, tile_count(features->row_count), &set->ensemble);
     }
 }

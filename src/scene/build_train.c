@@ -195,18 +195,18 @@ static void place_rows(struct training *training, uint32_t *place_of)
 {
     const struct picked *picked = &training->builder->picked;
     uint32_t batch_rows = training->rows < BATCH_ROWS ? training->rows : BATCH_ROWS;
-    double rows[SCENES_MAX] = {0};
+    double background = picked->background_weight * (double)picked->scene_first[1];
     for (uint32_t i = 0; i < training->rows; i++)
         place_of[i] = i;
     shuffle(place_of, training->rows, &training->builder->random);
-    for (uint32_t i = 0; i < training->rows; i++) {
-        double weight = picked->scene[i] ? 1.0 : picked->background_weight;
-        training->label[place_of[i]] = (float)picked->scene[i];
-        training->weight[place_of[i]] = (float)(weight / batch_rows);
-        rows[picked->scene[i]] += weight;
+    for (uint32_t s = 0; s < training->scenes; s++) {
+        double weight = s ? 1.0 : picked->background_weight, rows = (double)(picked->scene_first[s + 1] - picked->scene_first[s]);
+        for (uint32_t i = picked->scene_first[s]; i < picked->scene_first[s + 1]; i++) {
+            training->label[place_of[i]] = (float)s;
+            training->weight[place_of[i]] = (float)(weight / batch_rows);
+        }
+        training->biases.value[s] = s ? kernel_log((float)(rows / background)) : 0.0f;
     }
-    for (uint32_t s = 1; s < training->scenes; s++)
-        training->biases.value[s] = kernel_log((float)(rows[s] / rows[0]));
     for (uint32_t i = 0; i < training->block_count; i++)
         training->order[i] = i;
     for (uint32_t s = 0; s < SCENES_MAX; s++)
@@ -279,11 +279,12 @@ static void biases_backward(const struct training *training, struct block_sums *
 }
 
 /* All that the block at this place of the batch tells. */
-static void block_work(void *context, uint32_t place)
+static void block_work(void *context, uint32_t place, uint32_t thread)
 {
     const struct training *training = context;
     struct block_sums *sums = &((struct training *)context)->sums[place];
     uint32_t block = training->batch[place], count = 0;
+    (void)thread;
     const float *distance[DIMENSION_COUNT];
     for (int g = 0; g < DIMENSION_COUNT; g++)
         if (training->parts[g].columns) {
@@ -299,11 +300,12 @@ static void block_work(void *context, uint32_t place)
 }
 
 /* Adam for some clusters of a dimension, and what the next forward pass reads of them. */
-static void step_work(void *context, uint32_t unit)
+static void step_work(void *context, uint32_t unit, uint32_t thread)
 {
     struct training *training = context;
     const struct kernels *kernels = &training->builder->kernels;
     int g = 0;
+    (void)thread;
     for (; unit >= (training->parts[g].clusters + STEP_CLUSTERS - 1) / STEP_CLUSTERS; g++)
         unit -= (training->parts[g].clusters + STEP_CLUSTERS - 1) / STEP_CLUSTERS;
     const struct part *part = &training->parts[g];

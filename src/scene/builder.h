@@ -10,11 +10,12 @@
 
 enum { BUILD_COLUMNS_MAX = DIMENSION_COLUMNS_MAX };
 
-struct picked { /* the training rows that are learned from, in order */
+struct picked { /* the training rows that are learned from: scene after scene, in order within each */
     uint32_t count;
-    uint32_t *row; /* chunk · SLICE_ROWS + lane */
-    uint8_t *scene;
-    double background_weight; /* rows that one picked background row stands for */
+    uint32_t scene_first[SCENES_MAX + 1];
+    uint32_t *row;                /* chunk · SLICE_ROWS + lane */
+    float *column[FEATURE_COUNT]; /* their values, of the features that vary among them */
+    double background_weight;     /* rows that one picked background row stands for */
 };
 
 struct build_reference { /* what struct scene_reference of the draft points to */
@@ -31,6 +32,7 @@ struct builder {
     struct random random;
     struct kernels kernels;
     struct team *team;
+    struct chunk_scores *scores[TEAM_THREADS_MAX];
     double precision_max;
     struct picked picked;
     struct scene_base draft; /* what scene_base_write asks for */
@@ -62,11 +64,13 @@ struct chunk_scores {
     double evidence[SCENES_MAX][SLICE_ROWS];
     double golden[SLICE_ROWS][SCENES_MAX]; /* evidence in double, of build_match_error */
 };
-enum fault chunk_scores_take(struct chunk_scores **out, const struct builder *builder);
-void chunk_scores_give(struct chunk_scores **scores_p);
-void chunk_scenes_score(struct chunk_scores *out, const struct builder *builder, const struct build_chunk *chunk);
-void chunk_anomaly_score(struct chunk_scores *out, const struct builder *builder, const struct build_chunk *chunk);
+/* Of every thread of the team, builder->scores. */
+enum fault build_scores_take(struct builder *builder);
+void build_scores_give(struct builder *builder);
+void chunk_scenes_score(struct chunk_scores *out, const struct builder *builder, const struct feature_block *features);
+void chunk_anomaly_score(struct chunk_scores *out, const struct builder *builder, const struct feature_block *features);
 
+struct feature_block build_slice(const struct builder *builder, uint32_t first, uint32_t count); /* borrowed: picked rows from first on */
 /* The picked rows of one scene (or SCENE_UNKNOWN: all) through columns into z; matrix_fini. */
 enum fault build_matrix(struct matrix *out, const struct builder *builder, const struct scene_column *columns, uint32_t column_count,
                         uint8_t scene);

@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "kernels.h"
 #include "scene/random.h"
+#include "scene/team.h"
 
 /* Clusters of one scene in one dimension. */
 
@@ -23,6 +24,7 @@ struct cluster_rules {
     uint32_t count_max, rows_least; /* of a cluster */
     double precision_max;
     double shrink_rows; /* a cluster's variances count as if this many rows had those of all rows */
+    struct team *team;  /* that the rows are shared by; NULL: the caller alone; the clusters do not depend on it */
 };
 
 struct clusters { /* as in the file */
@@ -32,7 +34,7 @@ struct clusters { /* as in the file */
 
 /* k-means (drawn as k-means++, Arthur and Vassilvitskii 2007), then rows move to the cluster of the least distance
  *     ½ Σ_j l_j (z_j − c_j)² − b,  l = 1 / variance,  b = log(share) + ½ Σ_j log l_j
- * until they stay. Sums in double in row order. out: clusters_fini. rows has at least one row. */
+ * for some rounds. Rows are drawn from an even sample where there are many. out: clusters_fini. rows has at least one row. */
 enum fault clusters_find(struct clusters *out, const struct matrix *rows, const struct cluster_rules *rules, struct random *random,
                          const struct kernels *kernels, struct fault_note *note);
 void clusters_fini(struct clusters *clusters); /* safe on zeroed memory */

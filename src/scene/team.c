@@ -10,7 +10,12 @@
 #include "base/must.h"
 #include "base/thread.h"
 
-enum { THREADS_MAX = 16, SPINS_MAX = 4000 };
+enum { SPINS_MAX = 4000 };
+
+struct member {
+    struct team *team;
+    uint32_t number;
+};
 
 struct team {
     _Atomic uint64_t word;
@@ -21,7 +26,8 @@ struct team {
     uint32_t thread_count; /* beside the caller */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct thread threads[THREADS_MAX - 1];
+    struct member members[TEAM_THREADS_MAX];
+    struct thread threads[TEAM_THREADS_MAX - 1];
 };
 
 static void relax(void)
@@ -33,13 +39,13 @@ static void relax(void)
 #endif
 }
 
-static void work_on(struct team *team)
+static void work_on(struct team *team, uint32_t thread)
 {
     uint64_t seen = atomic_load(&team->word);
     while ((uint32_t)seen > 0) {
         if (!atomic_compare_exchange_weak(&team->word, &seen, seen - 1))
             continue;
-        team->work(team->context, (uint32_t)seen - 1);
+        team->work(team->context, (uint32_t)seen - 1, thread);
         atomic_fetch_add(&team->done, 1);
         seen = atomic_load(&team->word);
     }
@@ -57,10 +63,11 @@ static void sleep_until_work(struct team *team)
 
 static void thread_run(void *argument)
 {
-    struct team *team = argument;
+    const struct member *member = argument;
+    struct team *team = member->team;
     for (uint32_t spins = 0; !atomic_load(&team->closing);) {
         if ((uint32_t)atomic_load(&team->word) > 0) {
-            work_on(team);
+            work_on(team, member->number);
             spins = 0;
         } else if (spins++ < SPINS_MAX) {
             relax();
@@ -83,10 +90,14 @@ struct team *team_open(uint32_t threads)
     if (!team)
         return NULL;
     threads = threads ? threads : processor_count();
-    threads = threads < THREADS_MAX ? threads : THREADS_MAX;
+    threads = threads < TEAM_THREADS_MAX ? threads : TEAM_THREADS_MAX;
     MUST(pthread_mutex_init(&team->lock, NULL) == 0 && pthread_cond_init(&team->wake, NULL) == 0);
-    while (team->thread_count + 1 < threads && thread_start(&team->threads[team->thread_count], "build", CPU_ANY, thread_run, team))
+    for (uint32_t next = 0; next + 1 < threads; next++) {
+        team->members[next] = (struct member){.team = team, .number = next + 1};
+        if (!thread_start(&team->threads[next], "build", CPU_ANY, thread_run, &team->members[next]))
+            break;
         team->thread_count++;
+    }
     return team;
 }
 
@@ -114,11 +125,16 @@ void team_close(struct team **team_p)
     memory_give(team);
 }
 
+uint32_t team_threads(const struct team *team)
+{
+    return team ? team->thread_count + 1 : 1;
+}
+
 void team_run(struct team *team, uint32_t part_count, team_work *work, void *context)
 {
     if (!team || team->thread_count == 0 || part_count < 2) {
         for (uint32_t part = 0; part < part_count; part++)
-            work(context, part);
+            work(context, part, 0);
         return;
     }
     team->work = work;
@@ -126,7 +142,7 @@ void team_run(struct team *team, uint32_t part_count, team_work *work, void *con
     atomic_store(&team->done, 0);
     atomic_store(&team->word, ((atomic_load(&team->word) >> 32) + 1) << 32 | part_count);
     wake_all(team);
-    work_on(team);
+    work_on(team, 0);
     for (uint32_t spins = 0; atomic_load(&team->done) < part_count;)
         if (spins++ < SPINS_MAX)
             relax();

@@ -15,15 +15,17 @@
 enum { PARTS = 200 };
 
 struct job {
+    uint32_t thread[PARTS];
     uint32_t times[PARTS]; /* a part is its thread's alone */
     uint64_t sum;          /* of what the job before left */
     const struct job *before;
     uint64_t found[PARTS];
 };
 
-static void count_part(void *context, uint32_t part)
+static void count_part(void *context, uint32_t part, uint32_t thread)
 {
     struct job *job = context;
+    job->thread[part] = thread;
     job->times[part]++;
     job->found[part] = job->before ? job->before->sum + part : part;
 }
@@ -45,6 +47,7 @@ static void every_part_once(void **state)
             for (uint32_t part = 0; part < PARTS; part++) {
                 assert_int_equal(job->times[part], part < parts);
                 assert_int_equal(job->found[part], part < parts ? sum + part : 0);
+                assert_true(job->thread[part] < team_threads(team));
             }
             job->sum = sum = sum + round;
         }
