@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "command/command.h"
 #include "pipeline/build.h"
+#include "pipeline/past_ledger.h"
 
 enum {
     KEY_NAME = 0x600,
@@ -14,6 +15,7 @@ enum {
     KEY_OUT,
     KEY_CONFIG,
     KEY_TENANT,
+    KEY_LEDGER,
     KEY_TRAIN_FROM,
     KEY_TRAIN_TO,
     KEY_TRAIN_DAYS,
@@ -50,6 +52,8 @@ static const struct argp_option options[] = {
     {"seed", KEY_SEED, "N", 0, "The same seed, options and file give the same base on any machine (default 1)", 1},
     {"quiet", KEY_QUIET, NULL, 0, "No progress on standard error", 1},
     {0, 0, 0, 0, "Which rows:", 2},
+    {"ledger", KEY_LEDGER, "DIR", 0,
+     "Instead of FILE: what the ledger in folder DIR recorded, with the labels that have arrived; its server may run", 2},
     {"train-from", KEY_TRAIN_FROM, "DATE", 0, "Learn from rows of this time on (default: the first); earlier ones only fill the history",
      2},
     {"train-to", KEY_TRAIN_TO, "DATE", 0,
@@ -127,11 +131,30 @@ static void risk_type_read(struct build_command *command, struct argp_state *sta
     build->risk_types[build->risk_type_count++].scene = scene;
 }
 
+static void past_name(struct base_build_options *build, struct argp_state *state, char *text)
+{
+    if (build->past.path)
+        argp_error(state, "one FILE or one --ledger, not also '%s'", text);
+    build->past.path = text;
+}
+
+/* A ledger knows these itself. */
+static void ledger_check(const struct build_command *command, struct argp_state *state)
+{
+    const struct past_options *past = &command->options.past;
+    if (past->is_ledger && (command->config_path || past->observation_count || past->delay_us != UNSET))
+        argp_error(state, "--ledger takes no --config, --delay-days or --observe: they are the ledger's own");
+}
+
 static error_t parse_rows(int key, char *text, struct argp_state *state)
 {
     struct build_command *command = state->input;
     struct base_build_options *build = &command->options;
     switch (key) {
+    case KEY_LEDGER:
+        past_name(build, state, text);
+        build->past.is_ledger = true;
+        break;
     case KEY_TRAIN_FROM:
         build->train_from_us = command_time_us(state, "train-from", text);
         break;
@@ -164,13 +187,12 @@ static error_t parse_rows(int key, char *text, struct argp_state *state)
         build->batch_features = true;
         break;
     case ARGP_KEY_ARG:
-        if (build->past.path)
-            argp_error(state, "one FILE, not also '%s'", text);
-        build->past.path = text;
+        past_name(build, state, text);
         break;
     case ARGP_KEY_END:
         if (!build->past.path)
-            argp_error(state, "FILE of labelled transfers is missing");
+            argp_error(state, "FILE of labelled transfers is missing, or --ledger");
+        ledger_check(command, state);
         if (!command->out)
             argp_error(state, "--out is missing");
         break;
@@ -271,7 +293,8 @@ static enum fault windows_find(struct build_command *command, struct fault_note 
     }
     if (strcmp(build->past.path, "-") == 0)
         return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "standard input is read once: name --train-to");
-    enum fault fault = past_span(&first_us, &last_us, build->past.path, note);
+    enum fault fault = build->past.is_ledger ? past_ledger_span(&first_us, &last_us, build->past.path, note)
+                                             : past_span(&first_us, &last_us, build->past.path, note);
     if (fault != FAULT_NONE)
         return fault;
     first_us = build->train_from_us != UNSET ? build->train_from_us : first_us;

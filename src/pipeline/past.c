@@ -11,6 +11,7 @@
 #include "intake/intake.h"
 #include "ledger/ledger.h"
 #include "pipeline/currencies.h"
+#include "pipeline/past_ledger.h"
 #include "wire/wire.h"
 
 enum { LINE_BYTES_MEAN_MAX = 512, SPAN_ROWS = 4096 };
@@ -32,6 +33,7 @@ struct past {
     struct config *own_config;
     struct intake_rules rules;
     struct csv_reader *reader;
+    struct past_ledger *ledger; /* instead of the reader and history */
     struct batch batch;
     uint32_t next; /* row of batch that the next slice begins at */
     struct history *history;
@@ -131,9 +133,26 @@ static enum fault take_server_keys(struct past *past, struct fault_note *note)
     return FAULT_NONE;
 }
 
+static bool columns_take(struct past *past)
+{
+    past->figure_memory = memory_take_aligned((size_t)FIGURE_COUNT * SLICE_ROWS * sizeof(float), 64);
+    past->feature_memory = memory_take_aligned((size_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float), 64);
+    if (!past->figure_memory || !past->feature_memory)
+        return false;
+    for (uint32_t i = 0; i < FIGURE_COUNT; i++)
+        past->figures.column[i] = past->figure_memory + (size_t)i * SLICE_ROWS;
+    for (uint32_t i = 0; i < FEATURE_COUNT; i++)
+        past->features.column[i] = past->feature_memory + (size_t)i * SLICE_ROWS;
+    return true;
+}
+
 static enum fault open_parts(struct past *past, struct fault_note *note)
 {
     enum fault fault = FAULT_NONE;
+    if (!columns_take(past))
+        return no_memory(note);
+    if (past->options.is_ledger)
+        return past_ledger_open(&past->ledger, past->options.path, past->options.from_us, note);
     if (!past->options.config) {
         fault = config_open_text(&past->own_config, "default", default_config, sizeof default_config - 1, note);
         past->options.config = past->own_config;
@@ -145,14 +164,6 @@ static enum fault open_parts(struct past *past, struct fault_note *note)
     if (fault != FAULT_NONE)
         return fault;
     past->rules.limits = past->options.config->limits;
-    past->figure_memory = memory_take_aligned((size_t)FIGURE_COUNT * SLICE_ROWS * sizeof(float), 64);
-    past->feature_memory = memory_take_aligned((size_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float), 64);
-    if (!past->figure_memory || !past->feature_memory)
-        return no_memory(note);
-    for (uint32_t i = 0; i < FIGURE_COUNT; i++)
-        past->figures.column[i] = past->figure_memory + (size_t)i * SLICE_ROWS;
-    for (uint32_t i = 0; i < FEATURE_COUNT; i++)
-        past->features.column[i] = past->feature_memory + (size_t)i * SLICE_ROWS;
     fault = history_memory.open(&past->history, &past->options.config->history, note);
     if (fault == FAULT_NONE)
         fault = batch_init(&past->batch, read_arena_bytes(&past->rules.limits, past->options.batch_rows), note);
@@ -186,6 +197,7 @@ void past_close(struct past **past_p)
     }
     if (past->reader)
         csv_close(&past->reader);
+    past_ledger_close(&past->ledger);
     if (past->history)
         history_memory.close(&past->history);
     batch_fini(&past->batch);
@@ -242,10 +254,35 @@ static enum fault read_batch(struct past *past, struct fault_note *note)
     return feature_in_batch(batch, note);
 }
 
+/* Its arena holds what is joined across the batch; all else is the source's. */
+static enum fault read_ledger_batch(struct past *past, struct fault_note *note)
+{
+    struct batch *batch = &past->batch, *recorded = NULL;
+    past->next = 0;
+    batch->row_count = 0;
+    enum fault fault = past_ledger_next(past->ledger, &recorded, note);
+    if (fault != FAULT_NONE || !recorded)
+        return fault;
+    size_t bytes = feature_in_batch_bytes(recorded->row_count);
+    if (batch->arena.size < bytes) {
+        batch_fini(batch);
+        if ((fault = batch_init(batch, bytes, note)) != FAULT_NONE)
+            return fault;
+    }
+    struct arena arena = batch->arena;
+    arena_reset(&arena);
+    *batch = *recorded;
+    batch->arena = arena;
+    note_checks(past);
+    return feature_in_batch(batch, note);
+}
+
 /* Rows [first, first + count), in order with the observations of their time. */
 static enum fault relate(struct past *past, uint32_t first, uint32_t count, bool wanted, struct fault_note *note)
 {
     const struct batch *batch = &past->batch;
+    if (past->ledger)
+        return past_ledger_relate(past->ledger, first, count, wanted ? &past->figures : NULL), FAULT_NONE;
     for (uint32_t at = first, end; at < first + count; at = end) {
         int64_t next_us;
         enum fault fault = observe_until(past, batch->facts.time_us[at], &next_us, note);
@@ -274,7 +311,7 @@ enum fault past_next(struct past *past, struct past_slice *out, struct fault_not
     struct batch *batch = &past->batch;
     *out = (struct past_slice){.batch = batch};
     if (past->next == batch->row_count) {
-        enum fault fault = read_batch(past, note);
+        enum fault fault = past->ledger ? read_ledger_batch(past, note) : read_batch(past, note);
         if (fault != FAULT_NONE || batch->row_count == 0)
             return fault;
     }

@@ -20,6 +20,7 @@ struct past_observations {
 
 struct past_options {
     const char *path; /* .csv or .jsonl with a column time; "-": standard input */
+    bool is_ledger;   /* path is a ledger's folder (past_ledger.h), and only wanted, from_us and kernels count besides */
     uint32_t observation_count;
     struct past_observations observations[PAST_OBSERVATIONS_MAX]; /* told to history when their time comes */
     const struct config *config;                                  /* currencies, limits, history; NULL: defaults, currency EUR */

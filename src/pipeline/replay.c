@@ -403,7 +403,7 @@ static void replay_close(struct replay *replay)
     queue_fini(&replay->ready);
     queue_fini(&replay->free_jobs);
     queue_fini(&replay->slices);
-    memory_give(replay->labels.places);
+    label_table_fini(&replay->labels);
     memory_give(replay->plan.labels);
     memory_give(replay->recorded);
     memory_give(replay->again);

@@ -2,6 +2,7 @@
 #define SLUICE_PIPELINE_REPLAY_INTERNAL_H
 
 #include "pipeline/internal.h"
+#include "pipeline/label_table.h"
 #include "pipeline/replay.h"
 
 /* What the files of replay share. Threads: a reader (frames in order: decode, check, fill), the caller's (history, then results in
@@ -20,15 +21,6 @@ struct replay_job {
     struct replay_difference difference;
     size_t bytes;
     bool is_done; /* under the replay's lock */
-};
-
-struct label_entry {
-    struct digest transfer; /* of tenant and id; both 0: empty place */
-    uint8_t label;
-};
-struct label_table {
-    struct label_entry *places;
-    uint64_t count, size; /* size: a power of two, or 0 */
 };
 
 struct replay_plan {   /* what a look at the index says */
@@ -76,7 +68,6 @@ enum fault replay_plan_make(struct replay *replay);
 enum fault replay_plan_start(struct replay *replay); /* history stands before the span then */
 enum fault replay_rows_expect(struct replay *replay);
 enum fault replay_labels_read(struct replay *replay);
-uint8_t replay_label_of(const struct label_table *table, struct text tenant, struct text transfer);
 
 /* replay_epochs.c */
 enum fault replay_strategy_open(struct replay *replay, struct fault_note *note);

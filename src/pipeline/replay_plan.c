@@ -106,34 +106,6 @@ enum fault replay_rows_expect(struct replay *replay)
 
 /* --- labels --------------------------------------------------------------------------------------------------------- */
 
-static struct digest label_key(struct text tenant, struct text transfer)
-{
-    return hash128(hash64(0, tenant.data, tenant.bytes), transfer.data, transfer.bytes);
-}
-
-static struct label_entry *label_place(struct label_entry *places, uint64_t size, struct digest key)
-{
-    uint64_t at = key.low & (size - 1);
-    while ((places[at].transfer.low || places[at].transfer.high) && !digest_equal(places[at].transfer, key))
-        at = (at + 1) & (size - 1);
-    return &places[at];
-}
-
-static bool labels_grow(struct label_table *table)
-{
-    uint64_t size = table->size ? 2 * table->size : 4096;
-    struct label_entry *places = memory_take_zeroed(size, sizeof *places);
-    if (!places)
-        return false;
-    for (uint64_t i = 0; i < table->size; i++)
-        if (table->places[i].transfer.low || table->places[i].transfer.high)
-            *label_place(places, size, table->places[i].transfer) = table->places[i];
-    memory_give(table->places);
-    table->places = places;
-    table->size = size;
-    return true;
-}
-
 /* Rows from the last: within a batch too the last label stands. */
 static bool labels_take(struct label_table *table, const struct batch *batch)
 {
@@ -141,14 +113,8 @@ static bool labels_take(struct label_table *table, const struct batch *batch)
     for (uint32_t row = batch->row_count; row-- > 0;) {
         if (batch->facts.invalid[row] || !batch->facts.label || !column_is_valid(ids, row))
             continue;
-        if (2 * (table->count + 1) > table->size && !labels_grow(table))
+        if (!label_table_put(table, batch->tenant, column_text(ids, row), batch->facts.label[row] & 3))
             return false;
-        struct digest key = label_key(batch->tenant, column_text(ids, row));
-        struct label_entry *place = label_place(table->places, table->size, key);
-        if (place->transfer.low || place->transfer.high)
-            continue;
-        *place = (struct label_entry){.transfer = key, .label = batch->facts.label[row] & 3};
-        table->count++;
     }
     return true;
 }
@@ -165,11 +131,4 @@ enum fault replay_labels_read(struct replay *replay)
         batch_fini(&batch);
     }
     return fault;
-}
-
-uint8_t replay_label_of(const struct label_table *table, struct text tenant, struct text transfer)
-{
-    if (table->count == 0)
-        return 0;
-    return label_place(table->places, table->size, label_key(tenant, transfer))->label;
 }

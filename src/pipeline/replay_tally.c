@@ -59,6 +59,12 @@ static const char *stopped_by(const struct reply_names *names, const struct resu
     }
 }
 
+static uint8_t label_of(const struct replay *replay, struct text tenant, struct text transfer)
+{
+    uint8_t label = 0;
+    return label_table_find(&replay->labels, tenant, transfer, &label) ? label : 0;
+}
+
 static bool labelled_grow(struct replay *replay)
 {
     uint32_t capacity = replay->labelled_capacity ? 2 * replay->labelled_capacity : 4096;
@@ -83,7 +89,7 @@ static enum fault label_add(struct replay *replay, const struct replay_job *job,
 {
     const struct batch *stored = &job->stored, *again = &job->job.batch;
     const struct column *ids = &stored->columns[COLUMN_transfer_id];
-    uint8_t label = column_is_valid(ids, row) ? replay_label_of(&replay->labels, stored->tenant, column_text(ids, row)) : 0;
+    uint8_t label = column_is_valid(ids, row) ? label_of(replay, stored->tenant, column_text(ids, row)) : 0;
     if (label == 0 || again->facts.invalid[row])
         return FAULT_NONE;
     if (replay->labelled == replay->labelled_capacity && !labelled_grow(replay))
@@ -148,7 +154,7 @@ void replay_tell_switched(const struct replay *replay, const struct replay_job *
             .again_scene = scene_name(&job->job.epoch->names, &again->results, row),
             .recorded_risk = stored->results.risk[row],
             .again_risk = again->results.risk[row],
-            .label = transfer.bytes ? replay_label_of(&replay->labels, stored->tenant, transfer) : 0,
+            .label = transfer.bytes ? label_of(replay, stored->tenant, transfer) : 0,
         };
         replay->options->switched(replay->options->context, &told);
     }

@@ -406,6 +406,67 @@ static void test_another_base(void **state)
     assert_int_equal(FLOW_RUN(output, "replay", "--base", server.config, ledger), 2);
 }
 
+/* --- a base out of a ledger ------------------------------------------------------------------------------------------- */
+
+static double precision_of(const char *base)
+{
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", base, "--json", flow_fresh()), 0);
+    const char *at = strstr(output, "\"average_precision\"");
+    assert_non_null(at);
+    return strtod(strchr(at, ':') + 1, NULL);
+}
+
+/* Labels of odd rows do not come with the import but behind it. */
+static void imported_and_labelled(const char *csv, struct server *to)
+{
+    struct table *table = table_read(flow_past());
+    FILE *import = fopen(csv, "w");
+    struct flow_batch batch;
+    struct sluice_reply *reply = NULL;
+    static const struct column_as labels[] = {{"transfer_id", "transfer_id"}, {"label", "label"}, {0}};
+    assert_non_null(import);
+    for (uint32_t row = 0; row <= table->row_count; row++) /* row 0: the names */
+        for (uint32_t c = 0; c < table->column_count; c++) {
+            const char *cell = row ? table->cells[(size_t)(row - 1) * table->column_count + c] : table->names[c];
+            bool is_left_out = row && row % 2 == 0 && strcmp(table->names[c], "label") == 0;
+            fprintf(import, "%s%c", is_left_out ? "" : cell, c + 1 < table->column_count ? ',' : '\n');
+        }
+    assert_int_equal(fclose(import), 0);
+    char flow_token[300];
+    flow_path(flow_token, sizeof flow_token, "flow-token");
+    flow_write(flow_token, FLOW_TOKEN, strlen(FLOW_TOKEN));
+    if (FLOW_RUN(output, "import", "--connect", to->data_url, "--tenant", "flow", "--token-file", flow_token, csv) != 0)
+        fail_msg("%s", output);
+    struct sluice_client *client = client_open(to);
+    table_batch_as(&batch, table, "labels", 0, table->row_count, labels);
+    if (sluice_call(client, "label", batch.batch, 0, &reply) != 0)
+        fail_msg("%s", sluice_reply_text(reply));
+    sluice_reply_free(&reply);
+    flow_batch_free(&batch);
+    sluice_close(&client);
+    table_free(table);
+}
+
+/* The same transfers, imported with every second label and labelled with the others, give as good a base as their file. */
+static void test_a_base_from_the_ledger(void **state)
+{
+    (void)state;
+    char base[300], folder[300], csv[300];
+    struct server past = {0};
+    flow_path(base, sizeof base, "learnt.safetensors");
+    flow_path(csv, sizeof csv, "labels.csv");
+    server_begin(&past, &(struct server_options){.name = "past", .base = ""});
+    snprintf(folder, sizeof folder, "%s/ledger", past.folder);
+    imported_and_labelled(csv, &past);
+    assert_int_equal(FLOW_RUN(output, "build", "--ledger", folder, "--out", base, "--seed", "7", "--quiet"), 0); /* its server runs */
+    double learnt = precision_of(base), from_file = precision_of(flow_row_base());
+    printf("figure: average precision %.4f from the ledger, %.4f from the file\n", learnt, from_file);
+    assert_true(learnt > 0.9 * from_file);
+    server_stop(&past);
+    assert_int_equal(FLOW_RUN(output, "build", "--ledger", past.config, "--out", base), 2);
+    assert_non_null(strstr(output, "holds no ledger"));
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -440,7 +501,7 @@ int main(void)
         cmocka_unit_test(test_a_base_is_activated), cmocka_unit_test(test_threads_devices_and_spans),
         cmocka_unit_test(test_nothing_is_written),  cmocka_unit_test(test_the_same_base),
         cmocka_unit_test(test_another_base),        cmocka_unit_test(test_one_value_is_another_one),
-        cmocka_unit_test(test_a_corrupt_frame),
+        cmocka_unit_test(test_a_corrupt_frame),     cmocka_unit_test(test_a_base_from_the_ledger),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
