@@ -339,9 +339,9 @@ static enum fault folder_set(struct reading *reading)
 }
 
 /* Takes over text. */
-static enum fault config_make(struct config **out, const char *source, char *text, size_t bytes, struct fault_note *note)
+static enum fault config_make(struct config **out, const char *source, char *text, size_t bytes, bool is_recorded, struct fault_note *note)
 {
-    struct reading reading = {.source = source, .note = note};
+    struct reading reading = {.source = source, .note = note, .is_recorded = is_recorded};
     struct config *config = memory_take_zeroed(1, sizeof *config);
     enum fault fault = folder_set(&reading);
     *out = NULL;
@@ -369,10 +369,11 @@ enum fault config_open(struct config **out, const char *path, struct fault_note 
     size_t bytes;
     *out = NULL;
     enum fault fault = file_read_all(&text, &bytes, path, CONFIG_BYTES_MAX, note);
-    return fault == FAULT_NONE ? config_make(out, path, text, bytes, note) : fault;
+    return fault == FAULT_NONE ? config_make(out, path, text, bytes, false, note) : fault;
 }
 
-enum fault config_open_text(struct config **out, const char *source, const char *text, size_t bytes, struct fault_note *note)
+static enum fault text_open(struct config **out, const char *source, const char *text, size_t bytes, bool is_recorded,
+                            struct fault_note *note)
 {
     *out = NULL;
     if (bytes > CONFIG_BYTES_MAX)
@@ -382,7 +383,17 @@ enum fault config_open_text(struct config **out, const char *source, const char 
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %.100s", source);
     memcpy(copy, text, bytes);
     copy[bytes] = '\0';
-    return config_make(out, source, copy, bytes, note);
+    return config_make(out, source, copy, bytes, is_recorded, note);
+}
+
+enum fault config_open_text(struct config **out, const char *source, const char *text, size_t bytes, struct fault_note *note)
+{
+    return text_open(out, source, text, bytes, false, note);
+}
+
+enum fault config_open_recorded(struct config **out, const char *text, size_t bytes, struct fault_note *note)
+{
+    return text_open(out, "sluice.yaml", text, bytes, true, note);
 }
 
 void config_close(struct config **config_p)

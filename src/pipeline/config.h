@@ -78,6 +78,8 @@ struct config {
 enum fault config_open(struct config **out, const char *path, struct fault_note *note); /* the calling thread reads files */
 /* The same from bytes; source names them in faults, and its folder is where relative paths begin. */
 enum fault config_open_text(struct config **out, const char *source, const char *text, size_t bytes, struct fault_note *note);
+/* Of a ledger: no other file is read, so it knows no tokens out of files and lets nobody in. */
+enum fault config_open_recorded(struct config **out, const char *text, size_t bytes, struct fault_note *note);
 void config_close(struct config **config_p);
 
 #endif

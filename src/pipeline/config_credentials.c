@@ -103,7 +103,7 @@ static enum fault token_file_read(const struct entry *entry, const char *name)
     char path[PATH_BYTES], file[512], *text;
     struct fault_note why = {0};
     size_t bytes;
-    if (!name)
+    if (!name || entry->reading->is_recorded)
         return FAULT_NONE;
     snprintf(path, sizeof path, "%s.token_file", entry->path);
     if (!config_path(file, sizeof file, entry->reading, name))
@@ -124,7 +124,7 @@ static enum fault tokens_read(const struct entry *entry, const char *hash, const
         fault = token_hash_read(entry, "token_hash_next", hash_next);
     if (fault == FAULT_NONE)
         fault = token_file_read(entry, file);
-    if (fault == FAULT_NONE && entry->tenant->credential_count == before)
+    if (fault == FAULT_NONE && entry->tenant->credential_count == before && !(file && entry->reading->is_recorded))
         fault = config_wrong(entry->reading, entry->path, "expected token_file or token_hash (sluice token makes one)");
     return fault;
 }

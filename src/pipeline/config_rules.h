@@ -14,6 +14,7 @@ struct reading { /* what one open works with */
     struct config_yaml *yaml;
     struct config *config;
     struct fault_note *note;
+    bool is_recorded; /* files with tokens are not asked for: they may be gone, and nobody comes in */
 };
 
 /* FAULT_schema "file:line: path: text". */

@@ -86,7 +86,7 @@ static enum fault limits_find(struct past_ledger *source, const struct looking *
     if (fault == FAULT_NONE)
         fault = pipeline->ledger_ops->document_get(pipeline->ledger, "config", digest, &text, &bytes, note);
     if (fault == FAULT_NONE)
-        fault = config_open_text(&config, "sluice.yaml", text, bytes, note);
+        fault = config_open_recorded(&config, text, bytes, note);
     if (fault == FAULT_NONE)
         pipeline->history_limits = config->history;
     config_close(&config);

@@ -20,7 +20,7 @@ static enum fault config_of(struct config **out, struct replay *replay, const ch
     if (!digest_from_hex(&digest, digest_hex, strlen(digest_hex)))
         return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the stored epoch names no configuration");
     enum fault fault = pipeline->ledger_ops->document_get(pipeline->ledger, "config", digest, &text, &bytes, note);
-    if (fault == FAULT_NONE && (fault = config_open_text(out, "sluice.yaml", text, bytes, &why)) != FAULT_NONE)
+    if (fault == FAULT_NONE && (fault = config_open_recorded(out, text, bytes, &why)) != FAULT_NONE)
         fault_set(note, fault, ROW_NONE, COLUMN_NONE, "the configuration %.8s of that time cannot be read: %.70s", digest_hex, why.text);
     memory_give(text);
     if (fault != FAULT_NONE)

@@ -24,7 +24,8 @@ enum { LARGE_ROWS = 3500, LATE_ROWS = 600, LATE_EACH = 7, SENT_EACH = 24, CHANCE
 static struct table *fresh, *late; /* late: every seventh row is months old */
 static struct server server;
 static struct sent_list sent;
-static char months_old[] = "1700000000000000", ledger[300], output[16384], activation[8192], token_file[256], tenants[512];
+static char months_old[] = "1700000000000000", ledger[300], output[16384], activation[8192], token_file[256], gone_later[256],
+            tenants[1024];
 
 /* --- a frame that was changed by somebody who knows its checksum ------------------------------------------------------- */
 
@@ -221,6 +222,7 @@ static void test_a_base_is_activated(void **state)
     assert_int_equal(verify(ledger, NULL, NULL), 0);
     assert_non_null(strstr(output, " 3 configurations and bases"));
     server_stop(&server);
+    assert_int_equal(unlink(gone_later), 0); /* a configuration of then is read without the files beside it */
 }
 
 static void test_threads_devices_and_spans(void **state)
@@ -480,6 +482,10 @@ static int setup(void **state)
     tenant_lines(tenants, sizeof tenants, "models", MODEL_TOKEN, "[model]");
     flow_path(token_file, sizeof token_file, "token");
     flow_write(token_file, MODEL_TOKEN, strlen(MODEL_TOKEN));
+    flow_path(gone_later, sizeof gone_later, "gone-later");
+    flow_write(gone_later, "a token that nobody uses", strlen("a token that nobody uses"));
+    size_t used = strlen(tenants);
+    snprintf(tenants + used, sizeof tenants - used, "  - name: filed\n    token_file: %s\n    rights: [submit]\n", gone_later);
     begin(NULL);
     snprintf(ledger, sizeof ledger, "%s/ledger", server.folder);
     return 0;
