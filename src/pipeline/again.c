@@ -217,8 +217,10 @@ static enum fault score_again(struct remaking *remaking, struct fault_note *note
     if (fault != FAULT_NONE)
         return fault;
     if (!is_as_recorded(remaking))
-        return not_exact(again, "records of its accounts or devices had given way, or came before the rows that are kept: the features "
-                                "of then are not known");
+        return not_exact(again, walk_held_all(&remaking->walking)
+                                    ? "records of its accounts or devices had given way, or came before the rows that are kept: the "
+                                      "features of then are not known"
+                                    : "too many transfers touch its accounts, devices and addresses");
     again->is_exact = true;
     again->scene = remaking->recorded.scene;
     scores_take(again, &input);
@@ -279,10 +281,7 @@ static enum fault make(struct remaking *remaking, struct pipeline *pipeline, con
         fault = scored_open(remaking, epoch, note);
     if (fault == FAULT_NONE)
         fault = walk_whole(&remaking->walking, note);
-    if (fault != FAULT_NONE)
-        return fault;
-    return walk_held_all(&remaking->walking) ? score_again(remaking, note)
-                                             : not_exact(again, "too many transfers touch its accounts, devices and addresses");
+    return fault == FAULT_NONE ? score_again(remaking, note) : fault;
 }
 
 enum fault again_make(struct again **out, struct pipeline *pipeline, const struct epoch *epoch, const struct stored_names *stored,
