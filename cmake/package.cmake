@@ -52,5 +52,6 @@ if(SLUICE_TESTS)
     set_tests_properties(package.python PROPERTIES LABELS release TIMEOUT 600 SKIP_RETURN_CODE 77) # installs when it runs first
     set_tests_properties(package.manual package.usage package.base package.figures package.documents package.models
       PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77)
+    set_tests_properties(package.models PROPERTIES TIMEOUT 600)
   endif()
 endif()
