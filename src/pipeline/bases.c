@@ -189,8 +189,6 @@ void base_change_act(struct job *job)
     epoch_release(&kept);
     FAILPOINT(base_swap_after);
     histogram_add(&pipeline->metrics.swap, clock_steady_ns() - begin_ns);
-    log_line(LOG_INFO, "bases", "%s by %s: scene base %s %s is active from batch %" PRIu64 " on", op_names[job->batch.op],
-             change->record.who, change->record.name[0] ? change->record.name : "none", change->record.version, job->batch.sequence);
 }
 
 void base_change_over(struct base_change *change, struct pipeline *pipeline)
@@ -280,6 +278,9 @@ void base_job_run(struct job *job, struct base_change *change)
         pthread_cond_wait(&bases->changed, &bases->lock);
     pthread_mutex_unlock(&bases->lock);
     epoch_release(&change->epoch);
+    if (change->acted)
+        log_line(LOG_INFO, "bases", "%s by %s: scene base %s %s", op_names[change->record.op], change->record.who,
+                 change->record.name[0] ? change->record.name : "none", change->record.version);
 }
 
 /* --- activate and roll back ------------------------------------------------------------------------------------------ */

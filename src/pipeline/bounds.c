@@ -140,15 +140,22 @@ static void base_bounds(uint64_t *out_base, uint64_t *out_scratch, const struct 
     *out_scratch = scratch_bytes_max();
 }
 
-/* The running epoch and the next, with changing bases those of EPOCHS_MAX; the file itself once more while it is read and kept. */
-static uint64_t epochs_bytes(const struct config *config)
+/* So many epochs of a base; the file itself once more while it is read and kept. */
+static uint64_t epochs_of(const struct config *config, uint32_t epochs, uint64_t base, uint64_t scratch)
 {
     const struct device_bound bound = device_bound(config->device);
-    uint64_t base, scratch, epochs = bases_may_change(config) ? EPOCHS_MAX : EPOCHS_RELOADED;
-    base_bounds(&base, &scratch, config);
+    uint64_t workers = bounds_worker_count(config);
     uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX + drift_bytes(bounds_worker_count(config));
-    bytes += (1 + bound.packed) * base + bounds_worker_count(config) * bound.scratches * scratch;
+    bytes += (1 + bound.packed) * base + workers * bound.scratches * scratch;
     return epochs * bytes + base + again_bytes(config, base, scratch);
+}
+
+/* The running epoch and the next, with changing bases those of EPOCHS_MAX. */
+static uint64_t epochs_bytes(const struct config *config)
+{
+    uint64_t base, scratch;
+    base_bounds(&base, &scratch, config);
+    return epochs_of(config, bases_may_change(config) ? EPOCHS_MAX : EPOCHS_RELOADED, base, scratch);
 }
 
 static uint64_t fixed_bytes(const struct config *config)
@@ -160,6 +167,28 @@ static uint64_t fixed_bytes(const struct config *config)
 
 /* --- the whole --------------------------------------------------------------------------------------------------------- */
 
+static void bounds_split(struct memory_bounds *out, const struct config *config)
+{
+    uint64_t others = out->history + out->sockets + out->stored + out->epochs + out->workers + out->fixed;
+    out->max = config->memory_max ? config->memory_max : machine_memory_bytes() / 4 * 3;
+    uint64_t left = out->max > others ? out->max - others : 0;
+    if (config->memory_max == 0)
+        left = least(left, (uint64_t)BUDGET_DEFAULT_MIB << 20);
+    out->idle_arenas = least(left / IDLE_ARENAS_SHARE, IDLE_ARENAS_BYTES_MAX);
+    out->batches = left - out->idle_arenas;
+    out->total = others + left;
+}
+
+/* The ledger may make a base active that this configuration would not let in: a right was withdrawn, base_max lowered. */
+void bounds_add_active(struct memory_bounds *bounds, const struct config *config, const struct scene_base *active)
+{
+    uint64_t bytes = epochs_of(config, EPOCHS_RELOADED, active->arena->size, scratch_bytes(active));
+    if (bytes <= bounds->epochs)
+        return;
+    bounds->epochs = bytes;
+    bounds_split(bounds, config);
+}
+
 void bounds_compute(struct memory_bounds *out, const struct config *config)
 {
     *out = (struct memory_bounds){
@@ -170,14 +199,7 @@ void bounds_compute(struct memory_bounds *out, const struct config *config)
         .workers = workers_bytes(config),
         .fixed = fixed_bytes(config) + ledger_bytes(config),
     };
-    uint64_t others = out->history + out->sockets + out->stored + out->epochs + out->workers + out->fixed;
-    out->max = config->memory_max ? config->memory_max : machine_memory_bytes() / 4 * 3;
-    uint64_t left = out->max > others ? out->max - others : 0;
-    if (config->memory_max == 0)
-        left = least(left, (uint64_t)BUDGET_DEFAULT_MIB << 20);
-    out->idle_arenas = least(left / IDLE_ARENAS_SHARE, IDLE_ARENAS_BYTES_MAX);
-    out->batches = left - out->idle_arenas;
-    out->total = others + left;
+    bounds_split(out, config);
 }
 
 uint32_t pipeline_worker_count(const struct config *config)

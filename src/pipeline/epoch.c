@@ -292,9 +292,10 @@ void epochs_bury(struct pipeline *pipeline)
 
 struct epoch *epoch_swap(struct pipeline *pipeline, struct epoch *epoch)
 {
-    lines_weigh(epoch);
+    struct epoch *before = pipeline->epoch; /* whoever swaps holds bases.change_lock, or acts for who does */
+    if (!digest_equal(epoch->config->digest, before->config->digest))
+        lines_weigh(epoch);
     pthread_mutex_lock(&pipeline->epoch_lock);
-    struct epoch *before = pipeline->epoch;
     if (epoch->number == 0) /* it may have been the running one before */
         epoch->number = ++pipeline->epoch_count;
     pipeline->epoch = epoch;

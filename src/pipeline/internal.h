@@ -251,6 +251,7 @@ struct memory_bounds { /* bytes */
     uint64_t max; /* that the total may have */
 };
 void bounds_compute(struct memory_bounds *out, const struct config *config);
+void bounds_add_active(struct memory_bounds *bounds, const struct config *config, const struct scene_base *active);
 void bounds_tell(char *out, size_t out_bytes, const struct memory_bounds *bounds);
 enum fault bounds_check(const struct memory_bounds *bounds, const struct config *config, struct fault_note *note);
 uint32_t bounds_worker_count(const struct config *config);

@@ -154,6 +154,26 @@ static enum fault threads_start(struct pipeline *pipeline, const struct config *
     return started ? FAULT_NONE : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory or no thread to start with");
 }
 
+static void budget_set(struct pipeline *pipeline, uint64_t budget_bytes, uint64_t total_bytes)
+{
+    pthread_mutex_lock(&pipeline->line_lock);
+    pipeline->budget_bytes = budget_bytes;
+    pipeline->total_bytes = total_bytes;
+    pthread_mutex_unlock(&pipeline->line_lock);
+}
+
+/* The active base may need more than the configuration tells. */
+static enum fault budget_fit(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    struct memory_bounds bounds;
+    if (!pipeline->epoch->base_is_kept || !pipeline->epoch->base)
+        return FAULT_NONE;
+    bounds_compute(&bounds, config);
+    bounds_add_active(&bounds, config, pipeline->epoch->base);
+    budget_set(pipeline, bounds.batches, bounds.total);
+    return bounds_check(&bounds, config, note);
+}
+
 static enum fault ledger_start(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
     const struct ledger_options options = {.folder = config->ledger_folder, .readers = bounds_reader_count(config)};
@@ -169,6 +189,8 @@ static enum fault ledger_start(struct pipeline *pipeline, const struct config *c
     if (fault != FAULT_NONE)
         return fault;
     pipeline->epoch->base_is_kept = is_kept;
+    if ((fault = budget_fit(pipeline, config, note)) != FAULT_NONE)
+        return fault;
     bases_reloaded(pipeline, pipeline->epoch);
     pipeline->epoch->number = pipeline->epoch_count = 1;
     record_look(pipeline);
@@ -302,14 +324,6 @@ static enum fault config_fits(const struct config *running, const struct config 
     return FAULT_NONE;
 }
 
-static void budget_set(struct pipeline *pipeline, uint64_t budget_bytes, uint64_t total_bytes)
-{
-    pthread_mutex_lock(&pipeline->line_lock);
-    pipeline->budget_bytes = budget_bytes;
-    pipeline->total_bytes = total_bytes;
-    pthread_mutex_unlock(&pipeline->line_lock);
-}
-
 static enum fault epoch_renew(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
 {
     struct epoch *epoch = NULL;
@@ -339,6 +353,8 @@ static enum fault reload(struct pipeline *pipeline, const struct config *config,
     uint64_t budget = pipeline->budget_bytes, total = pipeline->total_bytes;
     enum fault fault = config_fits(pipeline->epoch->config, config, note);
     bounds_compute(&next, config); /* less for batches when the base is larger */
+    if (pipeline->epoch->base_is_kept && pipeline->epoch->base)
+        bounds_add_active(&next, config, pipeline->epoch->base);
     if (fault == FAULT_NONE)
         fault = bounds_check(&next, config, note);
     if (fault != FAULT_NONE)
