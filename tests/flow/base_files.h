@@ -82,6 +82,53 @@ static inline void base_file_write(const char *path, const char *name, const cha
         base_file_shape(path, name, version, seed, kind, 4, 8, 4);
 }
 
+/* Columns up to as many as there may be: features again, in the form above, with other edges. */
+static inline uint32_t columns_fill(struct scene_column *columns, uint32_t count)
+{
+    for (uint32_t j = count; j < DIMENSION_COLUMNS_MAX; j++) {
+        columns[j] = columns[j % count];
+        columns[j].form = FORM_ABOVE;
+        columns[j].edge = 0.37f * (float)j;
+        columns[j].edge_scale = 1.0f;
+    }
+    return DIMENSION_COLUMNS_MAX;
+}
+
+/* Close to the largest base that the format's bounds allow: gives its bytes. */
+static inline size_t base_file_largest(const char *path, const char *name, uint64_t seed)
+{
+    enum { SCENES = 32, CLUSTERS = 4096 / (SCENES + 1) }; /* background has twice as many */
+    struct tiny_base tiny;
+    struct fault_note note = {0};
+    char *bytes = NULL;
+    size_t byte_count = 0, numbers = (size_t)CLUSTERS_MAX * DIMENSION_COLUMNS_MAX;
+    tiny_base_init(&tiny, SCENES, DIMENSION_COLUMNS_MAX, CLUSTERS, seed);
+    snprintf(tiny.base.name, sizeof tiny.base.name, "%s", name);
+    float *centres = malloc(numbers * sizeof *centres), *precisions = malloc(numbers * sizeof *precisions);
+    MUST(centres && precisions);
+    for (size_t i = 0; i < numbers; i++)
+        centres[i] = tiny_random(&tiny, -2.0f, 2.0f), precisions[i] = tiny_random(&tiny, 0.0f, 0.1f);
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        tiny.base.dimensions[g].column_count = columns_fill(tiny.columns[g], tiny.base.dimensions[g].column_count);
+        tiny.base.dimensions[g].centres = centres;
+        tiny.base.dimensions[g].precisions = precisions;
+    }
+    for (int i = 0; i < ANOMALY_COUNT; i++) {
+        struct anomaly_set *set = &tiny.base.anomaly[i];
+        set->column_count = columns_fill(tiny.columns[DIMENSION_COUNT + i], set->column_count);
+        set->ensemble.point_count = CLUSTERS_MAX;
+        set->point_stride = set->column_count;
+        set->points = centres;
+    }
+    MUST(scene_base_write(&bytes, &byte_count, &tiny.base, NULL, NULL, &note) == FAULT_NONE);
+    flow_write(path, bytes, byte_count);
+    memory_give(bytes);
+    free(centres);
+    free(precisions);
+    tiny_base_fini(&tiny);
+    return byte_count;
+}
+
 /* YAML of one more tenant. */
 static inline void tenant_lines(char *out, size_t out_bytes, const char *name, const char *token, const char *rights)
 {

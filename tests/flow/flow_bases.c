@@ -126,6 +126,11 @@ static void test_put_activate_and_roll_back(void **state)
     expect("no base nobody was put");
     sluice_close(&client);
     server_stop(&server);
+    char ledger[300];
+    snprintf(ledger, sizeof ledger, "%s/ledger", server.folder);
+    assert_int_equal(FLOW_RUN(output, "replay", "--verify", ledger), 0); /* with the bases of the time */
+    expect("to the bit");
+    expect(" 2 configurations and bases");
 }
 
 /* The log says which one is active; the configuration names only the first one. */

@@ -208,13 +208,14 @@ static void expected_take(struct sluice_client *models)
 
 static void bases_put(struct sluice_client *models)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        char path[256], id[16];
+    static const char *const names[] = {"first", "second", "third"};
+    for (unsigned i = 0; i < 3; i++) {
+        char path[256], id[16], unused[40];
         struct sluice_reply *reply = NULL;
         struct sluice_base base = {.id = id};
         flow_path(path, sizeof path, "swap-%u.safetensors", i);
-        base_file_shape(path, i ? "second" : "first", "1", 40 + i, BASE_GOOD, 8, 16, 56); /* 504 clusters of 16 columns in 4 dimensions */
-        file_digest(digests[i], path);
+        base_file_shape(path, names[i], "1", 40 + i, BASE_GOOD, 8, 16, 56); /* 504 clusters of 16 columns in 4 dimensions */
+        file_digest(i < 2 ? digests[i] : unused, path);
         snprintf(id, sizeof id, "put-%u", i);
         char *bytes = flow_read(path, &base.byte_count);
         base.bytes = bytes;
@@ -231,7 +232,11 @@ static void test_swaps(void **state)
     struct takes activations;
     char tenants[512];
     tenant_lines(tenants, sizeof tenants, "models", MODEL_TOKEN, "[model]");
-    server_begin(&server, &(struct server_options){.name = "swaps", .base = "", .http = true, .tenants = tenants});
+    server_begin(&server, &(struct server_options){.name = "swaps",
+                                                   .base = "",
+                                                   .http = true,
+                                                   .top = "connections_max: 64\nmemory_max: 1TiB\nbase_max: 24MiB\n",
+                                                   .tenants = tenants});
     struct sluice_client *models = client_open_as(server.admin_url, "models", MODEL_TOKEN, 60000);
     bases_put(models);
     expected_take(models);
@@ -266,15 +271,122 @@ static void test_swaps(void **state)
            (atomic_load(&replies[0]) + atomic_load(&replies[1]) - quiet_scored) / seconds, 1e3 * quiet_screened / QUIET_MS,
            (atomic_load(&screened) - quiet_screened) / seconds);
     takes_tell("activations under load", &activations);
+    free(activations.us);
     for (unsigned i = 0; i < SCORERS; i++) {
         takes_tell("scores of 400 rows without swaps", &workers[i].quiet);
         takes_tell("scores of 400 rows with swaps", &workers[i].swapped);
     }
+    for (unsigned i = 0; i < SCORERS + SCREENERS; i++)
+        free(workers[i].quiet.us), free(workers[i].swapped.us);
     swap_times_tell();
     assert_int_equal(atomic_load(&failed), 0);
     assert_int_equal(atomic_load(&mixed), 0);
     assert_true(atomic_load(&replies[0]) > 0 && atomic_load(&replies[1]) > 0);
     assert_true(end_kib < settled_kib + KIB_MAX);
+    sluice_close(&models);
+}
+
+/* --- the largest base, and one by itself -------------------------------------------------------------------------------- */
+
+static unsigned all_scored(void)
+{
+    return atomic_load(&replies[0]) + atomic_load(&replies[1]);
+}
+
+static void change(struct sluice_client *models, const char *id, const char *base)
+{
+    struct sluice_reply *reply = NULL;
+    int error = base ? sluice_base_activate(models, id, base, &reply) : sluice_base_rollback(models, id, &reply);
+    if (error != SLUICE_OK)
+        fail_msg("%s: %s %s", id, sluice_error_name(error), reply ? sluice_reply_text(reply) : "");
+    sluice_reply_free(&reply);
+}
+
+/* 504 clusters, 16 columns, 4 dimensions, on a server that has nothing else to do. */
+static void test_activations_alone(void **state)
+{
+    (void)state;
+    enum { TURNS = 60 };
+    struct takes fresh, back;
+    struct sluice_client *models = client_open_as(server.admin_url, "models", MODEL_TOKEN, 60000);
+    takes_init(&fresh), takes_init(&back);
+    for (unsigned i = 0; i < TURNS; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "third-%u", i);
+        int64_t begin_ns = clock_steady_ns();
+        change(models, id, i % 3 == 0 ? "third" : digests[i % 3 - 1]); /* never the one that is kept */
+        takes_add(&fresh, clock_steady_ns() - begin_ns);
+    }
+    for (unsigned i = 0; i < TURNS; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "back-%u", i);
+        int64_t begin_ns = clock_steady_ns();
+        change(models, id, NULL);
+        takes_add(&back, clock_steady_ns() - begin_ns);
+    }
+    takes_tell("activations on an idle server", &fresh);
+    takes_tell("rollbacks on an idle server", &back);
+    free(fresh.us), free(back.us);
+    sluice_close(&models);
+}
+
+static void large_put(struct sluice_client *models, const char *path)
+{
+    struct sluice_reply *reply = NULL;
+    struct sluice_base base = {.id = "large"};
+    char *bytes = flow_read(path, &base.byte_count);
+    base.bytes = bytes;
+    int error = sluice_base_put(models, &base, &reply);
+    if (error != SLUICE_OK)
+        fail_msg("large: %s %s", sluice_error_name(error), reply ? sluice_reply_text(reply) : "");
+    sluice_reply_free(&reply);
+    free(bytes);
+}
+
+/* While scoring goes on under a small base the largest one comes in, and is made ready. */
+static void test_the_largest_base_comes_in(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct worker workers[SCORERS];
+    struct sluice_client *models = client_open_as(server.admin_url, "models", MODEL_TOKEN, 60000);
+    flow_path(path, sizeof path, "large.safetensors");
+    size_t bytes = base_file_largest(path, "large", 50);
+    change(models, "small again", digests[0]);
+    atomic_store(&ending, false);
+    for (unsigned i = 0; i < SCORERS; i++) {
+        takes_init(&workers[i].quiet), takes_init(&workers[i].swapped);
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, scorer_run, &workers[i]), 0);
+    }
+    sleep_ms(500);
+    unsigned before = all_scored();
+    sleep_ms(QUIET_MS);
+    unsigned quiet = all_scored() - before;
+    for (unsigned i = 0; i < SCORERS; i++)
+        atomic_store(&workers[i].swapping, true);
+    before = all_scored();
+    int64_t begin_ns = clock_steady_ns();
+    large_put(models, path);
+    double put_s = (double)(clock_steady_ns() - begin_ns) / 1e9;
+    unsigned during = all_scored() - before;
+    atomic_store(&ending, true); /* what is scored under it is another matter */
+    for (unsigned i = 0; i < SCORERS; i++)
+        pthread_join(workers[i].thread, NULL);
+    begin_ns = clock_steady_ns();
+    change(models, "large on", "large");
+    double on_ms = (double)(clock_steady_ns() - begin_ns) / 1e6;
+    change(models, "large off", NULL);
+    printf("figure: a base of %.1f MiB comes in within %.2f s; batches of %d rows scored a second: %.0f before, %.0f meanwhile\n",
+           (double)bytes / (1 << 20), put_s, ROWS, 1e3 * quiet / QUIET_MS, during / put_s);
+    for (unsigned i = 0; i < SCORERS; i++) {
+        takes_tell("scores before the large base", &workers[i].quiet);
+        takes_tell("scores while it comes in", &workers[i].swapped);
+        free(workers[i].quiet.us), free(workers[i].swapped.us);
+    }
+    printf("figure: it is activated within %.0f ms; peak of the server %zu MiB\n", on_ms, server_memory(&server) >> 20);
+    assert_int_equal(atomic_load(&failed), 0);
+    assert_int_equal(atomic_load(&mixed), 0);
+    assert_true(during > 0);
     sluice_close(&models);
     server_stop(&server);
 }
@@ -297,6 +409,10 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_swaps)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_swaps),
+        cmocka_unit_test(test_activations_alone),
+        cmocka_unit_test(test_the_largest_base_comes_in),
+    };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -32,6 +32,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     enum fault fault = wire_request_read(&request, data, bytes, &limits, &note);
     if (fault == FAULT_NONE)
         MUST(id.bytes == 0 || text_equal(id, request.id));
+    const struct text of_bases[] = {request.base.base, request.base.digest, request.base.signature,
+                                    request.base.path, request.base.data,   request.base.golden};
+    for (size_t i = 0; fault == FAULT_NONE && i < sizeof of_bases / sizeof *of_bases; i++)
+        fuzz_touch(of_bases[i]);
+    if (fault == FAULT_NONE)
+        MUST(request.base.bytes >= 0 && request.base.offset >= 0);
     if (fault == FAULT_NONE && request.body)
         fuzz_request(&request);
     return 0;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -128,6 +129,53 @@ static void test_map(void **state)
     assert_null(map.data);
 }
 
+static void below_is(const char *what, enum fault expected)
+{
+    char *out = NULL;
+    size_t bytes = 0;
+    struct fault_note note = {0};
+    enum fault fault = file_read_below(&out, &bytes, folder, what, 100, &note);
+    if (fault != expected)
+        fail_msg("%s: %s (%s)", what, fault_name(fault), note.text);
+    if (fault == FAULT_NONE)
+        assert_string_equal(out, "inside");
+    memory_give(out);
+}
+
+static void test_read_below(void **state)
+{
+    (void)state;
+    char place[320], outside[320];
+    struct fault_note note = {0};
+    snprintf(place, sizeof place, "%s/sub", folder);
+    assert_int_equal(mkdir(place, 0700), 0);
+    snprintf(place, sizeof place, "%s/sub/file", folder);
+    assert_int_equal(file_replace(place, "inside", 6, &note), FAULT_NONE);
+    snprintf(outside, sizeof outside, "%s/sub/link", folder);
+    assert_int_equal(symlink("file", outside), 0);
+    snprintf(outside, sizeof outside, "%s/away", folder);
+    assert_int_equal(symlink("sub", outside), 0);
+    snprintf(place, sizeof place, "%s/pipe", folder);
+    assert_int_equal(mkfifo(place, 0600), 0); /* nobody waits for its other end */
+    below_is("sub/file", FAULT_NONE);
+    below_is("sub/none", FAULT_not_found);
+    static const char *const denied[] = {"",           ".",         "..",          "/",         "../sub/file", "sub/../sub/file",
+                                         "./sub/file", "sub//file", "/etc/passwd", "sub/link",  "away/file",   "sub",
+                                         "sub/",       "sub/file/", "pipe",        "sub/file/x"};
+    for (size_t i = 0; i < sizeof denied / sizeof *denied; i++)
+        below_is(denied[i], FAULT_denied);
+    snprintf(place, sizeof place, "%s/sub/file", folder);
+    char big[101] = {0}, *out = NULL;
+    size_t bytes;
+    assert_int_equal(file_replace(place, big, sizeof big, &note), FAULT_NONE);
+    assert_int_equal(file_read_below(&out, &bytes, folder, "sub/file", 100, &note), FAULT_limit);
+    unlink(place);
+    unlink(outside);
+    snprintf(place, sizeof place, "%s/sub/link", folder), unlink(place);
+    snprintf(place, sizeof place, "%s/pipe", folder), unlink(place);
+    snprintf(place, sizeof place, "%s/sub", folder), rmdir(place);
+}
+
 static void test_ops(void **state)
 {
     (void)state;
@@ -152,6 +200,7 @@ int main(void)
         cmocka_unit_test(test_replace_and_read),
         cmocka_unit_test(test_replace_that_fails),
         cmocka_unit_test(test_map),
+        cmocka_unit_test(test_read_below),
         cmocka_unit_test(test_ops),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);

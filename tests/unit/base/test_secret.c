@@ -56,6 +56,27 @@ static void random_differs_and_wipe_clears(void **state)
     assert_memory_equal(a, zero, sizeof a);
 }
 
+static void a_signature_is_of_one_key_and_one_text(void **state)
+{
+    (void)state;
+    unsigned char public_key[2][SECRET_PUBLIC_BYTES], key[2][SECRET_KEY_BYTES], signature[SECRET_SIGNATURE_BYTES];
+    char text[] = "a scene base";
+    assert_true(secret_open());
+    for (int i = 0; i < 2; i++)
+        secret_key_make(public_key[i], key[i]);
+    assert_memory_not_equal(key[0], key[1], SECRET_KEY_BYTES);
+    assert_memory_equal(key[0] + SECRET_KEY_BYTES - SECRET_PUBLIC_BYTES, public_key[0], SECRET_PUBLIC_BYTES);
+    secret_sign(signature, text, sizeof text, key[0]);
+    assert_true(secret_is_signed(signature, text, sizeof text, public_key[0]));
+    assert_false(secret_is_signed(signature, text, sizeof text, public_key[1]));
+    assert_false(secret_is_signed(signature, text, sizeof text - 1, public_key[0]));
+    text[3] ^= 1;
+    assert_false(secret_is_signed(signature, text, sizeof text, public_key[0]));
+    text[3] ^= 1;
+    signature[40] ^= 1;
+    assert_false(secret_is_signed(signature, text, sizeof text, public_key[0]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -63,6 +84,7 @@ int main(void)
         cmocka_unit_test(hex_is_read_strictly),
         cmocka_unit_test(equal_sees_every_byte),
         cmocka_unit_test(random_differs_and_wipe_clears),
+        cmocka_unit_test(a_signature_is_of_one_key_and_one_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,6 +127,33 @@ static void the_total_is_its_parts(void **state)
     config_close(&config);
 }
 
+/* Any base that may be put is counted from the start on; and what the ledger makes active although nobody may put it any more. */
+static void bases_that_may_come_are_counted(void **state)
+{
+    static const char *const with_model =
+        "workers: 2\nbase_max: 16MiB\nmemory_max: 8GiB\ntenants:\n  - {name: a, token_hash: " TOKEN_HASH ", rights: [submit, model]}\n";
+    struct memory_bounds without, with;
+    (void)state;
+    rig_write_base("base.safetensors", 9);
+    struct config *config = rig_config("workers: 2\nmemory_max: 8GiB\n" RIG_TENANTS, "base.safetensors");
+    struct config *changing = rig_config(with_model, "base.safetensors");
+    struct scene_base *large = tiny_base_open(32, 32, 100, 9);
+    bounds_compute(&without, config);
+    bounds_compute(&with, changing);
+    assert_true(with.epochs >= EPOCHS_MAX * 4 * (16ull << 20) && with.epochs > without.epochs);
+    assert_int_equal(with.total, without.total); /* memory_max: the less is left for batches */
+    assert_true(with.batches < without.batches);
+    struct memory_bounds more = without;
+    bounds_add_active(&more, config, large);
+    assert_true(more.epochs > without.epochs && more.batches < without.batches && more.total == without.total);
+    more = with;
+    bounds_add_active(&more, changing, large); /* within what is counted already */
+    assert_int_equal(more.epochs, with.epochs);
+    scene_base_close(&large);
+    config_close(&config);
+    config_close(&changing);
+}
+
 static void too_much_is_told_with_its_parts(void **state)
 {
     char parts[320];
@@ -393,6 +420,7 @@ int main(void)
         cmocka_unit_test(idle_arenas_are_bounded),
         RIG_TEST(nothing_shows_of_earlier_batches),
         RIG_TEST(the_total_is_its_parts),
+        RIG_TEST(bases_that_may_come_are_counted),
         RIG_TEST(too_much_is_told_with_its_parts),
         RIG_TEST(groups_limit_the_machine),
         RIG_TEST(more_of_anything_is_more),

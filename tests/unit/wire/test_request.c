@@ -134,6 +134,45 @@ static void test_refusals_of_names(void **state)
     assert_refused(&message, &LIMITS, FAULT_schema, "health takes no rows");
 }
 
+static void test_fields_of_bases(void **state)
+{
+    (void)state;
+    struct wire_buffer message = {0};
+    struct request request;
+    struct fault_note note = {0};
+    const struct batch_limits limits = LIMITS;
+    put_envelope(&message, 6, "base.put");
+    put_pair_text(&message, "digest", "00112233445566778899aabbccddeeff");
+    put_pair_int(&message, "bytes", 70000);
+    put_pair_int(&message, "offset", 7);
+    put_pair_bin(&message, "data", "piece", 5);
+    put_pair_bin(&message, "golden", "gold", 4);
+    put_pair_text(&message, "signature", "ab:cd");
+    assert_int_equal(wire_check(message.data, message.bytes, &note), FAULT_NONE);
+    assert_int_equal(wire_request_read(&request, message.data, message.bytes, &limits, &note), FAULT_NONE);
+    assert_int_equal(request.op, OP_base_put);
+    assert_true(op_is_of_models(request.op) && op_changes_state(request.op) && !op_carries_rows(request.op));
+    assert_true(request.base.bytes == 70000 && request.base.offset == 7 && request.base.data.bytes == 5 && request.base.golden.bytes == 4);
+    assert_memory_equal(request.base.data.data, "piece", 5);
+    assert_true(text_equal(request.base.signature, text_of("ab:cd")));
+    wire_buffer_fini(&message);
+    put_envelope(&message, 0, "base.put");
+    assert_refused(&message, &LIMITS, FAULT_schema, "base.put needs either digest, bytes, offset and data, or path");
+    put_envelope(&message, 2, "base.put");
+    put_pair_text(&message, "digest", "00");
+    put_pair_text(&message, "path", "x");
+    assert_refused(&message, &LIMITS, FAULT_schema, "base.put needs either");
+    put_envelope(&message, 2, "base.put");
+    put_pair_text(&message, "digest", "00");
+    put_pair_text(&message, "data", "text");
+    assert_refused(&message, &LIMITS, FAULT_schema, "field data must be bytes, is text");
+    put_envelope(&message, 0, "base.activate");
+    assert_refused(&message, &LIMITS, FAULT_schema, "field base is missing");
+    put_envelope(&message, 1, "base.list");
+    put_pair_int(&message, "rows", 1);
+    assert_refused(&message, &LIMITS, FAULT_schema, "base.list takes no rows");
+}
+
 static void test_refusals_of_fields(void **state)
 {
     (void)state;
@@ -288,10 +327,10 @@ static void test_an_id_is_peeked_at(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_field_of_query), cmocka_unit_test(test_rows_and_names),    cmocka_unit_test(test_form_of_the_reply),
-        cmocka_unit_test(test_nil_is_absent),        cmocka_unit_test(test_refusals_of_names), cmocka_unit_test(test_refusals_of_fields),
-        cmocka_unit_test(test_long_names),           cmocka_unit_test(test_row_counts),        cmocka_unit_test(test_an_id_is_peeked_at),
-        cmocka_unit_test(test_a_fault_knows_the_id),
+        cmocka_unit_test(test_every_field_of_query), cmocka_unit_test(test_rows_and_names),       cmocka_unit_test(test_form_of_the_reply),
+        cmocka_unit_test(test_nil_is_absent),        cmocka_unit_test(test_refusals_of_names),    cmocka_unit_test(test_fields_of_bases),
+        cmocka_unit_test(test_refusals_of_fields),   cmocka_unit_test(test_long_names),           cmocka_unit_test(test_row_counts),
+        cmocka_unit_test(test_an_id_is_peeked_at),   cmocka_unit_test(test_a_fault_knows_the_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
