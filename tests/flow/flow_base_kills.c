@@ -15,6 +15,7 @@
 
 #include "flow/base_files.h"
 #include "flow/harness.h"
+#include "flow/message.h"
 
 #define MODEL_TOKEN "model-token-9c44"
 enum { PUT, ACTIVATE, ROLLBACK, FORTH, ACT_COUNT, PATIENCE_MS = 20000, ACT_PATIENCE_MS = 600 };
@@ -103,16 +104,20 @@ static void acts_run(void)
     sluice_close(&models);
 }
 
-static void active_read(char out[40], struct sluice_client *models)
+/* Is its put recorded? */
+static bool is_listed(const struct sluice_reply *list, const char *digest)
 {
-    struct sluice_reply *reply = NULL;
-    assert_int_equal(sluice_ask(models, "base.list", NULL, &reply), SLUICE_OK);
-    snprintf(out, 40, "%s", sluice_reply_string(reply, "active"));
-    sluice_reply_free(&reply);
+    struct wire_value top = reply_map(list), bases, base, value;
+    assert_true(wire_find(&bases, &top, "bases"));
+    const unsigned char *at = bases.inside;
+    for (uint32_t i = 0; i < bases.count && wire_next(&base, &at, bases.end); i++)
+        if (wire_find(&value, &base, "digest") && value.text.bytes == 32 && memcmp(value.text.data, digest, 32) == 0)
+            return true;
+    return false;
 }
 
-/* Whole files only, each of the bytes that its name tells. */
-static void files_check(void)
+/* Whole files only, each of the bytes that its name tells, and none that the ledger does not know. */
+static void files_check(const struct sluice_reply *list)
 {
     char folder[300], path[600], digest[40];
     snprintf(folder, sizeof folder, "%s/ledger/bases", server.folder);
@@ -126,8 +131,18 @@ static void files_check(void)
         snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
         file_digest(digest, path);
         assert_memory_equal(digest, entry->d_name, 32);
+        assert_true(is_listed(list, digest));
     }
     closedir(listing);
+}
+
+static void active_read(char out[40], struct sluice_client *models)
+{
+    struct sluice_reply *reply = NULL;
+    assert_int_equal(sluice_ask(models, "base.list", NULL, &reply), SLUICE_OK);
+    snprintf(out, 40, "%s", sluice_reply_string(reply, "active"));
+    files_check(reply);
+    sluice_reply_free(&reply);
 }
 
 /* Everything again under its id: the acknowledged ones change nothing, the others are taken now. */
@@ -141,7 +156,6 @@ static void round_check(void)
     if (round_now.acts[FORTH].acknowledged ||
         (round_now.acts[ACTIVATE].acknowledged && !round_now.acts[ROLLBACK].acknowledged && strcmp(now, active) != 0))
         assert_string_equal(now, round_now.digest);
-    files_check();
     int64_t sequence = 0;
     for (int act = 0; act < ACT_COUNT; act++) {
         struct sluice_reply *reply = NULL;
