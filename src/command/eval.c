@@ -29,7 +29,7 @@ enum {
     KEY_SEED,
     KEY_SERVER_KEYS
 };
-enum { BATCH_ROWS_DEFAULT = 1024, TOP_DEFAULT = 100, TOP_MOST = 1000000, DRAWS_DEFAULT = 400 };
+enum { BATCH_ROWS_DEFAULT = 1024, TOP_MOST = 1000000, DRAWS_DEFAULT = 400 };
 #define UNSET INT64_MIN
 
 struct eval_command {
@@ -41,7 +41,8 @@ struct eval_command {
 static const struct argp_option options[] = {
     {"base", KEY_BASE, "FILE", 0, "Score with this scene base, offline, the way that a server does", 1},
     {"scores", KEY_SCORES, "FILE", 0, "Instead: scores that `sluice submit --scores` wrote", 1},
-    {"write-scores", KEY_WRITE, "FILE", 0, "With --base: write transfer_id,risk,scene,match,anomaly of the measured rows", 1},
+    {"write-scores", KEY_WRITE, "FILE", 0,
+     "With --base: write transfer_id,risk,scene,match,anomaly of the measured rows, with --against of both bases", 1},
     {"json", KEY_JSON, NULL, 0, "Figures as JSON", 1},
     {"report", KEY_REPORT, "DIR", 0, "Also write DIR/index.html with plots, the plots as .svg, and figures.json", 1},
     {"top", KEY_TOP, "K", 0, "Rows and payers a day of the precision at the top (default 100)", 1},
@@ -178,17 +179,33 @@ static error_t parse(int key, char *text, struct argp_state *state)
     return 0;
 }
 
+struct score_file {
+    FILE *out;
+    bool both;
+};
+
 static void score_print(void *context, const struct evaluated_row *row)
 {
-    FILE *out = context;
-    text_csv_print(out, row->transfer);
-    fprintf(out, ",%.9g,%s,%.9g,%.9g\n", (double)row->risk, row->scene, (double)row->match, (double)row->anomaly);
+    const struct score_file *file = context;
+    const struct evaluated_score *first = &row->scores[0], *second = &row->scores[1];
+    text_csv_print(file->out, row->transfer);
+    fprintf(file->out, ",%.9g,%s,%.9g,%.9g", (double)first->risk, first->scene, (double)first->match, (double)first->anomaly);
+    if (file->both)
+        fprintf(file->out, ",%.9g,%s,%.9g,%.9g,%d,%d", (double)second->risk, second->scene, (double)second->match, (double)second->anomaly,
+                first->alerted, second->alerted);
+    fprintf(file->out, "\n");
 }
 
 static enum fault evaluation_tell(const struct eval_command *command, const struct evaluation *evaluation, struct fault_note *note)
 {
     if (command->report_path) {
-        enum fault fault = figures_report(evaluation, command->report_path, "sluice eval", note);
+        const struct evaluated *sides = evaluation->sides;
+        char title[180];
+        if (evaluation->side_count > 1)
+            snprintf(title, sizeof title, "Scene base %s, against %s", sides[0].base_name, sides[1].base_name);
+        else
+            snprintf(title, sizeof title, "%s%s", sides[0].base_name[0] ? "Scene base " : "Scores of a file", sides[0].base_name);
+        enum fault fault = figures_report(evaluation, command->report_path, title, note);
         if (fault != FAULT_NONE)
             return fault;
     }
@@ -221,6 +238,7 @@ static enum fault eval_run(struct eval_command *command, struct evaluation *eval
 {
     struct config *config = NULL;
     FILE *scores = NULL;
+    struct score_file file;
     enum fault fault = command->config_path ? config_open(&config, command->config_path, note) : FAULT_NONE;
     command->options.past.config = config;
     if (fault == FAULT_NONE)
@@ -228,9 +246,11 @@ static enum fault eval_run(struct eval_command *command, struct evaluation *eval
     if (fault == FAULT_NONE && command->write_path && !(scores = fopen(command->write_path, "w")))
         fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "cannot write %.120s", command->write_path);
     if (scores) {
-        fprintf(scores, "transfer_id,risk,scene,match,anomaly\n");
+        file = (struct score_file){.out = scores, .both = command->options.base_paths[1] != NULL};
+        fprintf(scores, "transfer_id,risk,scene,match,anomaly%s\n",
+                file.both ? ",against_risk,against_scene,against_match,against_anomaly,alerted,against_alerted" : "");
         command->options.each = score_print;
-        command->options.context = scores;
+        command->options.context = &file;
     }
     if (fault == FAULT_NONE)
         fault = evaluate_run(evaluation, &command->options, note);
@@ -255,7 +275,7 @@ int command_eval(int argc, char **argv)
                                                .from_us = INT64_MIN,
                                                .to_us = INT64_MAX,
                                                .device = "cpu",
-                                               .top = TOP_DEFAULT,
+                                               .top = EVALUATE_TOP_DEFAULT,
                                                .draws = DRAWS_DEFAULT,
                                                .seed = 1}};
     struct fault_note note = {.row = ROW_NONE, .column = COLUMN_NONE};

@@ -178,11 +178,17 @@ static void bands_print(FILE *out, const struct evaluation *evaluation, const st
 
 static void shifts_print(FILE *out, const struct evaluation *evaluation)
 {
+    bool from_base = evaluation->shift_from_base;
+    char a[16], b[16];
     if (evaluation->shift_count > 0)
-        fprintf(out, "\n%-24s %9s %13s %13s\n", "feature that moved", "psi", "mean before", "mean after");
+        fprintf(out, "\nfeatures that moved most, %s\n%-26s %9s %13s %13s\n",
+                from_base ? "from what the base was built on" : "from the earlier half of the rows to the later", "", "psi",
+                from_base ? "not known" : "mean before", from_base ? "now" : "after");
     for (uint32_t i = 0; i < evaluation->shift_count && i < SHIFTS_TOLD; i++) {
         const struct shift *shift = &evaluation->shifts[i];
-        fprintf(out, "%-24s %9.4f %13.4g %13.4g\n", feature_infos[shift->feature].name, shift->psi, shift->mean_before, shift->mean_after);
+        fprintf(out, "%-26s %9.4f", feature_infos[shift->feature].name, shift->psi);
+        fprintf(out, " %13s %13s\n", told(a, from_base ? shift->unknown_before : shift->mean_before),
+                told(b, from_base ? shift->unknown_after : shift->mean_after));
     }
 }
 

@@ -209,7 +209,8 @@ static void side_set(json_t *object, const struct evaluation *evaluation, const 
 static json_t *drift(const struct evaluation *evaluation)
 {
     json_t *object = json_object(), *array = json_array();
-    set(object, "before", json_string("the earlier half of the rows"));
+    set(object, "before", json_string(evaluation->shift_from_base ? "reference of the base" : "earlier half"));
+    set(object, "rows", count(evaluation->shift_rows));
     for (uint32_t i = 0; i < evaluation->shift_count; i++) {
         const struct shift *shift = &evaluation->shifts[i];
         json_t *entry = json_object();
@@ -217,6 +218,8 @@ static json_t *drift(const struct evaluation *evaluation)
         set(entry, "psi", number(shift->psi));
         set(entry, "mean_before", number(shift->mean_before));
         set(entry, "mean_after", number(shift->mean_after));
+        set(entry, "unknown_before", number(shift->unknown_before));
+        set(entry, "unknown_after", number(shift->unknown_after));
         json_array_append_new(array, entry);
     }
     set(object, "features", array);

@@ -210,5 +210,6 @@ const struct figures_plot figures_plots[FIGURES_PLOTS] = {
      has_scenes, figures_plot_confusion},
     {"amounts", "Risky amounts by size of the transfer: what did not pass, and what did.", has_amounts, figures_plot_amounts},
     {"days", "Day by day, who looks at the highest scores alone.", has_days, figures_plot_days},
-    {"drift", "How far each feature moved between the earlier and the later half of the rows.", has_shifts, figures_plot_drift},
+    {"drift", "How far the distribution of each feature moved: from what the base was built on, or between the halves of the rows.",
+     has_shifts, figures_plot_drift},
 };

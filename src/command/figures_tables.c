@@ -23,7 +23,10 @@ void figures_plot_confusion(FILE *out, const struct evaluation *evaluation)
     bool with_passed = evaluation->knows_alerts;
     struct plot plot;
     double left = 210.0, width = left + (columns + with_passed * 1.4) * CELL + 24.0, row = CELL - 18;
-    plot_begin(&plot, out, "Label against named scene", width < 640.0 ? 640.0 : width, 118.0 + (columns + 1) * row, left, 24, 20);
+    char title[120];
+    snprintf(title, sizeof title, "Label against named scene%s%s", evaluation->side_count > 1 ? ", " : "",
+             evaluation->side_count > 1 ? evaluation->sides[0].base_name : "");
+    plot_begin(&plot, out, title, width < 640.0 ? 640.0 : width, 118.0 + (columns + 1) * row, left, 24, 20);
     for (uint32_t n = 0; n < columns; n++)
         plot_text(&plot, left + n * CELL + (CELL - 2) / 2.0, plot.top + 4.0, 'm', 11, PLOT_INK, "%u", n + 1);
     if (with_passed)
@@ -113,7 +116,9 @@ void figures_plot_drift(FILE *out, const struct evaluation *evaluation)
     static const double guides[] = {0.1, 0.25};
     struct plot plot;
     plot_begin(&plot, out, "Features that moved most", 760, 80.0 + row * count + 52.0, 230, 60, 52);
-    plot_axis_x(&plot, 0.001, most, true, "population stability index, later half against earlier half");
+    plot_axis_x(&plot, 0.001, most, true,
+                evaluation->shift_from_base ? "population stability index against what the base was built on"
+                                            : "population stability index, later half against earlier half");
     for (int i = 0; i < 2; i++)
         plot_segment(&plot, plot_x(&plot, guides[i]), plot.top, plot_x(&plot, guides[i]), plot.bottom, PLOT_QUIET, true);
     for (uint32_t i = 0; i < count; i++) {
@@ -122,7 +127,7 @@ void figures_plot_drift(FILE *out, const struct evaluation *evaluation)
         enum plot_colour colour = shift->psi >= guides[1] ? PLOT_FIRST : shift->psi >= guides[0] ? PLOT_SECOND : PLOT_QUIET;
         plot_text(&plot, plot.left - 10.0, y + 11.0, 'e', 11, PLOT_INK, "%s", feature_infos[shift->feature].name);
         plot_bar(&plot, plot.left, y, fmax(end - plot.left, 1.0), row - 6.0, colour, 1.0);
-        plot_text(&plot, end + 6.0, y + 11.0, 's', 10, PLOT_INK, "%.3f", shift->psi);
+        plot_text(&plot, plot.right + 10.0, y + 11.0, 's', 11, PLOT_INK, "%.3f", shift->psi);
     }
     plot_legend(&plot, PLOT_BOX, PLOT_QUIET, "below 0.1: as before");
     plot_legend(&plot, PLOT_BOX, PLOT_SECOND, "0.1 to 0.25: moved");

@@ -79,8 +79,10 @@ static enum fault make_figures(struct measured *measured)
     if (fault == FAULT_NONE && out->side_count == EVALUATE_SIDES)
         fault = compare_measure(&out->comparison, measured->rows[0], measured->rows[1], measured->count, measured->options->draws,
                                 measured->options->seed, measured->note);
-    if (fault == FAULT_NONE && measured->shift.values)
+    if (fault == FAULT_NONE && measured->shift.values && !out->shift_from_base) {
+        out->shift_rows = measured->shift.row_count;
         fault = shift_measure(out->shifts, &out->shift_count, &measured->shift, measured->note);
+    }
     return fault;
 }
 

@@ -9,13 +9,16 @@
 /* `sluice eval`: scores of labelled transfers against their labels. With a base the transfers go the server's way offline
  * (history, features, scores, decision); a second base is scored beside it, in the same pass. With a file of scores only the figures are
  * made. */
+enum { EVALUATE_SIDES = 2, EVALUATE_TOP_DEFAULT = 100, EVALUATE_ROWS_MAX = 1 << 28 };
+
 struct evaluated_row {
     struct text transfer;
-    const char *scene;
-    float risk, match, anomaly; /* anomaly: the larger of both degrees */
+    struct evaluated_score {
+        const char *scene;
+        float risk, match, anomaly; /* anomaly: the larger of both degrees */
+        bool alerted;
+    } scores[EVALUATE_SIDES];
 };
-
-enum { EVALUATE_SIDES = 2, EVALUATE_ROWS_MAX = 1 << 30 };
 
 struct evaluate_options {
     struct past_options past;               /* wanted and from_us are set here; config also gives levels and strategy */
@@ -26,7 +29,7 @@ struct evaluate_options {
     uint32_t top;                           /* rows and payers a day of the precision at the top */
     uint32_t draws;                         /* of the intervals of a comparison */
     uint64_t seed;
-    void (*each)(void *context, const struct evaluated_row *row); /* of every measured row, with the first base; NULL: nobody asks */
+    void (*each)(void *context, const struct evaluated_row *row); /* of every measured row, with a base; NULL: nobody asks */
     void *context;
 };
 
@@ -51,7 +54,9 @@ struct evaluation {
     uint32_t decimals, top;
     int64_t first_us, last_us; /* times of the measured rows */
     uint32_t shift_count;
-    struct shift shifts[FEATURE_COUNT]; /* from the earlier half of the measured rows to the later one */
+    struct shift shifts[FEATURE_COUNT]; /* most first */
+    bool shift_from_base;               /* from what the first base was built on; otherwise from the earlier half of the rows */
+    uint64_t shift_rows;                /* that were counted for it */
 };
 
 /* evaluation_fini whatever it returns. */

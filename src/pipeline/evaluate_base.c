@@ -19,7 +19,8 @@ struct scoring {
     void *decide_scratch;
     struct strategy strategy;
     struct level_rules levels;
-    struct batch results;      /* one slice's decisions */
+    struct batch results; /* one slice's decisions */
+    struct scores scores;
     uint8_t names[SCENES_MAX]; /* of the base's scenes among the evaluation's */
     pthread_mutex_t lock;
 };
@@ -73,35 +74,36 @@ static enum fault decide(struct scoring *scoring, const struct past_slice *slice
 {
     struct batch *results = &scoring->results;
     struct arena arena = results->arena;
-    struct scores scores = {0};
     arena_reset(&arena);
+    scoring->scores = (struct scores){0};
     *results = (struct batch){.magic = (unsigned)BATCH_MAGIC, .op = OP_score, .row_count = slice->count, .arena = arena};
     enum fault fault = batch_take_checks(results, 0, note);
     if (fault == FAULT_NONE)
         fault = batch_take_results(results, note);
     if (fault == FAULT_NONE)
-        fault = scoring->ops->score(&scores, scoring->scratch, scoring->resident, &slice->features, note);
+        fault = scoring->ops->score(&scoring->scores, scoring->scratch, scoring->resident, &slice->features, note);
     if (fault != FAULT_NONE)
         return fault;
     memcpy(results->facts.invalid, slice->batch->facts.invalid + slice->first, slice->count);
     const struct decide_input input = {.base = scoring->base,
                                        .strategy = &scoring->strategy,
                                        .levels = &scoring->levels,
-                                       .scores = &scores,
+                                       .scores = &scoring->scores,
                                        .features = &slice->features,
                                        .kernels = scoring->ops->kernels(scoring->device)};
     return verdict_decide(results, 0, slice->count, &input, scoring->decide_scratch, &scoring->lock, note);
 }
 
-static void tell_row(const struct measured *measured, const struct scoring *scoring, struct text transfer, uint32_t i)
+static void tell_row(const struct measured *measured, const struct scoring *scorings, const struct metrics_row *rows, struct text transfer,
+                     uint32_t i)
 {
-    const struct results *results = &scoring->results.results;
-    const struct evaluated_row each = {.transfer = transfer,
-                                       .scene = scoring->base->scenes[results->scene[i]].name,
-                                       .risk = results->risk[i],
-                                       .match = results->match[i],
-                                       .anomaly = results->anomaly_own[i] > results->anomaly_linked[i] ? results->anomaly_own[i]
-                                                                                                       : results->anomaly_linked[i]};
+    struct evaluated_row each = {.transfer = transfer};
+    for (uint32_t s = 0; s < measured->out->side_count; s++)
+        each.scores[s] = (struct evaluated_score){.scene = scorings[s].base->scenes[scorings[s].results.results.scene[i]].name,
+                                                  .risk = rows[s].score,
+                                                  .match = rows[s].match,
+                                                  .anomaly = metrics_score_of(&rows[s], METRICS_ANOMALY),
+                                                  .alerted = rows[s].alerted};
     measured->options->each(measured->options->context, &each);
 }
 
@@ -128,7 +130,7 @@ static enum fault measure_row(struct measured *measured, const struct scoring *s
     if (fault == FAULT_NONE)
         fault = measured_add(measured, out, batch->facts.time_us[row]);
     if (fault == FAULT_NONE && measured->options->each)
-        tell_row(measured, scorings, column_text(&batch->columns[COLUMN_transfer_id], row), i);
+        tell_row(measured, scorings, out, column_text(&batch->columns[COLUMN_transfer_id], row), i);
     if (fault == FAULT_NONE)
         shift_sample_add(&measured->shift, &slice->features, i);
     return fault;
@@ -142,6 +144,8 @@ static enum fault measure_slice(struct measured *measured, struct scoring *scori
         return FAULT_NONE;
     for (uint32_t s = 0; s < measured->out->side_count && fault == FAULT_NONE; s++)
         fault = decide(&scorings[s], slice, measured->note);
+    if (fault == FAULT_NONE)
+        base_drift_add(&measured->drift, options, slice, &scorings[0].results.results, scorings[0].scores.distance);
     for (uint32_t i = 0; fault == FAULT_NONE && i < slice->count; i++) {
         int64_t time_us = slice->batch->facts.time_us[slice->first + i];
         if (!slice->batch->facts.invalid[slice->first + i] && time_us >= options->from_us && time_us < options->to_us)
@@ -162,6 +166,8 @@ static enum fault measure_past(struct measured *measured, struct scoring *scorin
     options.kernels = scorings[0].ops->kernels(scorings[0].device);
     enum fault fault = shift_sample_init(&measured->shift, &options.wanted, measured->note);
     if (fault == FAULT_NONE)
+        fault = base_drift_init(&measured->drift, scorings[0].base, options.batch_rows, measured->note);
+    if (fault == FAULT_NONE)
         fault = past_open(&past, &options, measured->note);
     while (fault == FAULT_NONE) {
         fault = past_next(past, &slice, measured->note);
@@ -175,6 +181,9 @@ static enum fault measure_past(struct measured *measured, struct scoring *scorin
         snprintf(measured->out->invalid_first, sizeof measured->out->invalid_first, "%s", past_first_check(past));
     }
     past_close(&past);
+    if (fault == FAULT_NONE)
+        fault = base_drift_tell(measured->out, &measured->drift, measured->note);
+    base_drift_fini(&measured->drift);
     return fault;
 }
 

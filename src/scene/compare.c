@@ -19,7 +19,7 @@ enum sum { SUM_ROWS, SUM_RISKY, SUM_ALERTS, SUM_RIGHT, SUM_NAMED, SUM_BRIER, SUM
 
 struct ordered { /* a labelled row in the order of the score */
     uint32_t account;
-    uint8_t is_risky, is_last; /* of its score */
+    uint8_t is_risky, is_last; /* of its step: rows of one score, or of several that follow each other without a risky one */
 };
 
 struct side {
@@ -66,39 +66,33 @@ static void one_copy_each(struct comparing *comparing)
 
 struct order_sums {
     double right[LANES], precision[LANES];
-    double risky[LANES], good[LANES], risky_here[LANES], good_here[LANES];
+    double risky[LANES], good[LANES];
+    uint32_t risky_here[LANES], good_here[LANES];
 };
 
-/* A step without risky rows only adds good ones; then the sums of order stay as they are, but for the pairs. */
-static void step_end(struct order_sums *sums, bool has_risky)
+static void step_end(struct order_sums *sums)
 {
     for (uint32_t l = 0; l < LANES; l++) {
-        sums->right[l] += sums->good_here[l] * (sums->risky[l] + sums->risky_here[l] / 2.0);
-        sums->good[l] += sums->good_here[l];
-        sums->good_here[l] = 0.0;
-    }
-    for (uint32_t l = 0; has_risky && l < LANES; l++) {
-        sums->risky[l] += sums->risky_here[l];
-        sums->precision[l] += sums->risky_here[l] > 0.0 ? sums->risky_here[l] * sums->risky[l] / (sums->risky[l] + sums->good[l]) : 0.0;
-        sums->risky_here[l] = 0.0;
+        double risky_here = sums->risky_here[l], good_here = sums->good_here[l];
+        sums->right[l] += good_here * (sums->risky[l] + risky_here / 2.0);
+        sums->good[l] += good_here;
+        sums->risky[l] += risky_here;
+        sums->precision[l] += risky_here > 0.0 ? risky_here * sums->risky[l] / (sums->risky[l] + sums->good[l]) : 0.0;
+        sums->risky_here[l] = sums->good_here[l] = 0;
     }
 }
 
 static void sum_order(struct order_sums *out, const struct comparing *comparing, const struct side *side)
 {
-    bool has_risky = false;
     memset(out, 0, sizeof *out);
     for (uint32_t i = 0; i < comparing->ordered_count; i++) {
         const struct ordered *row = &side->order[i];
         const uint8_t *copies = comparing->lanes[row->account].copies;
-        double *here = row->is_risky ? out->risky_here : out->good_here;
-        has_risky |= row->is_risky;
+        uint32_t *here = row->is_risky ? out->risky_here : out->good_here;
         for (uint32_t l = 0; l < LANES; l++)
             here[l] += copies[l];
-        if (row->is_last) {
-            step_end(out, has_risky);
-            has_risky = false;
-        }
+        if (row->is_last)
+            step_end(out);
     }
 }
 
@@ -146,6 +140,23 @@ static enum fault no_memory(const struct comparing *comparing, struct fault_note
     return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to compare %u rows", comparing->row_count);
 }
 
+/* What good rows add to the sums of order depends on the risky ones above alone: steps without any are taken together. */
+static void join_steps(struct ordered *order, uint32_t count)
+{
+    bool was_risky = true, is_risky = false;
+    uint32_t last = 0; /* of the step before */
+    for (uint32_t i = 0; i < count; i++) {
+        is_risky |= order[i].is_risky;
+        if (!order[i].is_last)
+            continue;
+        if (!was_risky && !is_risky)
+            order[last].is_last = 0;
+        was_risky = is_risky;
+        is_risky = false;
+        last = i;
+    }
+}
+
 static enum fault side_take(struct comparing *comparing, struct side *side, struct fault_note *note)
 {
     struct ranked ranked;
@@ -167,6 +178,7 @@ static enum fault side_take(struct comparing *comparing, struct side *side, stru
         if (count > 0 && ranked_ends(&ranked, i))
             side->order[count - 1].is_last = 1;
     }
+    join_steps(side->order, count);
     comparing->ordered_count = count;
     ranked_give(&ranked);
     return FAULT_NONE;

@@ -38,7 +38,7 @@ struct comparison {
     uint32_t draws, accounts;
 };
 
-enum { COMPARE_DRAWS_MAX = 10000 };
+enum { COMPARE_DRAWS_MAX = 10000 }; /* row_count: at most 2^28, so that eight copies of each are counted in 32 bits */
 enum fault compare_measure(struct comparison *out, const struct metrics_row *first, const struct metrics_row *second, uint32_t row_count,
                            uint32_t draws, uint64_t seed, struct fault_note *note);
 /* auc_error and auc_p alone; compare_measure asks for them. */

@@ -94,6 +94,11 @@ static int by_falling_psi(const void *a, const void *b)
     return x->feature < y->feature ? -1 : x->feature > y->feature;
 }
 
+void shift_sort(struct shift *shifts, uint32_t count)
+{
+    qsort(shifts, count, sizeof *shifts, by_falling_psi);
+}
+
 static double mean(const float *values, uint32_t count)
 {
     double sum = 0.0;
@@ -113,12 +118,12 @@ enum fault shift_measure(struct shift out[FEATURE_COUNT], uint32_t *count, const
         for (uint32_t i = 0; i < sample->row_count; i++)
             values[i] = row_of(sample, i)[f];
         struct shift *shift = &out[(*count)++];
-        shift->feature = sample->feature[f];
+        *shift = (struct shift){.feature = sample->feature[f], .unknown_before = NAN, .unknown_after = NAN};
         shift->mean_before = mean(values, before);
         shift->mean_after = mean(values + before, after);
         shift->psi = shift_psi(values, before, values + before, after);
     }
     memory_give(values);
-    qsort(out, *count, sizeof *out, by_falling_psi);
+    shift_sort(out, *count);
     return FAULT_NONE;
 }

@@ -26,10 +26,12 @@ void shift_sample_add(struct shift_sample *sample, const struct feature_block *f
 
 struct shift { /* of one feature */
     uint16_t feature;
-    double psi, mean_before, mean_after;
+    double psi, mean_before, mean_after;  /* means NAN where they are not known */
+    double unknown_before, unknown_after; /* shares of rows that do not know it; NAN where that is not known */
 };
 /* Of every feature of the sample, largest first; returns how many. Fewer than 2 · SHIFT_BINS rows: none. FAULT_memory. */
 enum fault shift_measure(struct shift out[FEATURE_COUNT], uint32_t *count, const struct shift_sample *sample, struct fault_note *note);
+void shift_sort(struct shift *shifts, uint32_t count); /* largest first, equal ones in the order of the catalogue */
 /* Of two lists of values; `before` is put in rising order. Both counts above 0. */
 double shift_psi(float *before, uint32_t before_count, const float *after, uint32_t after_count);
 

@@ -12,7 +12,7 @@
 
 #include "flow/harness.h"
 
-static char output[1 << 16];
+static char output[1 << 18];
 
 static void expect_same_files(const char *a, const char *b, bool same)
 {
@@ -21,6 +21,12 @@ static void expect_same_files(const char *a, const char *b, bool same)
     assert_int_equal(a_bytes == b_bytes && memcmp(first, second, a_bytes) == 0, same);
     free(first);
     free(second);
+}
+
+static void expect_told(const char *word)
+{
+    if (!strstr(output, word))
+        fail_msg("expected \"%s\", is: %.600s", word, output);
 }
 
 static void test_same_seed_same_file(void **state)
@@ -71,7 +77,7 @@ static void test_figures_are_good(void **state)
                               scores, all),
                      0);
     assert_true(strtod(strchr(strstr(output, "\"auc_roc\""), ':') + 1, NULL) > 0.9);
-    char figures[sizeof output];
+    char figures[512];
     snprintf(figures, sizeof figures, "%s", strstr(output, "\"auc_roc\""));
     *strstr(figures, "\"scenes\"") = '\0';
     assert_int_equal(FLOW_RUN(output, "eval", "--json", "--scores", scores, flow_fresh()), 0);
@@ -84,6 +90,105 @@ static void test_figures_are_good(void **state)
     free(past);
     free(fresh);
     free(text);
+}
+
+/* The figure of that name behind a word of the output. */
+static double figure_behind(const char *word, const char *name)
+{
+    const char *at = strstr(output, word);
+    assert_non_null(at);
+    at = strstr(at, name);
+    assert_non_null(at);
+    return strtod(strchr(at, ':') + 1, NULL);
+}
+
+/* A second base has the figures that it has alone; the same one has no difference; the other way round every difference turns. */
+static void test_two_bases_at_once(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"\"auc_roc\"", "\"average_precision\"", "\"card_precision_50\"",
+                                        "\"brier\"",   "\"amount_caught\"",     "\"recall\""};
+    enum { NAMES = sizeof names / sizeof *names };
+    double alone[NAMES], there, back;
+    const char *first = flow_row_base(), *second = flow_base();
+    assert_int_equal(FLOW_RUN(output, "eval", "--json", "--top", "50", "--base", second, flow_past()), 0);
+    for (int i = 0; i < NAMES; i++)
+        alone[i] = figure_behind("\"alerts\"", names[i]);
+    assert_int_equal(FLOW_RUN(output, "eval", "--json", "--top", "50", "--draws", "40", "--base", first, "--against", second, flow_past()),
+                     0);
+    for (int i = 0; i < NAMES; i++)
+        assert_true(figure_behind("\"against\": {", names[i]) == alone[i]);
+    there = figure_behind("\"difference\"", "\"low\"");
+    assert_int_equal(FLOW_RUN(output, "eval", "--json", "--top", "50", "--draws", "40", "--base", second, "--against", first, flow_past()),
+                     0);
+    back = figure_behind("\"difference\"", "\"high\"");
+    assert_true(there != 0.0 && there == -back);
+    assert_int_equal(FLOW_RUN(output, "eval", "--draws", "40", "--base", first, "--against", first, flow_past()), 0);
+    expect_told("0.0000   0.0000 to 0.0000");
+    expect_told("0 rows switched between pass and alert, 0 alerts changed their scene");
+}
+
+static void expect_page(const char *folder, const char *words)
+{
+    char path[600];
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/index.html", folder);
+    char *page = flow_read(path, &bytes);
+    assert_non_null(strstr(page, words));
+    assert_non_null(strstr(page, "Features that moved most"));
+    assert_non_null(strstr(page, "</html>"));
+    free(page);
+}
+
+static void test_reports_are_written(void **state)
+{
+    (void)state;
+    char folder[512], again[512], one[600], two[600];
+    static const char *const files[] = {"index.html", "figures.json", "confusion.svg", "drift.svg", "amounts.svg", "days.svg"};
+    flow_path(folder, sizeof folder, "report");
+    flow_path(again, sizeof again, "report_again");
+    assert_int_equal(FLOW_RUN(output, "eval", "--report", folder, "--base", flow_row_base(), flow_past()), 0);
+    assert_int_equal(FLOW_RUN(output, "eval", "--report", again, "--base", flow_row_base(), flow_past()), 0);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(one, sizeof one, "%s/%s", folder, files[i]);
+        snprintf(two, sizeof two, "%s/%s", again, files[i]);
+        expect_same_files(one, two, true);
+    }
+    expect_page(folder, "Precision against recall");
+}
+
+/* A label that the base has no scene of, rows that are invalid, and tables without anything to tell. */
+static void test_poor_tables_are_told(void **state)
+{
+    (void)state;
+    char file[512];
+    static const char head[] = "transfer_id,payer_id,payee_id,amount,currency,time,label\n";
+    char text[1024];
+    flow_path(file, sizeof file, "poor.csv");
+    snprintf(text, sizeof text, "%sa,b,c,100,EUR,1700000000000000,good\nd,b,c,100,EUR,1700000001000000,tea_leaf\ne,b,c,100,EUR,,good\n",
+             head);
+    flow_write(file, text, strlen(text));
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), file), 0);
+    expect_told("label tea_leaf, 1 rows, is no scene of base");
+    expect_told("1 rows are invalid and left out, the first: row 3, time");
+    assert_null(strstr(output, "nan"));
+    snprintf(text, sizeof text, "%sa,b,c,100,EUR,1700000000000000,good\n", head);
+    flow_write(file, text, strlen(text));
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), file), 0);
+    expect_told("no row is risky");
+    snprintf(text, sizeof text, "%sa,b,c,100,EUR,,good\n", head);
+    flow_write(file, text, strlen(text));
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), file), 2);
+    expect_told("all are invalid, the first: row 1, time");
+    flow_write(file, head, strlen(head));
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), file), 2);
+    expect_told("no row to measure");
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), "--from", "2099-01-01", flow_past()), 2);
+    expect_told("outside --from and --to");
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), "--against", flow_past(), flow_past()), 2);
+    expect_told("header");
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), "--report", "/proc/none/x", flow_past()), 2);
+    expect_told("cannot make folder");
 }
 
 /* The newer rows without their labels; in the older rows' file they stand behind them, with as many commas. */
@@ -135,12 +240,6 @@ static void test_offline_is_the_server(void **state)
     table_free(table);
 }
 
-static void expect_told(const char *word)
-{
-    if (!strstr(output, word))
-        fail_msg("expected \"%s\", is: %.600s", word, output);
-}
-
 static void test_wrong_usage_is_told(void **state)
 {
     (void)state;
@@ -182,9 +281,9 @@ static void test_wrong_usage_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_seed_same_file),
-        cmocka_unit_test(test_figures_are_good),
-        cmocka_unit_test(test_offline_is_the_server),
+        cmocka_unit_test(test_same_seed_same_file),  cmocka_unit_test(test_figures_are_good),
+        cmocka_unit_test(test_two_bases_at_once),    cmocka_unit_test(test_reports_are_written),
+        cmocka_unit_test(test_poor_tables_are_told), cmocka_unit_test(test_offline_is_the_server),
         cmocka_unit_test(test_wrong_usage_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,22 +1,24 @@
 #!/usr/bin/env python3
 """`sluice eval` against figures worked out anew here, pair by pair: random tables with ties, few risky rows, one class, rows without
-a label; and its report: plots that are XML, the same bytes twice. Wrong input is told. Also against scikit-learn where it is there, and
-against the judge that SLUICE_JUDGE names.
+a label; and its report: plots that are XML, the same bytes twice. Every field of its JSON is told in docs/quality.md. Wrong input
+is told. Also against scikit-learn where it is there, and against the judge that SLUICE_JUDGE names.
 
 usage: figures.py SLUICE   (SLUICE_SEED: another seed than 1)
 """
 import importlib.util
 import json
-import math
 import os
 import pathlib
 import random
+import re
+import struct
 import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree
 
 SLUICE = sys.argv[1]
+TREE = pathlib.Path(__file__).parent.parent.parent
 DAY_US = 86400 * 10**6
 START_US = 1_700_000_000 * 10**6 // DAY_US * DAY_US
 failures = []
@@ -60,7 +62,6 @@ def close(name, got, wanted, bound=2e-9):
 
 def single(value):
     """As the program keeps it."""
-    import struct
     return struct.unpack("f", struct.pack("f", value))[0]
 
 
@@ -204,16 +205,52 @@ def check_report(folder, rows):
     names = sorted(path.name for path in (folder / "one").iterdir())
     expect({"index.html", "figures.json", "roc.svg", "precision-recall.svg", "scores.svg", "reliability.svg", "confusion.svg",
             "days.svg"} == set(names), f"report: {names}")
-    page = (folder / "one" / "index.html").read_text()
+    check_plots(folder / "one", [name[:-4] for name in names if name.endswith(".svg")])
+    json.loads((folder / "one" / "figures.json").read_text())
     for name in names:
-        first = (folder / "one" / name).read_bytes()
-        expect(first == (folder / "two" / name).read_bytes(), f"report: {name} differs")
-        if name.endswith(".svg"):
-            xml.etree.ElementTree.fromstring(first)
-            expect(first.decode() in page, f"report: {name} is not in the page")
-            expect("nan" not in first.decode() and "inf" not in first.decode(), f"report: {name} has a number that is none")
-        if name.endswith(".json"):
-            json.loads(first)
+        expect((folder / "one" / name).read_bytes() == (folder / "two" / name).read_bytes(), f"report: {name} differs")
+
+
+def check_plots(place, names):
+    """Each named plot is XML without numbers that are none, and stands in the page."""
+    page = (place / "index.html").read_text()
+    for name in names:
+        text = (place / f"{name}.svg").read_text()
+        xml.etree.ElementTree.fromstring(text)
+        expect(text in page, f"report: {name} is not in the page")
+        expect("nan" not in text and "inf" not in text, f"report: {name} has a number that is none")
+
+
+def keys_of(value):
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()), set())
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
+def check_bases(folder):
+    """Two bases at once: plots of both, switched rows in the file of scores, every field told."""
+    base, other, table, scores = TREE / "models/synth/base.safetensors", folder / "other", folder / "made.csv", folder / "both.csv"
+    for arguments in (("synth", "--rows", "30000", "--seed", "3", "--rates", "all=0.004", "--out", table),
+                      ("build", "--quiet", "--out", other, table)):
+        subprocess.run([SLUICE, *map(str, arguments)], check=True, capture_output=True)
+    status, text, error = run("--json", "--base", base, "--against", other / "base.safetensors", "--draws", 40, "--report", folder / "both",
+                              "--write-scores", scores, table)
+    if status:
+        failures.append(f"two bases: {error}")
+        return
+    check_plots(folder / "both", ("roc", "precision-recall", "scores", "reliability", "confusion", "amounts", "days", "drift"))
+    got = json.loads(text)
+    told = set(re.findall(r"`([a-z_0-9K]+)`", (TREE / "docs/quality.md").read_text()))
+    names = {re.sub(r"_100$", "_K", name) for name in keys_of(got)} - {entry["scene"] for entry in got["scenes"]}
+    expect(names <= told, f"fields of the JSON that docs/quality.md lacks: {sorted(names - told)}")
+    lines = [line.split(",") for line in scores.read_text().splitlines()]
+    expect(lines[0][-2:] == ["alerted", "against_alerted"], f"scores of two bases: {lines[0]}")
+    switched = sum(line[-2] != line[-1] for line in lines[1:])
+    expect(switched == got["comparison"]["switched"] > 0, f"switched rows: {switched} in the file, {got['comparison']['switched']} told")
+    agreement = got["comparison"]["agreement"]
+    expect(sum(sum(one.values()) for one in agreement.values()) == got["rows"], "agreement counts every row once")
+    expect(sum(one["base_alerts"] + one["both_alert"] for one in agreement.values()) == got["alerts"], "alerts of the first base")
+    expect(sum(one["against_alerts"] + one["both_alert"] for one in agreement.values()) == got["against"]["alerts"], "alerts of the other")
 
 
 def check_refusals(folder, draw):
@@ -254,6 +291,7 @@ def main():
                         draw.choice((1, 3, 25, 500)))
         check_report(folder, make(draw, 400, 0.2, 1000))
         check_refusals(folder, draw)
+        check_bases(folder)
     print("\n".join(failures[:20]))
     sys.exit(bool(failures))
 

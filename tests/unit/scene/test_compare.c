@@ -155,10 +155,14 @@ static void intervals_hold_what_they_promise(void **state)
 static void agreement_counts_rows(void **state)
 {
     (void)state;
-    const struct metrics_row first[] = {
-        {.alerted = 1}, {.label = 1, .alerted = 1, .named = 1}, {.label = 1}, {.label = METRICS_LABEL_UNKNOWN}};
-    const struct metrics_row second[] = {
-        {.alerted = 0}, {.label = 1, .alerted = 1, .named = 2}, {.label = 1, .alerted = 1}, {.label = METRICS_LABEL_UNKNOWN}};
+    const struct metrics_row first[] = {{.alerted = 1, .named = 1},
+                                        {.label = 1, .alerted = 1, .named = 1},
+                                        {.label = 1, .named = 2},
+                                        {.label = METRICS_LABEL_UNKNOWN, .named = 1}};
+    const struct metrics_row second[] = {{.alerted = 0, .named = 2},
+                                         {.label = 1, .alerted = 1, .named = 2},
+                                         {.label = 1, .alerted = 1, .named = 1},
+                                         {.label = METRICS_LABEL_UNKNOWN, .named = 2}};
     struct comparison comparison;
     assert_int_equal(compare_measure(&comparison, first, second, 4, 40, 1, NULL), FAULT_NONE);
     assert_int_equal(comparison.agreement[0][1][0], 1);
