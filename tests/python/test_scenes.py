@@ -104,8 +104,15 @@ class Files(unittest.TestCase):
             for part in ("centres", "precisions", "offsets", "scene", "mean", "rscale"):
                 np.testing.assert_array_equal(getattr(again.dimensions[name], part), getattr(dimension, part))
         self.assertEqual((again.scenes, again.provenance, again.features), (base.scenes, base.provenance, base.features))
-        golden = run("inspect", str(SYNTH)).stdout
-        self.assertIn("synth", golden)
+
+    def test_digest(self) -> None:
+        """As `sluice inspect` tells it, over sizes around the ends of stripes and blocks."""
+        base = some_base(np.random.default_rng(5), ("amount",))
+        path = self.folder / "base.safetensors"
+        for extra in (0, 1, 63, 64, 65, 900, 1023, 1024, 1025, 70_000):
+            base.provenance = {"x": "y" * extra}
+            base.write(path)
+            self.assertIn(base.digest(), run("inspect", str(path)).stdout)
 
     def test_corpus(self) -> None:
         taken = [path.name for path in sorted((TREE / "tests/fuzz/corpus/base").iterdir()) if self.agree(path.read_bytes(), path.name)]

@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import csv
 import io
+import re
+import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -16,6 +19,8 @@ import numpy as np
 import rig
 import sluice
 from rig import NOW_US, transfers
+from sluice import scenes
+from sluice.digest import digest_of
 
 try:
     import pandas as pd
@@ -55,7 +60,8 @@ class Methods(unittest.TestCase):
         self.assertEqual((result.rows, result.batch, result.op, len(result)), (2000, "s-1", "screen", 2000))
         self.assertEqual(sum(result.counts.values()), 2000)
         self.assertEqual(result.counts["invalid"], 0)
-        self.assertTrue(result.base and result.base_digest and result.config_digest and result.kernel)
+        self.assertTrue(result.base and result.config_digest and result.kernel)
+        self.assertEqual(result.base_digest, digest_of((rig.TREE / "models/synth/base.safetensors").read_bytes()))
         self.assertTrue(((result["match"] >= 0) & (result["match"] <= 1)).all())
         self.assertEqual(int(result.is_verdict("pass").sum()), result.counts["pass"])
         self.assertEqual(int((result.names("verdict") == "pass").sum()), result.counts["pass"])
@@ -271,6 +277,35 @@ class Ways(unittest.TestCase):
         for thread in threads:
             thread.join(60)
         self.assertEqual(failures, [])
+
+
+class Documents(unittest.TestCase):
+    """What docs/python.md and the example show is so."""
+
+    def test_page(self) -> None:
+        text = (rig.TREE / "docs/python.md").read_text()
+        blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        self.assertGreater(len(blocks), 2)
+        text = "\n".join(blocks).replace("ipc:///run/sluice/sluice.ipc", server.url).replace("payroll-a", "team")
+        text = text.replace("its secret token", rig.TOKENS["team"]).replace('"strict', f'"{server.folder}/strict')
+        text = text.replace('"models', f'"{rig.TREE}/models')
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            exec(text + "\nclient.close()", {})
+        self.assertIn("'invalid': 1", shown.getvalue())
+        self.assertIn("2 amount must be", shown.getvalue())
+        self.assertEqual(scenes.read(server.folder / "strict.safetensors").version, "1-strict")
+
+    def test_example(self) -> None:
+        past, later, tuned = (str(server.folder / name) for name in ("past.csv", "later.csv", "tuned.safetensors"))
+        made = rig.run("synth", "--rows", "12000", "--seed", str(rig.SEED), "--accounts", "1000", "--out", past, "--later", later)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        example = rig.TREE / "src/client/python/examples/csv_to_base.py"
+        words = [server.url, "team", rig.TOKENS["team"], str(rig.TREE / "models/synth/base.safetensors"), past, later, tuned]
+        done = subprocess.run([sys.executable, str(example), *words], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("fan_out", done.stdout)
+        self.assertEqual(rig.run("inspect", tuned).returncode, 0)
 
 
 class OtherHands(unittest.TestCase):

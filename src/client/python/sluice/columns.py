@@ -149,6 +149,11 @@ def from_numpy(name: str, array: npt.NDArray[Any], null: Bools | None = None) ->
 
 def from_objects(name: str, values: list[Any], null: Bools | None) -> Wire | None:
     """Python objects: the first that is not null says what they are."""
+    kinds = set(map(type, values))
+    if null is None and kinds == {str}:
+        return texts(name, values, None)
+    if null is None and kinds == {str, type(None)}:
+        return texts(name, [value or "" for value in values], np.array([value is None for value in values]))
     absent = np.fromiter(map(is_null, values), np.bool_, len(values))
     if null is not None:
         absent |= null

@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from .catalogue import FEATURES
 from .container import Container, container_read, container_write, json_read, refuse, seal_check
+from .digest import digest_of
 
 if TYPE_CHECKING:
     from .scoring import Scores
@@ -166,6 +167,10 @@ class SceneBase:
         beside = target.with_name(target.name + ".new")
         beside.write_bytes(self.to_bytes())
         os.replace(beside, target)
+
+    def digest(self) -> str:
+        """XXH3-128 of the file, by which the server names the base."""
+        return digest_of(self.to_bytes())
 
     def score(self, features: Mapping[str, Values]) -> Scores:
         """What the server would record of rows with these features, bit for bit: arrays of one value a row, by name."""
