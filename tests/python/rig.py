@@ -20,8 +20,12 @@ import sluice
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("SLUICE", "")
-TOKENS = {"team": "team-token-0123456789abcdef", "weak": "weak-token-0123456789abcdef"}
-RIGHTS = {"team": "submit, score, label, query, operate, explain", "weak": "submit"}
+TOKENS = {"team": "team-token-0123456789abcdef", "weak": "weak-token-0123456789abcdef", "model": "model-token-0123456789abcdef"}
+RIGHTS = {
+    "team": "submit, score, label, query, operate, explain",
+    "weak": "submit",
+    "model": "submit, score, model, operate, query, explain",
+}
 NOW_US = int(time.time()) * 1_000_000
 SEED = int(os.environ.get("SLUICE_SEED", "") or time.time_ns() % 1_000_000_007)
 

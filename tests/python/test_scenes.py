@@ -329,6 +329,26 @@ class Arithmetic(unittest.TestCase):
         for name in scenes.ANOMALY_SETS:
             np.testing.assert_allclose(scores.degree[name], golden.tensors[f"anomaly_{name}.scores"], atol=1e-4)
 
+    def test_golden_distances_made_here(self) -> None:
+        """`sluice inspect` holds this machine's kernels against them."""
+        names = ("amount", "hour_distance", "payee_risk_7d")
+        draw = np.random.default_rng(rig.SEED)
+        base = some_base(draw, names)
+        golden = base.golden({name: draw.normal(3, 3, 64) for name in names})
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "made.safetensors"
+            base.write(path)
+            path.with_name("made.golden.safetensors").write_bytes(golden)
+            done = run("inspect", str(path))
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertIn("golden distances hold", done.stdout)
+            base.version = "8"
+            base.write(path)
+            self.assertIn("another base", run("inspect", str(path)).stderr)
+        for rows in (0, 65):
+            with self.assertRaises(sluice.LimitFault):
+                base.golden({name: np.zeros(rows) for name in names})
+
     def test_features_are_checked(self) -> None:
         base = some_base(np.random.default_rng(4), ("amount", "night"))
         good: dict[str, npt.ArrayLike] = {"amount": [1.0, 2.0], "night": [0, 1]}

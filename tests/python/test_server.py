@@ -301,10 +301,13 @@ class Documents(unittest.TestCase):
         made = rig.run("synth", "--rows", "12000", "--seed", str(rig.SEED), "--accounts", "1000", "--out", past, "--later", later)
         self.assertEqual(made.returncode, 0, made.stderr)
         example = rig.TREE / "src/client/python/examples/csv_to_base.py"
-        words = [server.url, "team", rig.TOKENS["team"], str(rig.TREE / "models/synth/base.safetensors"), past, later, tuned]
+        own = rig.Server(base=rig.TREE / "models/synth/base.safetensors").start()
+        self.addCleanup(own.stop)
+        words = [own.url, "model", rig.TOKENS["model"], str(rig.TREE / "models/synth/base.safetensors"), past, later, tuned]
         done = subprocess.run([sys.executable, str(example), *words], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("fan_out", done.stdout)
+        for wanted in ("fan_out", "put: ready, 32 golden rows hold", "under 1-tuned", "drift: "):
+            self.assertIn(wanted, done.stdout)
         self.assertEqual(rig.run("inspect", tuned).returncode, 0)
 
 

@@ -1,8 +1,8 @@
-"""From a CSV file of labelled transfers to a scene base with thresholds of one's own, cell by cell.
+"""From a CSV file of labelled transfers to an active scene base with thresholds of one's own, cell by cell.
 
 sluice synth --rows 50000 --out past.csv --later later.csv
 sluice build --out mine past.csv                      # mine/base.safetensors
-sluice serve --config sluice.yaml                     # base: mine/base.safetensors; rights: [submit, score, ...]
+sluice serve --config sluice.yaml                     # base: mine/base.safetensors; rights: [submit, score, model]
 python csv_to_base.py ipc:///run/sluice.ipc payroll TOKEN mine/base.safetensors past.csv later.csv tuned.safetensors
 """
 
@@ -70,3 +70,19 @@ base.provenance = {**base.provenance, "thresholds": f"{GOOD_SHARE:.2%} of good l
 # %% Checked as the server would, sealed, written
 base.write(tuned_path)
 print(f"{tuned_path}: {base.name} {base.version}, digest {base.digest()}, {len(base.features)} features")
+
+# %% Into the running server: verified there, ready, active for the batches from now on
+golden = base.golden({name: np.linspace(0, 12, 32) for name in base.features})
+put = client.bases.put(f"put-{base.digest()}", base, golden=golden)
+print(f"put: {put['state']}, {put['golden_rows']} golden rows hold")
+client.bases.activate(f"activate-{base.digest()}", base.digest())
+again = [client.score(batch) for batch in batches(later)]
+kept_again = np.concatenate([~result.is_verdict("pass") for result in again])
+print(f"under {again[0].base_version}: {kept_again.sum()} kept, {np.mean(labels[kept_again] != 'good'):.1%} of them fraud")
+
+# %% Back to the one before, at once, where that is better; and how far traffic has moved from what it was built on
+if np.count_nonzero(labels[kept_again] != "good") < np.count_nonzero(labels[kept] != "good"):
+    print("rolled back:", client.bases.rollback(f"rollback-{base.digest()}")["base_digest"])
+drift = client.bases.drift()
+print(f"drift: {drift['why'] or drift['level']}")
+client.close()

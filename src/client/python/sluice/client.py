@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from . import catalogue
+from .bases import Bases
 from .batch import wire_columns
 from .errors import SluiceError, Unreachable
 from .reply import Page, Receipt, Result
@@ -72,6 +73,7 @@ class Client:
     ) -> None:
         self.tenant = tenant
         self.timeout = timeout
+        self.bases = Bases(self)
         self._token = token
         self._transport = Transport(url, ca_file, server_name)
         try:
@@ -242,6 +244,10 @@ class Client:
     def health(self) -> Reply:
         """ready, and why not."""
         return self._wait(self._ask("health"))
+
+    def ask(self, op: str, **head: Any) -> Reply:
+        """Any op without rows, its fields by name: the reply's map."""
+        return self._wait(self._ask(op, **head))
 
     # --- inside ------------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ from .columns import Wire, texts
 from .errors import LimitFault, SchemaFault
 
 VERSION = 1
-RECORDED = ("screen", "import", "observe", "label")
+RECORDED = ("screen", "import", "observe", "label", "base.put", "base.activate", "base.rollback")
+LONG = ("token", "signature", "path")  # bounded as texts, all others as ids
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Request:
         self.is_recorded = op in RECORDED
         for key, value in self.head.items():
             if isinstance(value, str):
-                check_name(key, value, limits.text_bytes if key == "token" else limits.id_bytes)
+                check_name(key, value, limits.text_bytes if key in LONG else limits.id_bytes)
         message: dict[str, Any] = {"v": VERSION, "op": op, **self.head}
         if batch:
             message.update(rows=batch.rows, columns=fitted(batch, limits))

@@ -172,6 +172,12 @@ class SceneBase:
         """XXH3-128 of the file, by which the server names the base."""
         return digest_of(self.to_bytes())
 
+    def golden(self, features: Mapping[str, Values]) -> bytes:
+        """The file of golden distances for up to 64 rows of features: whoever loads the base checks its arithmetic by them."""
+        from .golden import golden_of
+
+        return golden_of(self, features)
+
     def score(self, features: Mapping[str, Values]) -> Scores:
         """What the server would record of rows with these features, bit for bit: arrays of one value a row, by name."""
         from .scoring import score
