@@ -210,7 +210,8 @@ def change_number(draw: random.Random, about: Any, tensors: dict[str, Any]) -> N
     name = draw.choice(list(tensors))
     value = draw.choice([0, -1, 1e-9, 9e-10, 1e3, 1001, 1e6, 1e9, 2e9, np.nan, np.inf, 5])
     flat = tensors[name].reshape(-1)
-    flat[draw.randrange(len(flat))] = int(np.nan_to_num(value)) % 256 if flat.dtype.kind == "u" else value
+    if len(flat):
+        flat[draw.randrange(len(flat))] = int(np.nan_to_num(value)) % 256 if flat.dtype.kind in "iu" else value
 
 
 def change_tensor(draw: random.Random, about: Any, tensors: dict[str, Any]) -> None:
