@@ -8,13 +8,13 @@ import unittest
 from unittest import mock
 
 import numpy as np
-from test_scenes import SYNTH, some_base
 
 import rig
 import sluice
 from rig import transfers
 from sluice import bases, scenes
 from sluice.digest import digest_of
+from test_scenes import SYNTH, some_base
 
 NAMES = ("amount", "hour_distance", "payee_count_1d")
 

@@ -183,10 +183,11 @@ class Ways(unittest.TestCase):
         with server.client("nobody", token="wrong-token-0123456789") as other, self.assertRaises(sluice.AuthFault):
             other.screen("c-1", transfers(5))
         with server.client("weak") as other:
-            for call in (lambda: other.score(transfers(5)), lambda: other.query(transfer="x"), other.stats, lambda: other.explain("x")):
+            for call in (lambda: other.score(transfers(5)), lambda: other.query(transfer="x"), other.stats, other.bases.list):
                 with self.assertRaises(sluice.DeniedFault):
                     call()
             result = other.screen("c-2", transfers(400, seed=42))
+            self.assertNotIn("match", other.explain("t42-0"))
             rows = result.reason_rows
             if len(rows):
                 self.assertIsNone(result.reasons(int(rows[0]))[0].share)

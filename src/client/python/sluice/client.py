@@ -233,9 +233,12 @@ class Client:
             page = self.query(**{**narrow, "cursor": page.cursor})
             yield from page
 
-    def explain(self, transfer: str, *, batch: str | None = None) -> Reply:
-        """Why a recorded transfer got its verdict; of the newest with that transfer_id, or the one in a batch."""
-        return self._wait(self._ask("explain", transfer=transfer, batch=batch))
+    def explain(self, transfer: str, *, batch: str | None = None, deadline_ms: int | None = None) -> Reply:
+        """Why a recorded transfer got its verdict; of the newest with that transfer_id, or the one in a batch.
+
+        The server works features out again from its log: deadline_ms ends that walk, which may take 30 seconds else.
+        """
+        return self._wait(self._ask("explain", transfer=transfer, batch=batch, deadline_ms=deadline_ms))
 
     def stats(self) -> dict[str, Any]:
         """Counters and latencies, by the names of /metrics."""
