@@ -17,7 +17,7 @@ import numpy.typing as npt
 import rig
 import sluice
 from rig import TREE, run, transfers
-from sluice import arithmetic, scenes
+from sluice import arithmetic, scenes, scoring
 from sluice.container import SEAL_BLANK, container_read, container_write, seal_of, seal_place
 from sluice.scenes import Anomaly, Column, Dimension, Reference, Scene, SceneBase
 
@@ -157,6 +157,33 @@ class Files(unittest.TestCase):
             self.assertFalse(self.agree(file[:at] + bytes([file[at] ^ 1]) + file[at + 1 :], f"byte {at}"))
         self.assertFalse(self.agree(file[:-1], "short"))
         self.assertFalse(self.agree(file.replace(b'\\"seal\\"', b'\\"zeal\\"'), "no seal"))
+
+    def test_container(self) -> None:
+        """Holes, overlaps, what is left over, and a key that is there twice, each under a right seal."""
+        file = some_base(np.random.default_rng(6), ("amount",)).to_bytes()
+        size = int.from_bytes(file[:8], "little")
+        header, data = json.loads(file[8 : 8 + size]), file[8 + size :]
+        first, second = sorted((entry["data_offsets"], name) for name, entry in header.items() if name != "__metadata__")[:2]
+
+        def packed(text: str, data: bytes) -> bytes:
+            text = text.replace(json.loads(header["__metadata__"]["sluice"])["seal"], SEAL_BLANK)
+            made = len(text).to_bytes(8, "little") + text.encode() + data
+            place = seal_place(made, SEAL_BLANK)
+            return made[:place] + seal_of(made, place).encode() + made[place + 64 :]
+
+        self.assertTrue(self.agree(packed(json.dumps(header), data), "as it was"))
+        self.assertFalse(self.agree(packed(json.dumps(header), data + b"1234"), "left over"))
+        moved = json.loads(json.dumps(header))
+        for name, entry in moved.items():
+            if name != "__metadata__" and entry["data_offsets"] >= second[0]:
+                entry["data_offsets"] = [at + 4 for at in entry["data_offsets"]]
+        hole = data[: second[0][0]] + b"1234" + data[second[0][0] :]
+        self.assertFalse(self.agree(packed(json.dumps(moved), hole), "hole"))
+        over = json.loads(json.dumps(header))
+        over[first[1]]["data_offsets"] = [at + 4 for at in first[0]]
+        self.assertFalse(self.agree(packed(json.dumps(over), data), "overlap"))
+        twice = json.dumps(header)[:-1] + f', "{first[1]}": ' + json.dumps(header[first[1]]) + "}"
+        self.assertFalse(self.agree(packed(twice, data), "a key twice"))
 
     def test_wrong_bases(self) -> None:
         def changed(**parts: Any) -> SceneBase:
@@ -349,6 +376,11 @@ class Arithmetic(unittest.TestCase):
         for rows in (0, 65):
             with self.assertRaises(sluice.LimitFault):
                 base.golden({name: np.zeros(rows) for name in names})
+
+    def test_calibrated(self) -> None:
+        """The share of the table below a degree: an entry that equals it is not below."""
+        anomaly = Anomaly([], [], [], [], np.array([1, 1, 2, 3], np.float32), 0.5)
+        self.assertEqual(scoring.calibrated(anomaly, np.array([0, 1, 1.5, 3, 4], np.float32)).tolist(), [0, 0, 0.5, 0.75, 1])
 
     def test_features_are_checked(self) -> None:
         base = some_base(np.random.default_rng(4), ("amount", "night"))

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
@@ -107,6 +107,28 @@ class Calls(unittest.TestCase):
         client.screen("x", BATCH)
         self.assertEqual(fake.ops(), ["screen", "status", "screen"])
         self.assertEqual(fake.messages[0], fake.messages[2])
+
+    def test_changes_of_bases_are_asked_about_too(self) -> None:
+        fake, client = self.fake(None, lambda request: fault(request, "denied"), ok)
+        client.bases.activate("x", "mine")
+        self.assertEqual(fake.ops(), ["base.activate", "status", "base.activate"])
+        self.assertEqual(fake.messages[0], fake.messages[2])
+        fake, client = self.fake(None, lambda request: fault(request, "not_found"), lambda request: {**ok(request), "state": "ready"})
+        client.bases.put("y", b"x" * 300)
+        self.assertEqual(fake.ops(), ["base.put", "status", "base.put"])
+
+    def test_no_more_in_flight_than_asked_for(self) -> None:
+        _, client = self.fake(ok)
+        taken = 0
+
+        def batches() -> Iterator[tuple[str, Any]]:
+            nonlocal taken
+            for number in range(12):
+                taken += 1
+                yield f"b-{number}", BATCH
+
+        for place, _ in enumerate(client.screen_many(batches(), in_flight=3)):
+            self.assertLessEqual(taken, place + 1 + 3)
 
     def test_another_batch_of_that_name_is_not_taken_for_it(self) -> None:
         fake, client = self.fake(
