@@ -30,7 +30,7 @@ foreach(source ${check_sources})
 endforeach()
 
 # The same for AArch64, by a cross compiler under emulation: kernel.neon.<name>.
-foreach(short panel points maps select)
+foreach(short panel points maps select learn columns)
   add_test(NAME kernel.neon.${short}
     COMMAND ${CMAKE_SOURCE_DIR}/tests/kernel/neon.sh ${CMAKE_SOURCE_DIR} check_${short} $<TARGET_FILE:check_${short}>)
   set_tests_properties(kernel.neon.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 LABELS release)

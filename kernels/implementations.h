@@ -18,14 +18,22 @@
     OFFSET_SUMS_FN(offset_sums_##isa); \
     RESIDUALS_FN(residuals_##isa); \
     ADAM_FN(adam_##isa); \
-    PANEL_PACK_FN(panel_pack_##isa);
+    PANEL_PACK_FN(panel_pack_##isa); \
+    COLUMNS_SUM_FN(columns_add_##isa); \
+    COLUMNS_SUM_FN(columns_subtract_##isa); \
+    COLUMNS_COMPARE_FN(columns_less_##isa); \
+    COLUMNS_COMPARE_FN(columns_least_##isa); \
+    COLUMNS_COMPARE_FN(columns_equal_##isa); \
+    COLUMNS_CHOOSE_FN(columns_choose_##isa);
 
 #define KERNELS_TABLE(isa) \
     { \
         .name = #isa, .panel_min = panel_min_##isa, .panel_nearest = panel_nearest_##isa, .standardise = standardise_##isa, \
         .log = log_##isa, .log1p = log1p_##isa, .exp = exp_##isa, .points_mean = points_mean_##isa, .sqrt_mean = sqrt_mean_##isa, \
         .row_norm = row_norm_##isa, .points_nearest = points_nearest_##isa, .offset_sums = offset_sums_##isa, \
-        .residuals = residuals_##isa, .adam = adam_##isa, .panel_pack = panel_pack_##isa, \
+        .residuals = residuals_##isa, .adam = adam_##isa, .panel_pack = panel_pack_##isa, .columns_add = columns_add_##isa, \
+        .columns_subtract = columns_subtract_##isa, .columns_less = columns_less_##isa, .columns_least = columns_least_##isa, \
+        .columns_equal = columns_equal_##isa, .columns_choose = columns_choose_##isa, \
     }
 
 KERNELS_OF(ref)

@@ -109,6 +109,17 @@ struct adam {
     void name(float *restrict ab, const float *restrict centre, const float *restrict precision, size_t stride, uint32_t column_count, \
               uint32_t cluster_count)
 
+/* Columns of int64 in words of 64 rows, whose truths are the bits of a uint64, the first row lowest. Any alignment of 8; out is
+ * neither a nor b.
+ *     add, subtract: modulo 2^64; over: where the true result is another
+ *     less, least, equal: a < b, a <= b, a == b
+ *     choose: a where the bit is set, b elsewhere */
+#define COLUMNS_SUM_FN(name) \
+    void name(int64_t *restrict out, uint64_t *restrict over, const int64_t *a, const int64_t *b, size_t word_count)
+#define COLUMNS_COMPARE_FN(name) void name(uint64_t *restrict out, const int64_t *a, const int64_t *b, size_t word_count)
+#define COLUMNS_CHOOSE_FN(name) \
+    void name(int64_t *restrict out, const uint64_t *restrict bits, const int64_t *a, const int64_t *b, size_t word_count)
+
 typedef PANEL_MIN_FN(panel_min_fn);
 typedef PANEL_NEAREST_FN(panel_nearest_fn);
 typedef STANDARDISE_FN(standardise_fn);
@@ -121,6 +132,9 @@ typedef OFFSET_SUMS_FN(offset_sums_fn);
 typedef RESIDUALS_FN(residuals_fn);
 typedef ADAM_FN(adam_fn);
 typedef PANEL_PACK_FN(panel_pack_fn);
+typedef COLUMNS_SUM_FN(columns_sum_fn);
+typedef COLUMNS_COMPARE_FN(columns_compare_fn);
+typedef COLUMNS_CHOOSE_FN(columns_choose_fn);
 
 struct kernels {
     const char *name; /* "ref", "avx2", "avx512", "neon" */
@@ -136,6 +150,9 @@ struct kernels {
     residuals_fn *residuals;
     adam_fn *adam;
     panel_pack_fn *panel_pack;
+    columns_sum_fn *columns_add, *columns_subtract;
+    columns_compare_fn *columns_less, *columns_least, *columns_equal;
+    columns_choose_fn *columns_choose;
 };
 
 enum cpu_flag { CPU_AVX2 = 1, CPU_AVX512 = 2, CPU_NEON = 4 };

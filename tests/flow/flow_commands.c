@@ -351,6 +351,27 @@ static int teardown(void **state)
     return 0;
 }
 
+static void test_template(void **state)
+{
+    (void)state;
+    char path[256], rows[256];
+    static const char good[] = "fee = round(amount * 0.015, 2)\nwho = default(memo, payer_id)\nper = amount / (amount - 100)\n";
+    static const char bad[] = "fee = amount\nbig = fee > memo\n";
+    static const char text[] = "transfer_id,payer_id,payee_id,amount,currency,memo\nt1,a,b,100,EUR,\nt2,c,d,333,EUR,\"say \"\"hi\"\"\"\n";
+    flow_path(path, sizeof path, "fill.tpl");
+    flow_path(rows, sizeof rows, "rows.csv");
+    flow_write(path, good, sizeof good - 1);
+    flow_write(rows, text, sizeof text - 1);
+    assert_int_equal(FLOW_RUN(output, "template", path), 0);
+    assert_string_equal(output,
+                        "fee                      decimal of 2 places\nwho                      text\nper                      float\n");
+    assert_int_equal(FLOW_RUN(output, "template", "--rows", rows, path), 0);
+    assert_string_equal(output, "fee,who,per\n1.50,\"a\",!division by zero\n5.00,\"say \"\"hi\"\"\",1.4291845493562232\n");
+    flow_write(path, bad, sizeof bad - 1);
+    assert_int_equal(FLOW_RUN(output, "template", path), 2);
+    assert_non_null(strstr(output, "fill.tpl:2:11: an int and a text do not go together"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_help_is_there_for_all),
         cmocka_unit_test(test_token_is_not_written_twice),
         cmocka_unit_test(test_bench),
+        cmocka_unit_test(test_template),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

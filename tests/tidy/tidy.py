@@ -26,7 +26,7 @@ ROOMS = {
     "batch": "base",
     "wire": "base batch",
     "ledger": "base batch",
-    "intake": "base batch",
+    "intake": "base batch kernels",
     "synth": "base batch",
     "history": "base batch",
     "feature": "base batch history kernels",
