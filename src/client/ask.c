@@ -186,3 +186,15 @@ int sluice_base_rollback(struct sluice_client *client, const char *id, struct sl
     fields[count++] = (struct field){.key = "id", .text = id};
     return fields_send(client, fields, count, out);
 }
+
+int sluice_base_challenger(struct sluice_client *client, const char *base, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || !out)
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    uint32_t count = envelope_fill(fields, client, op_names[OP_base_challenger]);
+    if (base)
+        fields[count++] = (struct field){.key = "base", .text = base};
+    return fields_send(client, fields, count, out);
+}

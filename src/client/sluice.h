@@ -101,6 +101,8 @@ SLUICE_API int sluice_base_put(struct sluice_client *client, const struct sluice
 SLUICE_API int sluice_base_activate(struct sluice_client *client, const char *id, const char *base, struct sluice_reply **out);
 SLUICE_API int sluice_base_rollback(struct sluice_client *client, const char *id,
                                     struct sluice_reply **out); /* the one before is active again */
+/* base, named as above, is scored beside the active one from now on; NULL: none is. `base.compare` (sluice_ask) tells both. */
+SLUICE_API int sluice_base_challenger(struct sluice_client *client, const char *base, struct sluice_reply **out);
 
 /* A reply. What it gives is valid until sluice_reply_free; NULL where the reply has none of that name. */
 SLUICE_API void sluice_reply_free(struct sluice_reply **reply_p);

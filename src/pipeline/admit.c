@@ -434,6 +434,8 @@ static enum fault ledger_refuses(struct pipeline *pipeline, struct job *job)
 
 static enum fault job_enqueue(struct pipeline *pipeline, struct job *job)
 {
+    if (job->request.op == OP_base_challenger)
+        return bases_question(job);
     if (!op_carries_rows(job->request.op) && !op_changes_state(job->request.op)) {
         if (op_right(job->request.op) == RIGHT_NONE || job->request.op == OP_stats)
             return ask_inline(job), FAULT_NONE;

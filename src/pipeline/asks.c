@@ -465,6 +465,8 @@ static void ask_answer(struct job *job)
         answer_bases(job);
     else if (job->request.op == OP_base_drift)
         answer_drift(job);
+    else if (job->request.op == OP_base_compare)
+        challenger_tell(job, true);
     else
         answer_query(job);
     ask_deliver(job);

@@ -122,7 +122,7 @@ static enum fault base_try(struct ledger_base_change *record, const struct putti
     struct pipeline *pipeline = putting->job->pipeline;
     struct scene_base *base = NULL;
     struct epoch *epoch = NULL;
-    enum fault fault = epoch_await_room(pipeline, EPOCHS_MAX - 1, note);
+    enum fault fault = epoch_await_room(pipeline, EPOCHS_MAX - 2, note);
     if (fault == FAULT_NONE)
         fault = scene_base_read(&base, (const unsigned char *)putting->bytes, putting->byte_count, note);
     if (fault != FAULT_NONE)

@@ -395,7 +395,7 @@ static enum fault epoch_of(struct epoch **out, struct pipeline *pipeline, const 
     struct epoch *running;
     if ((*out = kept_take(pipeline, record->digest)))
         return FAULT_NONE;
-    enum fault fault = epoch_await_room(pipeline, EPOCHS_MAX - 1, note);
+    enum fault fault = epoch_await_room(pipeline, EPOCHS_MAX - 2, note);
     if (fault == FAULT_NONE)
         fault = base_open_kept(&base, pipeline, record->digest, note);
     if (fault != FAULT_NONE)
@@ -425,6 +425,15 @@ static enum fault still_signed(struct pipeline *pipeline, struct ledger_base_cha
     memory_give(bytes);
     epoch_release(&running);
     return fault;
+}
+
+enum fault bases_epoch_named(struct epoch **out, struct job *job)
+{
+    struct ledger_base_change record = {.op = OP_base_challenger};
+    enum fault fault = base_find(&record, job);
+    if (fault == FAULT_NONE)
+        fault = still_signed(job->pipeline, &record, &job->note);
+    return fault == FAULT_NONE ? epoch_of(out, job->pipeline, &record, &job->note) : fault;
 }
 
 static enum fault change_prepare(struct base_change *change, struct job *job)
@@ -483,6 +492,8 @@ static void bases_thread_run(void *argument)
         pthread_mutex_lock(&pipeline->bases.change_lock);
         if (job_is_late(job))
             job_fail(job, FAULT_deadline, "deadline passed before it was this request's turn");
+        else if (job->request.op == OP_base_challenger)
+            challenger_run(job);
         else if (job->request.op == OP_base_put)
             base_put(job);
         else
@@ -524,6 +535,7 @@ void bases_stop(struct pipeline *pipeline)
 /* Behind all threads: nobody uses an epoch any more. */
 void bases_close(struct pipeline *pipeline)
 {
+    challenger_off(pipeline);
     epoch_release(&pipeline->bases.kept);
     epochs_bury(pipeline);
     queue_fini(&pipeline->bases.queue);

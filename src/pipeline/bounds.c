@@ -84,6 +84,7 @@ static uint64_t workers_bytes(const struct config *config)
     uint64_t encode = (uint64_t)ENCODE_ROW_BYTES * limits->rows_max + dictionary + CODEC_BYTES;
     uint64_t own = (uint64_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float) + decide_scratch_bytes() + sizeof(uint64_t) * limits->rows_max;
     uint64_t slices = (uint64_t)bounds_slice_count(config) * FIGURE_COUNT * SLICE_ROWS * sizeof(float);
+    own += bounds_bases_may_change(config) ? challenger_worker_bytes() : 0;
     return workers * own + encoders * encode + slices;
 }
 
@@ -116,7 +117,7 @@ static struct device_bound device_bound(const char *device)
     return (struct device_bound){strcmp(device, "blas") == 0, 1, 0};
 }
 
-static bool bases_may_change(const struct config *config)
+bool bounds_bases_may_change(const struct config *config)
 {
     for (uint32_t i = 0; i < config->tenant_count; i++)
         for (uint32_t c = 0; c < config->tenants[i].credential_count; c++)
@@ -134,7 +135,7 @@ static void base_bounds(uint64_t *out_base, uint64_t *out_scratch, const struct 
     *out_base = is_there ? base->arena->size : 0;
     *out_scratch = is_there ? scratch_bytes(base) : 0;
     scene_base_close(&base);
-    if (!bases_may_change(config))
+    if (!bounds_bases_may_change(config))
         return;
     *out_base = most(*out_base, scene_base_memory(config->base_bytes_max));
     *out_scratch = scratch_bytes_max();
@@ -144,10 +145,11 @@ static void base_bounds(uint64_t *out_base, uint64_t *out_scratch, const struct 
 static uint64_t epochs_of(const struct config *config, uint32_t epochs, uint64_t base, uint64_t scratch)
 {
     const struct device_bound bound = device_bound(config->device);
-    uint64_t workers = bounds_worker_count(config);
-    uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX + drift_bytes(bounds_worker_count(config));
+    uint32_t workers = bounds_worker_count(config);
+    uint64_t challenger = bounds_bases_may_change(config) ? challenger_bytes(workers) : 0;
+    uint64_t bytes = sizeof(struct epoch) + sizeof(struct config) + CONFIG_BYTES_MAX + drift_bytes(workers);
     bytes += (1 + bound.packed) * base + workers * bound.scratches * scratch;
-    return epochs * bytes + base + again_bytes(config, base, scratch);
+    return epochs * bytes + base + challenger + again_bytes(config, base, scratch);
 }
 
 /* The running epoch and the next, with changing bases those of EPOCHS_MAX. */
@@ -155,7 +157,7 @@ static uint64_t epochs_bytes(const struct config *config)
 {
     uint64_t base, scratch;
     base_bounds(&base, &scratch, config);
-    return epochs_of(config, bases_may_change(config) ? EPOCHS_MAX : EPOCHS_RELOADED, base, scratch);
+    return epochs_of(config, bounds_bases_may_change(config) ? EPOCHS_MAX : EPOCHS_RELOADED, base, scratch);
 }
 
 static uint64_t fixed_bytes(const struct config *config)

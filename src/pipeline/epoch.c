@@ -293,6 +293,7 @@ void epochs_bury(struct pipeline *pipeline)
 struct epoch *epoch_swap(struct pipeline *pipeline, struct epoch *epoch)
 {
     struct epoch *before = pipeline->epoch; /* whoever swaps holds bases.change_lock, or acts for who does */
+    challenger_off(pipeline);               /* it compared itself with the one that goes */
     if (!digest_equal(epoch->config->digest, before->config->digest))
         lines_weigh(epoch);
     pthread_mutex_lock(&pipeline->epoch_lock);
@@ -312,6 +313,7 @@ static bool has_room(struct pipeline *pipeline, uint32_t count)
     pthread_mutex_lock(&pipeline->bases.lock);
     count += pipeline->bases.kept != NULL;
     pthread_mutex_unlock(&pipeline->bases.lock);
+    count += atomic_load(&pipeline->challengers.on);
     return fits && atomic_load(&pipeline->epochs) < count;
 }
 

@@ -32,7 +32,7 @@ struct pipeline;
 
 /* One configuration with its base, made ready. A batch is checked, scored and decided wholly under one epoch; the last
  * batch that leaves gives it to the grave, which the timer empties: no thread on a batch's way gives so much memory back. There
- * are EPOCHS_MAX at the most: the running one, the one kept for a rollback, the next, and one that batches still use; without
+ * are EPOCHS_MAX at the most: the running one, the one kept for a rollback, a challenger, the next, and one that batches still use; without
  * changes of the base two. */
 struct epoch {
     struct pipeline *pipeline;
@@ -61,7 +61,7 @@ struct epoch {
     const char *feature_names[FEATURE_COUNT];
 };
 
-enum { EPOCHS_MAX = 4, EPOCHS_RELOADED = 2, LINES_MAX = EPOCHS_MAX * TENANTS_MAX };
+enum { EPOCHS_MAX = 5, EPOCHS_RELOADED = 2, LINES_MAX = EPOCHS_MAX * TENANTS_MAX };
 
 /* What one job does to the bases: the bases' thread's, but for the time between the sequence and `over`. */
 struct base_change {
@@ -84,6 +84,12 @@ struct bases {          /* bases.c */
     struct epoch *dead; /* nobody uses them any more */
 };
 enum { BASE_QUESTIONS_MAX = 16 };
+
+struct challengers {      /* challenger.c */
+    pthread_mutex_t lock; /* guards the pointer alone */
+    struct challenger *now;
+    atomic_bool on, needs_batch_scope;
+};
 
 /* Those of one tenant between the line and their sequence, in order of receipt; under sequence_lock. */
 struct order {
@@ -148,7 +154,9 @@ struct worker {
     struct feature_block features;
     float *feature_memory;
     void *decide_scratch;
-    uint64_t *hashes; /* digest scratch, grown to the largest batch seen */
+    struct kept_slices *kept; /* for the challenger; NULL: none can be */
+    bool under_load;          /* batches wait in line */
+    uint64_t *hashes;         /* digest scratch, grown to the largest batch seen */
     uint32_t hash_capacity;
 };
 
@@ -190,10 +198,12 @@ struct pipeline {
     struct job *labels_parked, *labels_parked_last;
 
     struct bases bases;
+    struct challengers challengers;
     struct queue history_queue, slice_pool, ask_queue, explain_queue;
     atomic_uint questions; /* of the ask queue, at most QUESTIONS_MAX; repeats are as many as may be in flight */
     struct worker *workers;
     uint32_t worker_count;
+    bool bases_may_change; /* a credential has the right model at start */
     /* Work for workers, guarded by line_lock: slices first, then encoding, then the tenants' lines. */
     struct slice **slices_ready;
     uint32_t slice_count, slices_head, slices_waiting;
@@ -246,6 +256,7 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
                             struct fault_note *note);
 
 /* bounds.c */
+bool bounds_bases_may_change(const struct config *config);
 struct memory_bounds { /* bytes */
     uint64_t history, sockets, stored, epochs, workers, fixed, idle_arenas, batches, total;
     uint64_t max; /* that the total may have */
@@ -301,6 +312,7 @@ enum step_next step_check(struct worker *worker, struct job *job);
 enum step_next step_fill(struct worker *worker, struct job *job);
 enum fault fill_batch(struct job *job); /* of it, what needs no number yet; not of labels */
 void step_relate(struct pipeline *pipeline, struct job *job, struct slice *slice);
+struct level_rules levels_of(const struct job *job); /* its tenant's */
 void step_feature(struct worker *worker, struct slice *slice);
 enum fault step_scene(struct worker *worker, struct slice *slice, struct scores *scores, struct fault_note *note); /* scenes and anomaly */
 enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note);
@@ -358,6 +370,19 @@ enum drift_level drift_level_told(const struct epoch *epoch);
 void drift_prometheus(const struct drift_report *report, const struct scene_base *base, struct wire_buffer *out);
 void answer_drift(struct job *job);
 
+/* challenger.c */
+bool challenger_worker_open(struct worker *worker);
+void challenger_worker_close(struct worker *worker);
+size_t challenger_worker_bytes(void), challenger_bytes(uint32_t worker_count);
+void challenger_run(struct job *job); /* base.challenger; the bases' thread */
+void challenger_off(struct pipeline *pipeline);
+void challenger_slice_keep(struct worker *worker, const struct slice *slice); /* decided; the job is still there */
+bool challenger_slices_kept(const struct worker *worker);
+void challenger_slice_settle(struct worker *worker); /* one of them */
+void challenger_labels(const struct job *job);
+/* challenger_tell.c */
+void challenger_tell(struct job *job, bool whole);
+
 /* asks.c */
 void ask_run(void *pipeline);
 void ask_inline(struct job *job); /* hello, health, stats: at once, under any load */
@@ -368,6 +393,7 @@ void ask_stored(struct job *job, uint64_t sequence); /* answers with what is rec
 
 /* bases.c: base.put, base.activate, base.rollback, one after the other on a thread of their own */
 bool bases_open(struct pipeline *pipeline);
+enum fault bases_epoch_named(struct epoch **out, struct job *job);          /* ready to score, of the base that the request names */
 enum fault bases_start(struct pipeline *pipeline, struct fault_note *note); /* what the log says; before the first epoch */
 bool bases_run(struct pipeline *pipeline);                                  /* its thread */
 void bases_stop(struct pipeline *pipeline);

@@ -182,6 +182,8 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
     ONE(reloads_total, "counter", "Configurations taken over while running.", read_counter(&m->reloads)) \
     ONE(device_fallbacks_total, "counter", "Slices that the device failed at and the processor scored.", \
         read_counter(&m->device_fallbacks)) \
+    ONE(challenger_rows_total, "counter", "Rows scored under a challenger too.", read_counter(&m->challenger_rows)) \
+    ONE(challenger_switched_total, "counter", "Of these, rows with another verdict.", read_counter(&m->challenger_switched)) \
     ONE(repeats_total, "counter", "Requests answered with a stored reply.", read_counter(&m->twins)) \
     ONE(score_refused_total, "counter", "Batches to score that were over their tenant's score_rows_per_minute.", \
         read_counter(&m->score_refused)) \

@@ -24,7 +24,7 @@ struct metrics {
     struct histogram request[OP_COUNT], wait, commit, snapshot, swap;
     atomic_uint_fast64_t requests[OP_COUNT], rows[OP_COUNT], verdicts[VERDICT_COUNT], faults[FAULT_COUNT];
     atomic_uint_fast64_t commit_batches, commit_groups, commit_failures, snapshots, reloads, twins, score_refused, bytes_in, bytes_out,
-        device_fallbacks;
+        device_fallbacks, challenger_rows, challenger_switched;
 };
 
 /* STEP_anomaly stays empty: scene and anomaly are one call, timed as STEP_scene. */

@@ -25,6 +25,7 @@ bool locks_init(struct pipeline *pipeline)
     pthread_mutex_init(&pipeline->epoch_lock, NULL);
     pthread_mutex_init(&pipeline->line_lock, NULL);
     pthread_mutex_init(&pipeline->registry_lock, NULL);
+    pthread_mutex_init(&pipeline->challengers.lock, NULL);
     pthread_mutex_init(&pipeline->sequence_lock, NULL);
     pthread_mutex_init(&pipeline->record_lock, NULL);
     pthread_mutex_init(&pipeline->bases.change_lock, NULL);
@@ -60,6 +61,7 @@ void locks_fini(struct pipeline *pipeline)
     pthread_mutex_destroy(&pipeline->epoch_lock);
     pthread_mutex_destroy(&pipeline->line_lock);
     pthread_mutex_destroy(&pipeline->registry_lock);
+    pthread_mutex_destroy(&pipeline->challengers.lock);
     pthread_mutex_destroy(&pipeline->sequence_lock);
     pthread_mutex_destroy(&pipeline->record_lock);
     pthread_mutex_destroy(&pipeline->bases.change_lock);
@@ -97,6 +99,7 @@ static void settings_take(struct pipeline *pipeline, const struct config *config
     bounds_compute(&bounds, config);
     arena_pool_init(&pipeline->arenas, bounds.idle_arenas);
     pipeline->worker_count = bounds_worker_count(config);
+    pipeline->bases_may_change = bounds_bases_may_change(config);
     pipeline->budget_bytes = bounds.batches;
     pipeline->total_bytes = bounds.total;
     pipeline->reply_bytes_max = bounds_reply_bytes(config);

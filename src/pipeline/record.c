@@ -186,11 +186,12 @@ static void record_set_failing(struct pipeline *pipeline, bool failing)
     pipeline->recovering = failing;
     if (!failing)
         pipeline->sequence_next = pipeline->ledger_ops->last_sequence(pipeline->ledger) + 1;
+    uint64_t next = pipeline->sequence_next; /* numbers are taken again from here on */
     pthread_mutex_unlock(&pipeline->sequence_lock);
     pthread_mutex_lock(&pipeline->record_lock);
     pipeline->record_failing = failing;
     if (!failing)
-        pipeline->record_next = pipeline->sequence_next;
+        pipeline->record_next = next;
     pthread_cond_broadcast(&pipeline->record_changed);
     pthread_mutex_unlock(&pipeline->record_lock);
 }

@@ -68,6 +68,7 @@ enum step_next labels_fill(struct job *job)
     job->labels_counted = false;
     if (fault != FAULT_NONE)
         return STEP_FAULT;
+    challenger_labels(job);
     sequence_take(job);
     return STEP_DONE;
 }

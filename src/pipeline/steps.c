@@ -100,13 +100,18 @@ enum step_next step_check(struct worker *worker, struct job *job)
     return intake_check(&job->batch, &rules, &job->note) == FAULT_NONE ? STEP_NEXT : STEP_FAULT;
 }
 
+static bool needs_batch_scope(const struct job *job)
+{
+    return (job->epoch->base && job->epoch->base->needs_batch_scope) || atomic_load(&job->pipeline->challengers.needs_batch_scope);
+}
+
 enum fault fill_batch(struct job *job)
 {
     struct intake_rules rules = intake_rules_of(job);
     struct batch *batch = &job->batch;
     bool scored = batch->op == OP_screen || batch->op == OP_score;
     enum fault fault = intake_fill(batch, &rules, &job->note);
-    if (fault == FAULT_NONE && scored && job->epoch->base && job->epoch->base->needs_batch_scope)
+    if (fault == FAULT_NONE && scored && needs_batch_scope(job))
         fault = feature_in_batch(batch, &job->note);
     if (fault == FAULT_NONE && scored)
         fault = batch_take_results(batch, &job->note);
@@ -151,14 +156,20 @@ enum fault step_scene(struct worker *worker, struct slice *slice, struct scores 
     return fault;
 }
 
+struct level_rules levels_of(const struct job *job)
+{
+    struct level_rules levels = job->epoch->config->levels;
+    enum level cap = job->epoch->config->tenants[job->tenant_index].anomaly_cap;
+    if (cap < levels.anomaly_cap)
+        levels.anomaly_cap = cap;
+    return levels;
+}
+
 enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note)
 {
     struct job *job = slice->job;
     const struct epoch *epoch = job->epoch;
-    struct level_rules levels = epoch->config->levels;
-    enum level cap = epoch->config->tenants[job->tenant_index].anomaly_cap;
-    if (cap < levels.anomaly_cap)
-        levels.anomaly_cap = cap;
+    const struct level_rules levels = levels_of(job);
     const struct decide_input input = {.base = epoch->base,
                                        .strategy = &epoch->strategy,
                                        .levels = &levels,

@@ -31,13 +31,15 @@ void worker_give_encode(struct pipeline *pipeline, struct job *job)
     pthread_mutex_unlock(&pipeline->line_lock);
 }
 
-struct work {
+struct work { /* nothing: a slice that is kept for the challenger */
     struct slice *slice;
     struct job *resume, *begin;
 };
 
-static bool work_take(struct pipeline *pipeline, struct work *out)
+static bool work_take(struct worker *worker, struct work *out)
 {
+    struct pipeline *pipeline = worker->pipeline;
+    bool keeps = challenger_slices_kept(worker);
     *out = (struct work){0};
     pthread_mutex_lock(&pipeline->line_lock);
     for (;;) {
@@ -53,12 +55,13 @@ static bool work_take(struct pipeline *pipeline, struct work *out)
                 pipeline->encode_last = NULL;
             break;
         }
-        if ((out->begin = line_pick(pipeline)) || pipeline->stopping)
+        if (keeps || (out->begin = line_pick(pipeline)) || pipeline->stopping)
             break;
         pthread_cond_wait(&pipeline->line_changed, &pipeline->line_lock);
     }
+    worker->under_load = pipeline->waiting > 0;
     pthread_mutex_unlock(&pipeline->line_lock);
-    return out->slice || out->resume || out->begin;
+    return out->slice || out->resume || out->begin || keeps;
 }
 
 /* --- a slice: feature, scene, anomaly, decide ------------------------------------------------------------------ */
@@ -95,7 +98,9 @@ static void slice_run(struct worker *worker, struct slice *slice)
 {
     struct job *job = slice->job;
     struct fault_note note = {0};
-    if (slice_score(worker, slice, &note) != FAULT_NONE) {
+    if (slice_score(worker, slice, &note) == FAULT_NONE) {
+        challenger_slice_keep(worker, slice);
+    } else {
         pthread_mutex_lock(&job->arena_lock);
         if (job->note.fault == FAULT_NONE)
             job->note = note;
@@ -177,13 +182,15 @@ static void worker_run(void *argument)
 {
     struct worker *worker = argument;
     struct work work;
-    while (work_take(worker->pipeline, &work)) {
+    while (work_take(worker, &work)) {
         if (work.slice)
             slice_run(worker, work.slice);
         else if (work.resume)
             job_resume(worker, work.resume);
-        else
+        else if (work.begin)
             job_begin(worker, work.begin);
+        else
+            challenger_slice_settle(worker);
         progressed(worker->pipeline);
     }
 }
@@ -210,7 +217,8 @@ bool workers_start(struct pipeline *pipeline, bool pinned)
         worker->pipeline = pipeline;
         worker->index = i;
         snprintf(name, sizeof name, "worker-%u", i);
-        if (!worker_prepare(worker) || !thread_start(&worker->thread, name, pinned ? (int)i : CPU_ANY, worker_run, worker))
+        if (!worker_prepare(worker) || (pipeline->bases_may_change && !challenger_worker_open(worker)) ||
+            !thread_start(&worker->thread, name, pinned ? (int)i : CPU_ANY, worker_run, worker))
             return false;
     }
     return true;
@@ -218,6 +226,7 @@ bool workers_start(struct pipeline *pipeline, bool pinned)
 
 void worker_fini(struct worker *worker)
 {
+    challenger_worker_close(worker);
     memory_give(worker->feature_memory);
     memory_give(worker->decide_scratch);
     memory_give(worker->hashes);
