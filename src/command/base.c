@@ -83,8 +83,10 @@ static const struct argp_child children[] = {{.argp = &connect_argp, .header = "
 static const struct argp base_argp = {
     .options = options,
     .parser = option_parse,
-    .args_doc = "put FILE\nlist\ndrift\nactivate NAME|DIGEST\nrollback\nkeygen --key FILE\nsign --key FILE BASE",
-    .doc = "Scene bases of a running server: put one, list them, tell drift, make one the active base, go back to the one before; and sign "
+    .args_doc = "put FILE\nlist\ndrift\nchallenger NAME|DIGEST|off\ncompare\npromote\nactivate NAME|DIGEST\nrollback\nkeygen --key "
+                "FILE\nsign --key FILE BASE",
+    .doc = "Scene bases of a running server: put one, list them, tell drift, let one challenge the active base, make one the active base, "
+           "go back to the one before; and sign "
            "base "
            "files. All but keygen and sign need a credential with the right model.\v"
            "Exit status: 0 done, 2 wrong usage, or refused with the reason, 3 could not reach the server.",
@@ -185,29 +187,83 @@ static void list_print(const struct sluice_reply *reply)
     }
 }
 
+struct told_table {
+    const char *key, *title, *const *wanted;
+};
+
+static void tables_print(const struct wire_value *top, size_t count, const struct told_table *tables)
+{
+    struct wire_value rows;
+    for (size_t i = 0; i < count; i++)
+        if (wire_find(&rows, top, tables[i].key) && rows.type == WIRE_ARRAY && rows.count > 0) {
+            printf("\n%s\n", tables[i].title);
+            show_table(stdout, &rows, tables[i].wanted);
+        }
+}
+
 /* What moved most stands first. */
 static void drift_print(const struct sluice_reply *reply)
 {
     static const char *const features[] = {"feature", "psi", "level", "unknown", "unknown_reference", "unknown_psi", "unknown_level", NULL};
     static const char *const scenes[] = {"scene", "share", "reference", NULL};
     static const char *const far[] = {"dimension", "share", "reference", "psi", "level", NULL};
-    const struct {
-        const char *key, *title, *const *wanted;
-    } tables[] = {{"features", "values, and where they are not known", features},
-                  {"scenes", "rows by the scene whose threshold they reach", scenes},
-                  {"far", "rows far from every cluster", far}};
-    struct wire_value top, rows;
+    const struct told_table tables[] = {{"features", "values, and where they are not known", features},
+                                        {"scenes", "rows by the scene whose threshold they reach", scenes},
+                                        {"far", "rows far from every cluster", far}};
+    struct wire_value top;
     const char *why = sluice_reply_string(reply, "why");
     printf("base      %s %s\nlevel     %s%s%s\nrows      %lld of the last %lld s\n", told(reply, "base"),
            sluice_reply_string(reply, "base_version"), told(reply, "level"), why && *why ? ": " : "", why ? why : "",
            (long long)sluice_reply_integer(reply, "rows", 0), (long long)sluice_reply_integer(reply, "window_s", 0));
-    if (!show_reply_top(&top, reply))
+    if (show_reply_top(&top, reply))
+        tables_print(&top, sizeof tables / sizeof *tables, tables);
+}
+
+static void side_print(const struct wire_value *top, const char *side)
+{
+    struct wire_value map, base, version, digest;
+    if (wire_find(&map, top, side) && wire_find(&base, &map, "base") && wire_find(&version, &map, "version") &&
+        wire_find(&digest, &map, "digest"))
+        printf("%-11s %.*s %.*s, digest %.*s\n", side, (int)base.text.bytes, base.text.data, (int)version.text.bytes, version.text.data,
+               (int)digest.text.bytes, digest.text.data);
+}
+
+static void compare_print(const struct sluice_reply *reply)
+{
+    static const char *const verdicts[] = {"champion", "challenger", "rows", NULL};
+    static const char *const tenants[] = {"tenant", "rows", "champion_kept", "challenger_kept", NULL};
+    static const char *const labels[] = {"side", "average_precision", "kept", "precision", "recall", NULL};
+    static const char *const switched[] = {"tenant",           "transfer_id",    "champion",         "challenger", "champion_scene",
+                                           "challenger_scene", "champion_match", "challenger_match", NULL};
+    const struct told_table tables[] = {{"verdicts", "rows by both verdicts", verdicts},
+                                        {"scenes", "rows by the scene whose threshold they reach under each", verdicts},
+                                        {"tenants", "rows kept from passing", tenants},
+                                        {"labels", "rows whose label came", labels},
+                                        {"switched", "the last rows with another verdict", switched}};
+    struct wire_value top;
+    printf("state       %s\n", told(reply, "state"));
+    if (!show_reply_top(&top, reply) || strcmp(told(reply, "state"), "on") != 0)
         return;
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        if (wire_find(&rows, &top, tables[i].key) && rows.type == WIRE_ARRAY) {
-            printf("\n%s\n", tables[i].title);
-            show_table(stdout, &rows, tables[i].wanted);
-        }
+    side_print(&top, "champion");
+    side_print(&top, "challenger");
+    printf("rows        %lld, %lld skipped, %lld with another verdict\n", (long long)sluice_reply_integer(reply, "rows", 0),
+           (long long)sluice_reply_integer(reply, "skipped", 0), (long long)sluice_reply_integer(reply, "switched_rows", 0));
+    tables_print(&top, sizeof tables / sizeof *tables, tables);
+}
+
+/* The challenger becomes the active base. */
+static int promote(struct sluice_client *client, const char *id, struct sluice_reply **out)
+{
+    struct wire_value top, challenger, digest;
+    char hex[HEX_BYTES];
+    int error = sluice_ask(client, "base.compare", NULL, out);
+    if (error != SLUICE_OK)
+        return error;
+    if (!show_reply_top(&top, *out) || !wire_find(&challenger, &top, "challenger") || !wire_find(&digest, &challenger, "digest"))
+        return SLUICE_ARGUMENT;
+    text_copy(hex, sizeof hex, digest.text);
+    sluice_reply_free(out);
+    return sluice_base_activate(client, id, hex, out);
 }
 
 static int server_ask(struct basing *basing, const struct base_files *files)
@@ -227,15 +283,22 @@ static int server_ask(struct basing *basing, const struct base_files *files)
     if (status != COMMAND_DONE)
         return status;
     bool is_list = strcmp(basing->verb, "list") == 0, is_drift = strcmp(basing->verb, "drift") == 0;
-    if (is_list || is_drift)
-        error = sluice_ask(client, is_list ? "base.list" : "base.drift", NULL, &reply);
+    bool is_compare = strcmp(basing->verb, "compare") == 0, is_challenger = strcmp(basing->verb, "challenger") == 0;
+    if (is_list || is_drift || is_compare)
+        error = sluice_ask(client, is_list ? "base.list" : is_drift ? "base.drift" : "base.compare", NULL, &reply);
+    else if (is_challenger)
+        error = sluice_base_challenger(client, strcmp(basing->what, "off") == 0 ? NULL : basing->what, &reply);
+    else if (strcmp(basing->verb, "promote") == 0)
+        error = promote(client, id, &reply);
     else if (strcmp(basing->verb, "put") == 0)
         error = sluice_base_put(client, &base, &reply);
     else if (strcmp(basing->verb, "activate") == 0)
         error = sluice_base_activate(client, id, basing->what, &reply);
     else
         error = sluice_base_rollback(client, id, &reply);
-    if (error != SLUICE_OK)
+    if (error == SLUICE_ARGUMENT)
+        status = command_fail(COMMAND_REFUSED, "base", "there is no challenger");
+    else if (error != SLUICE_OK)
         status = connect_failed("base", error, reply);
     else if (basing->as_json)
         json_print(reply);
@@ -243,6 +306,8 @@ static int server_ask(struct basing *basing, const struct base_files *files)
         list_print(reply);
     else if (is_drift)
         drift_print(reply);
+    else if (is_compare || is_challenger)
+        compare_print(reply);
     else
         change_print(basing, reply);
     sluice_reply_free(&reply);
@@ -329,15 +394,17 @@ int command_base(int argc, char **argv)
     static const struct {
         const char *verb;
         bool takes_what, takes_key;
-    } verbs[] = {{"put", true, false},       {"list", false, false},  {"drift", false, false}, {"activate", true, false},
-                 {"rollback", false, false}, {"keygen", false, true}, {"sign", true, true}};
+    } verbs[] = {{"put", true, false},      {"list", false, false},    {"drift", false, false},   {"challenger", true, false},
+                 {"compare", false, false}, {"promote", false, false}, {"activate", true, false}, {"rollback", false, false},
+                 {"keygen", false, true},   {"sign", true, true}};
     struct basing basing = {.verb = NULL};
     argp_parse(&base_argp, argc, argv, 0, NULL, &basing);
     size_t at = 0;
     while (basing.verb && at < sizeof verbs / sizeof *verbs && strcmp(verbs[at].verb, basing.verb) != 0)
         at++;
     if (!basing.verb || at == sizeof verbs / sizeof *verbs)
-        return command_fail(COMMAND_REFUSED, "base", "expected put, list, drift, activate, rollback, keygen or sign%s%s",
+        return command_fail(COMMAND_REFUSED, "base",
+                            "expected put, list, drift, challenger, compare, promote, activate, rollback, keygen or sign%s%s",
                             basing.verb ? ", not " : "", basing.verb ? basing.verb : "");
     if (verbs[at].takes_what != (basing.what != NULL))
         return command_fail(COMMAND_REFUSED, "base", "%s %s", basing.verb,

@@ -133,6 +133,45 @@ static void test_put_activate_and_roll_back(void **state)
     expect(" 2 configurations and bases");
 }
 
+static void test_challenge_and_promote(void **state)
+{
+    (void)state;
+    char under[40], first[40], digest[40];
+    begin("challenge", NULL, NULL);
+    struct sluice_client *client = client_open(&server);
+    assert_int_equal(base_command("compare", NULL, NULL, NULL), 0);
+    expect("state       off");
+    assert_int_equal(base_command("promote", NULL, NULL, NULL), 2);
+    expect("there is no challenger");
+    assert_int_equal(base_command("put", flow_row_base(), NULL, NULL), 0);
+    file_digest(digest, flow_row_base());
+    assert_int_equal(base_command("challenger", digest, NULL, NULL), 0);
+    expect("state       on");
+    scored_under(first, client, "challenged");
+    assert_true(strcmp(first, digest) != 0);
+    for (int waited = 0; waited < 10000; waited += 20) {
+        assert_int_equal(base_command("compare", NULL, NULL, NULL), 0);
+        if (strstr(output, "rows        20, 0 skipped"))
+            break;
+        sleep_ms(20);
+    }
+    expect("rows        20, 0 skipped");
+    expect("rows by both verdicts");
+    assert_int_equal(base_command("compare", NULL, "--json", NULL), 0);
+    expect("\"challenger_kept\"");
+    assert_int_equal(base_command("promote", NULL, NULL, NULL), 0);
+    expect(digest);
+    scored_under(under, client, "promoted");
+    assert_string_equal(under, digest);
+    assert_int_equal(base_command("compare", NULL, NULL, NULL), 0);
+    expect("state       off");
+    assert_int_equal(base_command("rollback", NULL, NULL, NULL), 0);
+    scored_under(under, client, "back");
+    assert_string_equal(under, first);
+    sluice_close(&client);
+    server_stop(&server);
+}
+
 /* The log says which one is active; the configuration names only the first one. */
 static void test_restart_and_reload(void **state)
 {
@@ -244,7 +283,8 @@ static void test_bad_bases_are_refused(void **state)
 static void test_rights(void **state)
 {
     (void)state;
-    static const char *const ops[] = {"base.list", "base.put", "base.drift", "base.activate", "base.rollback"};
+    static const char *const ops[] = {"base.list",    "base.put",      "base.drift",   "base.challenger",
+                                      "base.compare", "base.activate", "base.rollback"};
     begin("rights", NULL, NULL);
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         struct wire_buffer message = {0};
@@ -452,7 +492,7 @@ static void test_wrong_usage(void **state)
 {
     (void)state;
     assert_int_equal(FLOW_RUN(output, "base"), 2);
-    expect("expected put, list, drift, activate, rollback, keygen or sign");
+    expect("expected put, list, drift, challenger, compare, promote, activate, rollback, keygen or sign");
     assert_int_equal(FLOW_RUN(output, "base", "dance"), 2);
     expect("not dance");
     assert_int_equal(FLOW_RUN(output, "base", "put"), 2);
@@ -477,6 +517,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_put_activate_and_roll_back),
+        cmocka_unit_test(test_challenge_and_promote),
         cmocka_unit_test(test_restart_and_reload),
         cmocka_unit_test(test_none_is_a_base_too),
         cmocka_unit_test(test_bad_bases_are_refused),
