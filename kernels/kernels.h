@@ -82,15 +82,16 @@ struct points {
  *
  * Weighted offsets of rows from the centres of the clusters that they belong to, one cluster in each of set_count sets.
  * Rows i in order, sets t in order, k = set_first[t] + index[t · set_stride + i], w = weight[t · set_stride + i], every j:
- *     d = rows[i][j] - centre[k][j];  p = w·d;  first[k][j] += p;  second[k][j] = fma(p, d, second[k][j]) */
+ *     d = rows[i][j] - centre[k][j];  p = w·d;  first[k][j] += p;  second[k][j] = fma(p, d, second[k][j])
+ * and nothing where w is 0. */
 #define OFFSET_SUMS_FN(name) \
     void name(float *restrict first, float *restrict second, const float *restrict centre, const float *restrict rows, size_t stride, \
               size_t row_count, const uint32_t *restrict index, const float *restrict weight, const uint32_t *set_first, size_t set_count, \
               size_t set_stride)
 /* What cross-entropy changes by per unit of a scene's evidence. For every row, dimensions g and scenes s in order, y its label:
  *     e_s = ((bias[s] - δ_0s) - δ_1s) - …, δ_gs = distance[g][s · stride + row];  x_0 = 1;  x_s = exp(clip(e_s - e_0, -80, 80))
- *     sum = Σ x_s;  others = Σ x_s over s ≠ y, from 0;  q = weight / sum;  out_s = x_s·q, of y -(others·q);  |out_s| < 2^-64 gives 0
- * out[s · stride + row]; row_count and stride multiples of 16, everything 64-byte aligned, at least one scene, labels whole. */
+ *     sum = Σ x_s;  others = Σ x_s over s ≠ y, from 0;  q = weight / sum;  out_s = x_s·q, of y 0 - others·q;  |out_s| < weight·2^-15 gives
+ * 0 out[s · stride + row]; row_count and stride multiples of 16, everything 64-byte aligned, at least one scene, labels whole. */
 #define RESIDUALS_FN(name) \
     void name(float *restrict out, size_t stride, size_t row_count, const float *const *distance, size_t dimension_count, \
               const float *bias, size_t scene_count, const float *label, const float *weight)

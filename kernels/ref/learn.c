@@ -12,7 +12,7 @@ OFFSET_SUMS_FN(offset_sums_ref)
         for (size_t t = 0; t < set_count; t++) {
             size_t at = (set_first[t] + index[t * set_stride + i]) * stride;
             float w = weight[t * set_stride + i];
-            for (size_t j = 0; j < stride; j++) {
+            for (size_t j = 0; w != 0.0f && j < stride; j++) {
                 float d = rows[i * stride + j] - centre[at + j], p = w * d;
                 first[at + j] += p;
                 second[at + j] = fmaf(p, d, second[at + j]);
@@ -49,7 +49,7 @@ RESIDUALS_FN(residuals_ref)
         float q = weight[row] / sum;
         for (size_t s = 0; s < scene_count; s++) {
             float x = (float)s == label[row] ? 0.0f - others * q : out[s * stride + row] * q;
-            out[s * stride + row] = not_below(x, RESIDUAL_LEAST);
+            out[s * stride + row] = not_below(x, weight[row] * RESIDUAL_LEAST);
         }
     }
 }

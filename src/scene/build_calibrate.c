@@ -9,7 +9,7 @@
 #include "scene/golden.h"
 #include "scene/metrics.h"
 
-enum { ERROR_SLICES = 8 /* of background */ };
+enum { ERROR_SLICES = 8, TABLE_SLICES = 64 }; /* of background, evenly spaced */
 #define THRESHOLD_LEAST 1e-3f
 
 /* ψ rows of normal traffic for every segment, no row twice within one. */
@@ -166,7 +166,7 @@ static uint32_t rows_before(const struct build_sample *sample, uint32_t chunk)
 struct degrees {
     struct builder *builder;
     float *of[ANOMALY_COUNT];
-    uint32_t count;
+    uint32_t count, step; /* from one slice of background to the next */
 };
 
 static void degrees_score(struct degrees *degrees, const struct feature_block *features, uint32_t first, uint32_t thread)
@@ -180,9 +180,9 @@ static void degrees_score(struct degrees *degrees, const struct feature_block *f
 static void background_work(void *context, uint32_t part, uint32_t thread)
 {
     struct degrees *degrees = context;
-    const uint32_t first = part * SLICE_ROWS, left = degrees->count - first;
+    const uint32_t first = part * degrees->step * SLICE_ROWS, left = degrees->builder->picked.scene_first[1] - first;
     const struct feature_block slice = build_slice(degrees->builder, first, left < SLICE_ROWS ? left : SLICE_ROWS);
-    degrees_score(degrees, &slice, first, thread);
+    degrees_score(degrees, &slice, part * SLICE_ROWS, thread);
 }
 
 static void later_work(void *context, uint32_t part, uint32_t thread)
@@ -233,12 +233,15 @@ static void threshold_work(void *context, uint32_t part, uint32_t thread)
     set->threshold = cut_for_share(of, degrees->count, degrees->builder->options->anomaly_rate);
 }
 
-/* Tables from the background that is learned from, thresholds from the later rows. */
+/* Tables from a sample of the background that is learned from, thresholds from the later rows. */
 static void calibrate_anomaly(struct degrees *degrees)
 {
     struct builder *builder = degrees->builder;
-    degrees->count = builder->picked.scene_first[1];
-    team_run(builder->team, slices_of(degrees->count), background_work, degrees);
+    const uint32_t rows = builder->picked.scene_first[1], slices = slices_of(rows);
+    degrees->step = (slices + TABLE_SLICES - 1) / TABLE_SLICES;
+    const uint32_t scored = (slices + degrees->step - 1) / degrees->step, last = rows - (scored - 1) * degrees->step * SLICE_ROWS;
+    degrees->count = (scored - 1) * SLICE_ROWS + (last < SLICE_ROWS ? last : SLICE_ROWS);
+    team_run(builder->team, scored, background_work, degrees);
     team_run(builder->team, ANOMALY_COUNT, table_work, degrees);
     degrees->count = sample_rows(builder->later);
     team_run(builder->team, builder->later->chunk_count, later_work, degrees);

@@ -55,12 +55,13 @@ static void edges_find(float edges[REFERENCE_EDGES], const float *values, uint32
 
 static void bins_count(uint32_t counts[REFERENCE_BINS], const float *values, uint32_t count, const float edges[REFERENCE_EDGES])
 {
-    memset(counts, 0, REFERENCE_BINS * sizeof *counts);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t bin = 0;
-        for (uint32_t j = 0; j < REFERENCE_EDGES; j++)
-            bin += values[i] > edges[j];
-        counts[bin]++;
+    uint32_t above = count;
+    for (uint32_t bin = 0; bin < REFERENCE_BINS; bin++) {
+        uint32_t higher = 0;
+        for (uint32_t i = 0; bin < REFERENCE_EDGES && i < count; i++)
+            higher += values[i] > edges[bin];
+        counts[bin] = above - higher;
+        above = higher;
     }
 }
 

@@ -237,37 +237,60 @@ struct feature_block build_slice(const struct builder *builder, uint32_t first, 
 struct tiling {
     const struct builder *builder;
     const struct scene_column *columns;
-    struct matrix *out;
-    uint32_t first; /* picked row that is the matrix's first */
+    const struct matrix *out;
+    uint32_t first;        /* picked row that is the matrix's first */
+    const uint32_t *order; /* or the picked row of every row */
 };
+
+/* What the columns ask for of rows from everywhere, into the thread's room. */
+static void gather(struct feature_block *out, const struct tiling *tiling, float *room, uint32_t from)
+{
+    for (uint32_t j = 0; j < tiling->out->column_count; j++) {
+        const uint32_t feature = tiling->columns[j].feature;
+        const float *x = tiling->builder->picked.column[feature];
+        if (out->column[feature])
+            continue;
+        out->column[feature] = room + (size_t)j * SLICE_ROWS;
+        for (uint32_t i = 0; i < out->row_count; i++)
+            out->column[feature][i] = x[tiling->order[from + i]];
+    }
+}
 
 static void tile_work(void *context, uint32_t part, uint32_t thread)
 {
     const struct tiling *tiling = context;
-    const uint32_t from = part * SLICE_ROWS, left = tiling->out->row_count - from;
-    const struct feature_block slice = build_slice(tiling->builder, tiling->first + from, left < SLICE_ROWS ? left : SLICE_ROWS);
-    float scratch[SLICE_ROWS];
-    (void)thread;
+    const struct chunk_scores *scores = tiling->builder->scores[thread];
+    const uint32_t from = part * SLICE_ROWS, left = tiling->out->row_count - from, rows = left < SLICE_ROWS ? left : SLICE_ROWS;
+    struct feature_block slice = {.row_count = rows};
+    if (tiling->order)
+        gather(&slice, tiling, scores->z, from);
+    else
+        slice = build_slice(tiling->builder, tiling->first + from, rows);
     scene_columns_tile(tiling->out->z + (size_t)from * tiling->out->column_count, tiling->columns, tiling->out->column_count, &slice,
-                       &tiling->builder->kernels, scratch);
+                       &tiling->builder->kernels, scores->scratch);
+}
+
+static void tile_rows(const struct tiling *tiling)
+{
+    team_run(tiling->builder->team, (tiling->out->row_count + SLICE_ROWS - 1) / SLICE_ROWS, tile_work, (void *)(uintptr_t)tiling);
 }
 
 enum fault build_matrix(struct matrix *out, const struct builder *builder, const struct scene_column *columns, uint32_t column_count,
                         uint8_t scene)
 {
-    const struct picked *picked = &builder->picked;
-    struct tiling tiling = {.builder = builder, .columns = columns, .out = out};
-    *out = (struct matrix){.row_count = picked->count, .column_count = column_count};
-    if (scene != SCENE_UNKNOWN) {
-        tiling.first = picked->scene_first[scene];
-        out->row_count = picked->scene_first[scene + 1] - tiling.first;
-    }
+    const uint32_t *first = builder->picked.scene_first + scene;
+    *out = (struct matrix){.row_count = first[1] - first[0], .column_count = column_count};
     out->z = memory_take_block(tile_count(out->row_count) * TILE_ROWS * column_count * sizeof(float), 64);
     if (!out->z)
         return fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for %u rows of %u columns", out->row_count,
                          column_count);
-    team_run(builder->team, (out->row_count + SLICE_ROWS - 1) / SLICE_ROWS, tile_work, &tiling);
+    tile_rows(&(struct tiling){.builder = builder, .columns = columns, .out = out, .first = first[0]});
     return FAULT_NONE;
+}
+
+void build_tiles(const struct matrix *out, const struct builder *builder, const struct scene_column *columns, const uint32_t *order)
+{
+    tile_rows(&(struct tiling){.builder = builder, .columns = columns, .out = out, .order = order});
 }
 
 void matrix_fini(struct matrix *matrix)

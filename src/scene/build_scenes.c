@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 
-enum { SHRINK_ROWS = 20, CLUSTER_ROWS_LEAST = 10 };
+enum { SHRINK_ROWS = 20, CLUSTER_ROWS_LEAST = 10, CLUSTER_TILES_MAX = 2048 };
 
 static bool append(float **all, uint32_t count, const float *more, uint32_t more_count)
 {
@@ -16,6 +16,17 @@ static bool append(float **all, uint32_t count, const float *more, uint32_t more
     memcpy(grown + count, more, more_count * sizeof *grown);
     *all = grown;
     return true;
+}
+
+/* Of very many rows an even sample of tiles: clusters are where training starts. */
+static void thin(struct matrix *rows)
+{
+    const size_t floats = (size_t)rows->column_count * TILE_ROWS, tiles = rows->row_count / TILE_ROWS;
+    if (tiles <= CLUSTER_TILES_MAX)
+        return;
+    for (size_t tile = 0; tile < CLUSTER_TILES_MAX; tile++)
+        memmove(rows->z + tile * floats, rows->z + tile * tiles / CLUSTER_TILES_MAX * floats, floats * sizeof *rows->z);
+    rows->row_count = CLUSTER_TILES_MAX * TILE_ROWS;
 }
 
 static enum fault add_scene(struct builder *builder, int g, uint8_t scene)
@@ -32,6 +43,7 @@ static enum fault add_scene(struct builder *builder, int g, uint8_t scene)
     enum fault fault = build_matrix(&rows, builder, dimension->columns, dimension->column_count, scene);
     if (fault != FAULT_NONE)
         return fault;
+    thin(&rows);
     fault = clusters_find(&found, &rows, &rules, &builder->random, &builder->kernels, builder->note);
     matrix_fini(&rows);
     if (fault != FAULT_NONE)

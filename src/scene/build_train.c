@@ -51,9 +51,9 @@ struct training {
     struct part parts[DIMENSION_COUNT];
     struct moments biases;
     struct block_sums sums[BATCH_BLOCKS];
-    float *memory;      /* what the pointers above point into */
-    size_t sums_stride; /* floats from a block's sums to those of the next */
-    const uint32_t *batch;
+    float *memory;                    /* what the pointers above point into */
+    size_t sums_stride;               /* floats from a block's sums to those of the next */
+    const uint32_t *batch, *upcoming; /* blocks of this step; of the next, or NULL */
     struct adam centre_step, log_step;
 };
 
@@ -159,26 +159,29 @@ static void part_start(struct part *part, const struct clusters *clusters, const
     kernels->panel_pack(part->ab, part->centres.value, part->precision, part->stride, part->columns, part->clusters);
 }
 
+/* The lines of a block from its tiles. */
+static void lines_work(void *context, uint32_t block, uint32_t thread)
+{
+    const struct part *part = context;
+    const size_t first = (size_t)block * BLOCK_ROWS;
+    const struct matrix tiles = {.column_count = part->columns, .z = part->tiles + first * part->columns};
+    (void)thread;
+    for (uint32_t i = 0; i < BLOCK_ROWS; i++)
+        for (uint32_t j = 0; j < part->columns; j++)
+            part->lines[(first + i) * part->stride + j] = *matrix_at(&tiles, i, j);
+}
+
 /* Rows in the drawn order, in tiles and in lines; what the last block lacks is 0. */
-static enum fault part_open(struct training *training, int g, const uint32_t *place_of)
+static void part_open(struct training *training, int g, const uint32_t *drawn)
 {
     struct builder *builder = training->builder;
     struct part *part = &training->parts[g];
-    struct matrix matrix, tiles = {.column_count = part->columns, .z = part->tiles};
+    const struct matrix tiles = {.row_count = training->rows, .column_count = part->columns, .z = part->tiles};
     if (part->columns == 0)
-        return FAULT_NONE;
-    enum fault fault = build_matrix(&matrix, builder, builder->draft.dimensions[g].columns, part->columns, SCENE_UNKNOWN);
-    if (fault != FAULT_NONE)
-        return fault;
-    for (uint32_t i = 0; i < training->rows; i++)
-        for (uint32_t j = 0; j < part->columns; j++) {
-            float z = *matrix_at(&matrix, i, j);
-            *matrix_at(&tiles, place_of[i], j) = z;
-            part->lines[place_of[i] * part->stride + j] = z;
-        }
-    matrix_fini(&matrix);
+        return;
+    build_tiles(&tiles, builder, builder->draft.dimensions[g].columns, drawn);
+    team_run(builder->team, training->block_count, lines_work, part);
     part_start(part, &builder->clusters[g], &builder->kernels);
-    return FAULT_NONE;
 }
 
 /* Fisher and Yates. */
@@ -191,22 +194,23 @@ static void shuffle(uint32_t *order, uint32_t count, struct random *random)
     }
 }
 
-static void place_rows(struct training *training, uint32_t *place_of)
+static void draw_rows(struct training *training, uint32_t *drawn)
 {
     const struct picked *picked = &training->builder->picked;
     uint32_t batch_rows = training->rows < BATCH_ROWS ? training->rows : BATCH_ROWS;
     double background = picked->background_weight * (double)picked->scene_first[1];
     for (uint32_t i = 0; i < training->rows; i++)
-        place_of[i] = i;
-    shuffle(place_of, training->rows, &training->builder->random);
-    for (uint32_t s = 0; s < training->scenes; s++) {
-        double weight = s ? 1.0 : picked->background_weight, rows = (double)(picked->scene_first[s + 1] - picked->scene_first[s]);
-        for (uint32_t i = picked->scene_first[s]; i < picked->scene_first[s + 1]; i++) {
-            training->label[place_of[i]] = (float)s;
-            training->weight[place_of[i]] = (float)(weight / batch_rows);
-        }
-        training->biases.value[s] = s ? kernel_log((float)(rows / background)) : 0.0f;
+        drawn[i] = i;
+    shuffle(drawn, training->rows, &training->builder->random);
+    for (uint32_t i = 0; i < training->rows; i++) {
+        uint32_t scene = 0;
+        while (drawn[i] >= picked->scene_first[scene + 1])
+            scene++;
+        training->label[i] = (float)scene;
+        training->weight[i] = (float)((scene ? 1.0 : picked->background_weight) / batch_rows);
     }
+    for (uint32_t s = 1; s < training->scenes; s++)
+        training->biases.value[s] = kernel_log((float)((double)(picked->scene_first[s + 1] - picked->scene_first[s]) / background));
     for (uint32_t i = 0; i < training->block_count; i++)
         training->order[i] = i;
     for (uint32_t s = 0; s < SCENES_MAX; s++)
@@ -215,17 +219,15 @@ static void place_rows(struct training *training, uint32_t *place_of)
 
 static enum fault training_open(struct training *training)
 {
-    enum fault fault = FAULT_NONE;
-    uint32_t *place_of = memory_take_zeroed(training->rows, sizeof *place_of);
-    if (place_of && training_take(training)) {
-        place_rows(training, place_of);
-        for (int g = 0; fault == FAULT_NONE && g < DIMENSION_COUNT; g++)
-            fault = part_open(training, g, place_of);
-    } else {
-        fault = build_no_memory(training->builder);
+    uint32_t *drawn = memory_take_zeroed(training->rows, sizeof *drawn);
+    bool has_all = drawn && training_take(training);
+    if (has_all) {
+        draw_rows(training, drawn);
+        for (int g = 0; g < DIMENSION_COUNT; g++)
+            part_open(training, g, drawn);
     }
-    memory_give(place_of);
-    return fault;
+    memory_give(drawn);
+    return has_all ? FAULT_NONE : build_no_memory(training->builder);
 }
 
 /* The next blocks of the drawn order; a new order when not enough are left. */
@@ -237,6 +239,7 @@ static const uint32_t *draw_batch(struct training *training)
     }
     const uint32_t *batch = training->order + training->next;
     training->next += training->batch_blocks;
+    training->upcoming = training->next + training->batch_blocks <= training->block_count ? training->order + training->next : NULL;
     return batch;
 }
 
@@ -278,6 +281,21 @@ static void biases_backward(const struct training *training, struct block_sums *
     }
 }
 
+static void fetch(const float *from, size_t floats)
+{
+    for (size_t i = 0; i < floats; i += TILE_ROWS)
+        __builtin_prefetch(from + i, 0, 2);
+}
+
+static void block_fetch(const struct training *training, uint32_t block)
+{
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        const struct part *part = &training->parts[g];
+        fetch(part->tiles + (size_t)block * BLOCK_ROWS * part->columns, BLOCK_ROWS * (size_t)part->columns);
+        fetch(part->lines + (size_t)block * BLOCK_ROWS * part->stride, BLOCK_ROWS * part->stride);
+    }
+}
+
 /* All that the block at this place of the batch tells. */
 static void block_work(void *context, uint32_t place, uint32_t thread)
 {
@@ -286,6 +304,8 @@ static void block_work(void *context, uint32_t place, uint32_t thread)
     uint32_t block = training->batch[place], count = 0;
     (void)thread;
     const float *distance[DIMENSION_COUNT];
+    if (training->upcoming)
+        block_fetch(training, training->upcoming[place]);
     for (int g = 0; g < DIMENSION_COUNT; g++)
         if (training->parts[g].columns) {
             part_forward(training, sums, g, block);

@@ -71,9 +71,11 @@ void chunk_scenes_score(struct chunk_scores *out, const struct builder *builder,
 void chunk_anomaly_score(struct chunk_scores *out, const struct builder *builder, const struct feature_block *features);
 
 struct feature_block build_slice(const struct builder *builder, uint32_t first, uint32_t count); /* borrowed: picked rows from first on */
-/* The picked rows of one scene (or SCENE_UNKNOWN: all) through columns into z; matrix_fini. */
+/* The picked rows of one scene through columns into z; matrix_fini. */
 enum fault build_matrix(struct matrix *out, const struct builder *builder, const struct scene_column *columns, uint32_t column_count,
                         uint8_t scene);
+/* The picked rows named by order, one for each row of a matrix that is there. */
+void build_tiles(const struct matrix *out, const struct builder *builder, const struct scene_column *columns, const uint32_t *order);
 void matrix_fini(struct matrix *matrix); /* safe on zeroed memory */
 void build_say(const struct builder *builder, const char *format, ...) __attribute__((format(printf, 2, 3)));
 enum fault build_no_memory(struct builder *builder);
