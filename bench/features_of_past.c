@@ -48,7 +48,7 @@ static FILE *file_open(const char *stem, const char *ending)
 
 static uint32_t features_write(const struct collect *rows, const char *stem)
 {
-    FILE *file = file_open(stem, ".features");
+    FILE *file = file_open(stem, ".features"), *names = file_open(stem, ".names");
     uint32_t columns = 0;
     for (uint32_t f = 0; f < FEATURE_COUNT; f++) {
         if (!(rows->wanted.bits[f / 64] >> f % 64 & 1) || !varies(rows, f))
@@ -57,9 +57,10 @@ static uint32_t features_write(const struct collect *rows, const char *stem)
             const struct feature_block *block = &rows->chunks[c].features;
             MUST(fwrite(block->column[f], sizeof(float), block->row_count, file) == block->row_count);
         }
+        MUST(fprintf(names, "%s\n", feature_infos[f].name) > 0);
         columns++;
     }
-    MUST(fclose(file) == 0);
+    MUST(fclose(file) == 0 && fclose(names) == 0);
     return columns;
 }
 

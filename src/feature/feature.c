@@ -75,6 +75,10 @@ struct recipe {
     { \
         .form = FORM_RATIO, .a = FIGURE_##a_, .b = FIGURE_##b_, .factor = 30.0f \
     }
+#define RATIO(a_, b_) \
+    { \
+        .form = FORM_RATIO, .a = FIGURE_##a_, .b = FIGURE_##b_, .factor = 1.0f \
+    }
 #define AMOUNT_TO(b_) \
     { \
         .form = FORM_RATIO, .a = INPUT_amount, .b = FIGURE_##b_, .factor = 1.0f \
@@ -97,6 +101,7 @@ static const struct recipe recipes[FEATURE_COUNT] = {
     [FEATURE_amount_to_payer_mean] = AMOUNT_TO_MEAN(payer_out_sum_30d, payer_out_count_30d),
     [FEATURE_amount_to_payer_mean_7d] = AMOUNT_TO_MEAN(payer_out_sum_7d, payer_out_count_7d),
     [FEATURE_amount_to_payer_max] = AMOUNT_TO(payer_max_30d),
+    [FEATURE_amount_to_payer_median] = AMOUNT_TO(payer_median),
     [FEATURE_amount_to_payee_mean] = AMOUNT_TO_MEAN(payee_in_sum_30d, payee_in_count_30d),
     [FEATURE_amount_to_payee_mean_7d] = AMOUNT_TO_MEAN(payee_in_sum_7d, payee_in_count_7d),
     [FEATURE_amount_to_payee_max] = AMOUNT_TO(payee_max_30d),
@@ -147,6 +152,7 @@ static const struct recipe recipes[FEATURE_COUNT] = {
     [FEATURE_payer_sum_burst] = BURST(payer_out_sum_1d, payer_out_sum_30d),
     [FEATURE_payer_peers_1d] = LOG1P(payer_out_peers_1d),
     [FEATURE_payer_peers_30d] = LOG1P(payer_out_peers_30d),
+    [FEATURE_payer_recent_jump] = RATIO(payer_recent_max, payer_median),
     [FEATURE_payer_out_gap] = LOG1P(payer_out_gap),
     [FEATURE_payer_age] = LOG1P(payer_age),
     [FEATURE_payer_changed] = LOG1P(payer_changed),
@@ -157,6 +163,9 @@ static const struct recipe recipes[FEATURE_COUNT] = {
     [FEATURE_payer_risk_7d] = SHARE(payer_bad_7d, payer_known_7d),
     [FEATURE_payer_risk_30d] = SHARE(payer_bad_30d, payer_known_30d),
     [FEATURE_payer_bad_gap] = LOG1P(payer_bad_gap),
+    [FEATURE_payer_good_gap] = LOG1P(payer_good_gap),
+    [FEATURE_payer_bad_since] = LOG1P(payer_bad_since),
+    [FEATURE_payer_bad_run] = LOG1P(payer_bad_run),
 
     [FEATURE_payee_count_1d] = LOG1P(payee_in_count_1d),
     [FEATURE_payee_count_7d] = LOG1P(payee_in_count_7d),
@@ -168,6 +177,9 @@ static const struct recipe recipes[FEATURE_COUNT] = {
     [FEATURE_payee_risk_7d] = SHARE(payee_bad_7d, payee_known_7d),
     [FEATURE_payee_risk_30d] = SHARE(payee_bad_30d, payee_known_30d),
     [FEATURE_payee_bad_gap] = LOG1P(payee_bad_gap),
+    [FEATURE_payee_good_gap] = LOG1P(payee_good_gap),
+    [FEATURE_payee_bad_since] = LOG1P(payee_bad_since),
+    [FEATURE_payee_bad_run] = LOG1P(payee_bad_run),
     [FEATURE_payee_peers_1d] = LOG1P(payee_in_peers_1d),
     [FEATURE_payee_peers_30d] = LOG1P(payee_in_peers_30d),
     [FEATURE_payee_burst] = BURST(payee_in_count_1d, payee_in_count_30d),

@@ -158,8 +158,21 @@ static void risk_change(struct busy *busy, uint32_t bucket, uint32_t known, uint
     busy->risk_all.bad += bad;
 }
 
+/* As in a ring: behind those of its hour; the oldest goes, or itself where it is older. */
+static void recent_add(struct recent *recent, const struct event *event)
+{
+    unsigned i = 0;
+    if (event->hour < recent[0].hour)
+        return;
+    for (; i + 1 < RECENT_EVENTS && recent[i + 1].hour <= event->hour; i++)
+        recent[i] = recent[i + 1];
+    recent[i] = (struct recent){.hour = event->hour, .amount = (float)event->amount};
+}
+
 void busy_add(struct busy *busy, const struct event *event)
 {
+    if (!busy->is_received)
+        recent_add(busy->recent, event);
     if (event->hour > busy->newest)
         busy_advance(busy, event->hour);
     const struct buckets buckets = buckets_of(event->hour), newests = buckets_of(busy->newest);
@@ -232,6 +245,27 @@ static uint32_t bad_hour_find(const struct busy *busy, uint32_t last) /* there i
     return (last + 1) * RISK_HOURS;
 }
 
+/* The newest buckets first, until nothing that is asked for can be left; the window's totals are in out. */
+static void run_read(struct side_answer *out, const struct busy *busy, uint32_t end, uint32_t newest)
+{
+    unsigned bad_left = out->bad[WINDOW_COUNT - 1], known_left = out->known[WINDOW_COUNT - 1];
+    struct risk_total total = risk_until(busy, end - 1, newest);
+    bool is_run = true;
+    for (uint32_t bucket = end - 1; known_left && (bad_left || !out->good_hour); bucket--) {
+        const struct risk_total start = risk_until(busy, bucket - 1, newest);
+        unsigned bad = total.bad - start.bad, known = total.known - start.known;
+        total = start;
+        known_left -= known;
+        bad_left -= bad;
+        is_run = is_run && bad == known;
+        out->bad_run += is_run ? bad : 0;
+        if (bad)
+            out->bad_since_hour = (bucket + 1) * RISK_HOURS;
+        if (bad < known && !out->good_hour)
+            out->good_hour = (bucket + 1) * RISK_HOURS;
+    }
+}
+
 static void risk_read(struct side_answer *out, const struct busy *busy, uint32_t end)
 {
     const uint32_t newest = busy->newest / RISK_HOURS;
@@ -243,6 +277,7 @@ static void risk_read(struct side_answer *out, const struct busy *busy, uint32_t
     }
     if (out->bad[WINDOW_COUNT - 1])
         out->bad_hour = bad_hour_find(busy, end - 1);
+    run_read(out, busy, end, newest);
 }
 
 void busy_read(struct side_answer *out, const struct busy *busy, const struct side_question *question, enum side_depth depth)

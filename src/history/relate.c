@@ -50,6 +50,11 @@ static void payer_read(float *row, const struct history *history, const struct r
     PUT(payer_known_7d, (float)sent.known[1]);
     PUT(payer_known_30d, (float)sent.known[2]);
     PUT(payer_bad_gap, gap_of(keys->second, second_of_hour(sent.bad_hour)));
+    PUT(payer_good_gap, gap_of(keys->second, second_of_hour(sent.good_hour)));
+    PUT(payer_bad_since, gap_of(keys->second, second_of_hour(sent.bad_since_hour)));
+    PUT(payer_bad_run, (float)sent.bad_run);
+    PUT(payer_median, sent.has_recent ? sent.median : -1.0f);
+    PUT(payer_recent_max, sent.has_recent ? sent.recent_max : -1.0f);
 }
 
 static void payee_read(float *row, const struct history *history, const struct row_keys *keys, const struct account *payee,
@@ -79,6 +84,9 @@ static void payee_read(float *row, const struct history *history, const struct r
     PUT(payee_known_7d, (float)received.known[1]);
     PUT(payee_known_30d, (float)received.known[2]);
     PUT(payee_bad_gap, gap_of(keys->second, second_of_hour(received.bad_hour)));
+    PUT(payee_good_gap, gap_of(keys->second, second_of_hour(received.good_hour)));
+    PUT(payee_bad_since, gap_of(keys->second, second_of_hour(received.bad_since_hour)));
+    PUT(payee_bad_run, (float)received.bad_run);
 }
 
 static void pairs_read(float *row, const struct history *history, struct row_keys *keys)

@@ -296,14 +296,34 @@ static void ring_read_windows_late(struct side_answer *out, const uint64_t *ring
     }
 }
 
+/* The newest buckets of 6 hours first, until nothing that is asked for can be left. */
+static void ring_read_run(struct side_answer *out, const uint64_t *ring, unsigned from, unsigned to)
+{
+    bool is_run = true;
+    for (unsigned i = to, bad_left = out->bad[WINDOW_COUNT - 1]; i > from && (bad_left || !out->good_hour);) {
+        const uint32_t bucket = (uint32_t)(ring[i - 1] >> EVENT_HOUR_SHIFT) / RISK_HOURS;
+        unsigned bad = 0, known = 0;
+        for (; i > from && (uint32_t)(ring[i - 1] >> EVENT_HOUR_SHIFT) / RISK_HOURS == bucket; i--, known++)
+            bad += is_risky(ring[i - 1]);
+        is_run = is_run && bad == known;
+        out->bad_run += is_run ? bad : 0;
+        bad_left -= bad;
+        if (bad)
+            out->bad_since_hour = (bucket + 1) * RISK_HOURS;
+        if (bad < known && !out->good_hour)
+            out->good_hour = (bucket + 1) * RISK_HOURS;
+    }
+}
+
 static void ring_read_risks(struct side_answer *out, const uint64_t *ring, unsigned event_count, unsigned risky_count,
                             const struct side_question *question, uint32_t newest)
 {
     unsigned to = ring_index(ring, event_count, question->risk_end * RISK_HOURS);
+    unsigned from = to;
     uint32_t kept = hour_kept(newest);
     for (unsigned w = 0; to > 0 && w < WINDOW_COUNT; w++) {
         uint32_t first = question->risk_first_hours[w];
-        unsigned from = ring_index(ring, to, first > kept ? first : kept);
+        from = ring_index(ring, to, first > kept ? first : kept);
         out->known[w] = to - from;
         for (unsigned i = from; risky_count && i < to; i++) {
             if (!is_risky(ring[i]))
@@ -312,6 +332,63 @@ static void ring_read_risks(struct side_answer *out, const uint64_t *ring, unsig
             out->bad_hour = ((uint32_t)(ring[i] >> EVENT_HOUR_SHIFT) / RISK_HOURS + 1) * RISK_HOURS;
         }
     }
+    ring_read_run(out, ring, from, to);
+}
+
+/* The value that more are not above than half of them: counted for each, without a branch. */
+static float median_of(const float *value, unsigned count)
+{
+    float median = -1.0f;
+    unsigned before = (count - 1) / 2;
+    for (unsigned i = 0; i < RECENT_EVENTS; i++) {
+        unsigned less = 0, not_more = 0;
+        for (unsigned j = 0; j < RECENT_EVENTS; j++) {
+            less += value[j] < value[i];
+            not_more += value[j] <= value[i];
+        }
+        median = less <= before && not_more > before ? value[i] : median;
+    }
+    return median;
+}
+
+void recent_read(struct side_answer *out, const struct recent *recent, const struct recent_span *span)
+{
+    float value[RECENT_EVENTS], most = -1.0f;
+    unsigned count = 0;
+    for (unsigned i = 0; i < RECENT_EVENTS; i++) {
+        bool in_week = recent[i].hour >= span->first[0] && recent[i].hour < span->end[0];
+        bool in_month = recent[i].hour >= span->first[1] && recent[i].hour < span->end[1];
+        most = in_week && recent[i].amount > most ? recent[i].amount : most;
+        value[i] = in_month ? recent[i].amount : 2e15f; /* beyond every amount */
+        count += in_month;
+    }
+    out->has_recent = true;
+    out->recent_max = most;
+    out->median = count ? median_of(value, count) : -1.0f;
+}
+
+static struct recent_span recent_span_of(const struct side_question *question, uint32_t newest)
+{
+    const struct buckets newests = buckets_of(newest);
+    struct recent_span span;
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t bucket = question->buckets.of[i + 1], last = newests.of[i + 1];
+        span.first[i] = ((bucket > last ? bucket : last) + 1 - WINDOW_BUCKETS) * window_hours(i + 1);
+        span.end[i] = (bucket + 1) * window_hours(i + 1);
+    }
+    return span;
+}
+
+static void ring_read_recent(struct side_answer *out, const uint64_t *ring, unsigned event_count, const struct recent_span *span)
+{
+    struct recent recent[RECENT_EVENTS] = {0};
+    unsigned count = event_count < RECENT_EVENTS ? event_count : RECENT_EVENTS;
+    for (unsigned i = 0; i < count; i++) {
+        const uint64_t packed = ring[event_count - count + i];
+        recent[i].hour = (uint32_t)(packed >> EVENT_HOUR_SHIFT);
+        recent[i].amount = (float)amount_unpack(packed >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK);
+    }
+    recent_read(out, recent, span);
 }
 
 void side_read(struct side_answer *out, const struct history *history, const struct account *account, int which,
@@ -320,13 +397,20 @@ void side_read(struct side_answer *out, const struct history *history, const str
     const struct side *side = &account->sides[which];
     const unsigned event_count = side->event_count, window_count = (unsigned)depth;
     if (side->form == SIDE_BUSY) {
-        busy_read(out, &history->busies[side->at], question, depth);
+        const struct busy *busy = &history->busies[side->at];
+        const struct recent_span span = recent_span_of(question, busy->newest);
+        busy_read(out, busy, question, depth);
+        if (depth == SIDE_WHOLE && which == SENT)
+            recent_read(out, busy->recent, &span);
         return;
     }
     if (event_count == 0)
         return;
     const uint64_t *ring = ring_at(history, side->at);
     uint32_t newest = hour_of(account->last[which]);
+    const struct recent_span span = recent_span_of(question, newest);
+    if (depth == SIDE_WHOLE && which == SENT)
+        ring_read_recent(out, ring, event_count, &span);
     if (newest <= question->hour)
         ring_read_windows(out, ring, event_count, window_count, question);
     else

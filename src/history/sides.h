@@ -22,8 +22,18 @@ struct side_answer {
     uint32_t count[WINDOW_COUNT], known[WINDOW_COUNT], bad[WINDOW_COUNT];
     uint64_t sum[WINDOW_COUNT], peers[WINDOW_COUNT]; /* peers: the sketch itself */
     uint64_t max;                                    /* 30 days */
-    uint32_t bad_hour; /* end of the newest bucket with a risky transfer in the risk window of 30 days; 0: none */
+    uint32_t bad_hour;                  /* end of the newest bucket with a risky transfer in the risk window of 30 days; 0: none */
+    uint32_t bad_since_hour, good_hour; /* end of the oldest such bucket; of the newest with a transfer that is not risky */
+    uint32_t bad_run;                   /* risky transfers in the newest buckets that hold no others */
+    bool has_recent;                    /* of what was sent: whether the newest transfers tell anything */
+    float median, recent_max;           /* below 0: none in the window */
 };
+
+/* From the newest transfers, RECENT_EVENTS of them, those of hour 0 left out. first, end: of windows of 7 and of 30 days. */
+struct recent_span {
+    uint32_t first[2], end[2];
+};
+void recent_read(struct side_answer *out, const struct recent *recent, const struct recent_span *span);
 
 uint32_t hour_kept(uint32_t newest); /* no figure looks at what was before it */
 bool side_holds(const struct history *history, const struct side *side, uint32_t slot, unsigned which); /* see snapshot.c */

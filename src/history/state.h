@@ -17,6 +17,7 @@ enum {
     RISK_BUCKETS = 182,   /* 30 days and HISTORY_DELAY_MAX_US, and what rounding down to whole buckets adds */
     IDLE_HOURS = 76 * 24, /* no late row looks back further: 46 days and the 30 that a row may be late */
     BUSY_IDLE_HOURS = 24, /* a bucket record idle for so long gives way when there is none left */
+    RECENT_EVENTS = 16,
     RING_CLASSES = 6,
     RING_UNIT_EVENTS = 4,
     RING_EVENTS_MAX = RING_UNIT_EVENTS << (RING_CLASSES - 1),
@@ -63,6 +64,11 @@ struct place { /* a device or an address */
     uint32_t unused;
 };
 
+struct recent { /* one of the newest transfers of a side */
+    uint32_t hour;
+    float amount;
+};
+
 /* Running totals at the end of each bucket: a window's figure is a difference, whatever lies between. What belongs to the
  * newest buckets lies in front, so that most transfers touch nothing else. */
 struct busy {
@@ -77,6 +83,7 @@ struct busy {
     struct risk_total {
         uint32_t known, bad;
     } risk_before, risk_all;
+    struct recent recent[RECENT_EVENTS];          /* of what was sent: in the order of a ring, hour 0: none */
     uint32_t count[WINDOW_COUNT][WINDOW_BUCKETS]; /* of buckets before the newest */
     uint64_t sum[WINDOW_COUNT][WINDOW_BUCKETS];
     uint64_t peers[WINDOW_COUNT][WINDOW_BUCKETS]; /* of the bucket alone */

@@ -49,12 +49,56 @@ static inline uint32_t floor_seconds(int64_t time_us)
 struct side_sum {
     uint32_t count[3], peers[3], known[3], bad[3];
     uint64_t sum[3], max;
-    uint32_t last, bad_end;
+    uint32_t last, bad_end, bad_first_end, good_end, bad_run;
+    float median, recent_max;
 };
 
 static inline bool is_of(const struct told *t, uint64_t account, int side)
 {
     return (side == ORACLE_SENT ? t->payer : t->payee) == account;
+}
+
+/* Whether nothing but risky transfers is known of the account from the bucket of 6 hours on, up to end. */
+static inline bool is_run(const struct oracle *oracle, uint64_t account, int side, int64_t from, int64_t end)
+{
+    for (uint32_t i = 0; i < oracle->count; i++) {
+        const struct told *t = &oracle->told[i];
+        int64_t bucket = t->second / 21600;
+        if (is_of(t, account, side) && bucket >= from && bucket < end && t->label != 2)
+            return false;
+    }
+    return true;
+}
+
+/* Amounts of the newest 16 sent: by the hour, of the same hour those told last. */
+static inline void oracle_recent(struct side_sum *out, const struct oracle *oracle, uint64_t account, uint32_t second)
+{
+    float month[16];
+    uint32_t months = 0;
+    out->median = out->recent_max = -1.0f;
+    for (uint32_t i = 0; i < oracle->count; i++) {
+        const struct told *t = &oracle->told[i];
+        uint32_t newer = 0;
+        if (t->payer != account)
+            continue;
+        for (uint32_t k = 0; k < oracle->count; k++) {
+            const struct told *o = &oracle->told[k];
+            uint32_t hour = t->second / 3600, other = o->second / 3600;
+            newer += o->payer == account && (other > hour || (other == hour && k > i));
+        }
+        int64_t week = 7 * 3600, day30 = 30 * 3600, now = second, last = out->last > second ? out->last : second;
+        if (newer < 16 && t->second / week <= now / week && t->second / week > last / week - 24 && (float)t->amount > out->recent_max)
+            out->recent_max = (float)t->amount;
+        if (newer < 16 && t->second / day30 <= now / day30 && t->second / day30 > last / day30 - 24)
+            month[months++] = (float)t->amount;
+    }
+    for (uint32_t i = 0; i < months; i++) {
+        uint32_t before = 0;
+        for (uint32_t k = 0; k < months; k++)
+            before += month[k] < month[i] || (k < i && month[k] == month[i]);
+        if (before == (months - 1) / 2)
+            out->median = month[i];
+    }
 }
 
 static inline struct side_sum oracle_side(const struct oracle *oracle, uint64_t account, int side, uint32_t second, uint32_t known_by)
@@ -85,11 +129,21 @@ static inline struct side_sum oracle_side(const struct oracle *oracle, uint64_t 
                 out.bad[w] += t->label == 2;
                 if (w == 2 && t->label == 2 && (risk_bucket + 1) * 21600 > out.bad_end)
                     out.bad_end = (uint32_t)((risk_bucket + 1) * 21600);
+                if (w < 2)
+                    continue;
+                uint32_t bucket_end = (uint32_t)((risk_bucket + 1) * 21600);
+                if (t->label == 2 && (!out.bad_first_end || bucket_end < out.bad_first_end))
+                    out.bad_first_end = bucket_end;
+                if (t->label != 2 && bucket_end > out.good_end)
+                    out.good_end = bucket_end;
+                out.bad_run += t->label == 2 && is_run(oracle, account, side, risk_bucket, end);
             }
         }
     }
     for (unsigned w = 0; w < 3; w++)
         out.peers[w] = (uint32_t)__builtin_popcountll(peers[w]);
+    if (side == ORACLE_SENT)
+        oracle_recent(&out, oracle, account, second);
     return out;
 }
 
@@ -267,7 +321,12 @@ static inline void oracle_accounts(float *row, const struct oracle *oracle, cons
                            (float)out.known[0],
                            (float)out.known[1],
                            (float)out.known[2],
-                           oracle_gap(t->second, out.bad_end)};
+                           oracle_gap(t->second, out.bad_end),
+                           oracle_gap(t->second, out.good_end),
+                           oracle_gap(t->second, out.bad_first_end),
+                           (float)out.bad_run,
+                           out.median,
+                           out.recent_max};
     memcpy(row + FIGURE_payer_age, payer, sizeof payer);
     in = oracle_side(oracle, t->payee, ORACLE_RECEIVED, t->second, known_by);
     out = oracle_side(oracle, t->payee, ORACLE_SENT, t->second, known_by);
@@ -290,7 +349,10 @@ static inline void oracle_accounts(float *row, const struct oracle *oracle, cons
                            (float)in.known[0],
                            (float)in.known[1],
                            (float)in.known[2],
-                           oracle_gap(t->second, in.bad_end)};
+                           oracle_gap(t->second, in.bad_end),
+                           oracle_gap(t->second, in.good_end),
+                           oracle_gap(t->second, in.bad_first_end),
+                           (float)in.bad_run};
     memcpy(row + FIGURE_payee_age, payee, sizeof payee);
 }
 
