@@ -1,15 +1,13 @@
-#define _XOPEN_SOURCE 700
 #include "command/command.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/clock.h"
 #include "batch/batch.h"
 #include "base/json.h"
+#include "pipeline/config_value.h"
 
 void command_begin(void)
 {
@@ -75,30 +73,10 @@ int64_t command_integer(struct argp_state *state, const char *option, const char
     return value;
 }
 
-/* Days from the epoch of a civil date; months count from 1, the year begins in March so that leap days end it. */
-static int64_t civil_days(int64_t year, int month, int day)
-{
-    year -= month <= 2;
-    int64_t era = (year >= 0 ? year : year - 399) / 400;
-    int64_t year_of_era = year - era * 400;
-    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + day_of_era - 719468;
-}
-
 int64_t command_time_us(struct argp_state *state, const char *option, const char *text)
 {
-    struct tm moment = {0};
-    int64_t microseconds = 0;
-    if (integer_read(&microseconds, text))
-        return microseconds;
-    const char *end = strptime(text, "%Y-%m-%d", &moment);
-    if (end && *end == 'T')
-        end = strptime(end, "T%H:%M:%S", &moment);
-    if (end && *end == 'Z')
-        end++;
-    if (!end || *end)
+    int64_t us = 0;
+    if (!integer_read(&us, text) && !value_moment_us(&us, text))
         argp_error(state, "--%s takes a day or a moment in UTC (2026-11-21, 2026-11-21T08:30:00), not '%s'", option, text);
-    int64_t days = civil_days(1900 + (int64_t)moment.tm_year, moment.tm_mon + 1, moment.tm_mday);
-    return (days * 86400 + moment.tm_hour * 3600 + moment.tm_min * 60 + moment.tm_sec) * US_PER_SECOND;
+    return us;
 }

@@ -21,7 +21,8 @@ struct base_builder {
     const struct base_build_options *options;
     struct fault_note *note;
     struct labels labels;
-    struct collect train, later;
+    struct collect train, validate, later;
+    struct feature_set collected; /* beside those that are learned from, what thresholds ask for */
     struct build_options build;
     uint32_t known[FEATURE_COUNT][2]; /* background rows of training where a feature is known, and is not */
     uint64_t rows, rows_invalid, rows_said;
@@ -33,13 +34,43 @@ static void say(const struct base_builder *builder, const char *text)
         builder->options->progress(text);
 }
 
-/* Every feature whose figures a file can give. */
-static struct feature_set wanted_features(bool batch_features)
+static bool set_has(const struct feature_set *set, uint32_t feature)
+{
+    return set->bits[feature / 64] >> feature % 64 & 1;
+}
+
+static void set_add(struct feature_set *set, uint32_t feature)
+{
+    set->bits[feature / 64] |= 1ull << feature % 64;
+}
+
+bool base_features_add(struct feature_set *set, const char *name, size_t bytes)
+{
+    int feature = feature_find(name, bytes);
+    bool found = feature >= 0;
+    if (found)
+        set_add(set, (uint32_t)feature);
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++) {
+        const char *dimension = dimension_names[feature_infos[f].dimension];
+        if (strlen(dimension) != bytes || memcmp(dimension, name, bytes) != 0)
+            continue;
+        set_add(set, f);
+        found = true;
+    }
+    return found;
+}
+
+/* Of the features whose figures a file can give those that are wanted. */
+static struct feature_set wanted_features(const struct base_build_options *options)
 {
     struct feature_set set = {0};
+    bool chosen = false;
     for (uint32_t f = 0; f < FEATURE_COUNT; f++)
-        if (batch_features || !feature_infos[f].batch_scope)
-            set.bits[f / 64] |= 1ull << f % 64;
+        chosen |= set_has(&options->include, f);
+    for (uint32_t f = 0; f < FEATURE_COUNT; f++)
+        if ((options->batch_features || !feature_infos[f].batch_scope) && (!chosen || set_has(&options->include, f)) &&
+            !set_has(&options->exclude, f))
+            set_add(&set, f);
     return set;
 }
 
@@ -74,7 +105,10 @@ static enum fault take_slice(struct base_builder *builder, const struct past_sli
             continue;
         fault = label_of(&label, builder, batch, row, is_train);
         if (fault == FAULT_NONE)
-            fault = collect_row(is_train ? &builder->train : &builder->later, &slice->features, i, label, builder->note);
+            fault = collect_row(is_train                            ? &builder->train
+                                : time_us < options->validate_to_us ? &builder->validate
+                                                                    : &builder->later,
+                                &slice->features, i, label, builder->note);
         if (is_train && label == 0)
             count_known(builder, slice, i);
     }
@@ -88,7 +122,7 @@ static void say_rows(struct base_builder *builder, const struct past *past)
         return;
     builder->rows_said = past_rows(past);
     snprintf(text, sizeof text, "%llu rows read, %u for training, %u behind", (unsigned long long)past_rows(past), builder->train.row_count,
-             builder->later.row_count);
+             builder->validate.row_count + builder->later.row_count);
     say(builder, text);
 }
 
@@ -97,7 +131,7 @@ static enum fault read_rows(struct base_builder *builder)
     struct past_options options = builder->options->past;
     struct past *past = NULL;
     struct past_slice slice = {0};
-    options.wanted = builder->build.features;
+    options.wanted = builder->collected;
     options.from_us = builder->options->train_from_us;
     options.kernels = builder->build.kernels;
     enum fault fault = past_open(&past, &options, builder->note);
@@ -170,6 +204,7 @@ static enum fault name_scenes(struct base_builder *builder)
         to[(build->scene_names[s] - builder->labels.name[0]) / LABEL_BYTES] = (uint8_t)s;
     }
     collect_relabel(&builder->train, to);
+    collect_relabel(&builder->validate, to);
     collect_relabel(&builder->later, to);
     return FAULT_NONE;
 }
@@ -239,16 +274,40 @@ static enum fault write_card(const struct base_builder *builder, const struct bu
     return fault;
 }
 
+/* With every seed; the base kept is the one that is best on the rows to validate, the first of equals. */
+static enum fault build_best(struct build_result *best, struct base_builder *builder)
+{
+    const struct base_build_options *options = builder->options;
+    struct build_sample train = collect_sample(&builder->train), validate = collect_sample(&builder->validate),
+                        later = collect_sample(&builder->later);
+    enum fault fault = FAULT_NONE;
+    for (uint32_t i = 0; fault == FAULT_NONE && i < (options->seed_count ? options->seed_count : 1); i++) {
+        struct build_result result = {0};
+        builder->build.seed = options->seed_count ? options->seeds[i] : options->build.seed;
+        char *text = provenance(builder), line[120];
+        builder->build.provenance = text;
+        fault = scene_build(&result, &builder->build, &train, &validate, &later, builder->note);
+        json_text_give(text);
+        if (fault == FAULT_NONE && options->seed_count > 1) {
+            snprintf(line, sizeof line, "seed %llu: average precision %.4f on the rows to validate",
+                     (unsigned long long)builder->build.seed, result.validation);
+            say(builder, line);
+        }
+        bool is_best = fault == FAULT_NONE && (!best->bytes || result.validation > best->validation);
+        build_result_fini(is_best ? best : &result);
+        if (is_best)
+            *best = result;
+    }
+    return fault;
+}
+
 static enum fault build_and_write(struct base_builder *builder)
 {
     struct build_result result = {0};
     const char *stem = builder->options->stem;
-    struct build_sample train = collect_sample(&builder->train), later = collect_sample(&builder->later);
-    char *text = provenance(builder);
-    builder->build.provenance = text;
     enum fault fault = folder_make(builder->options->folder, builder->note);
     if (fault == FAULT_NONE)
-        fault = scene_build(&result, &builder->build, &train, &later, builder->note);
+        fault = build_best(&result, builder);
     if (fault == FAULT_NONE)
         fault = write_file(stem, ".safetensors", result.bytes, result.byte_count, builder->note);
     if (fault == FAULT_NONE)
@@ -256,8 +315,17 @@ static enum fault build_and_write(struct base_builder *builder)
     if (fault == FAULT_NONE)
         fault = write_card(builder, &result);
     build_result_fini(&result);
-    json_text_give(text);
     return fault;
+}
+
+static enum fault options_check(const struct base_build_options *options, struct fault_note *note)
+{
+    if (options->seed_count > 1 && options->validate_to_us <= options->train_to_us)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE,
+                         "several seeds need rows to validate: name validate_to behind train_to");
+    if (options->validate_to_us > options->until_us)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "validate_to lies behind until: no rows are left for the thresholds");
+    return FAULT_NONE;
 }
 
 enum fault base_build(const struct base_build_options *options, struct fault_note *note)
@@ -270,19 +338,27 @@ enum fault base_build(const struct base_build_options *options, struct fault_not
     builder->options = options;
     builder->note = note;
     builder->build = options->build;
-    builder->build.features = wanted_features(options->batch_features);
+    builder->build.features = builder->collected = wanted_features(options);
+    if (options->build.alert_cost > 0.0)
+        set_add(&builder->collected, FEATURE_amount);
+    if (options->seed_count)
+        builder->build.seed = options->seeds[0];
     builder->build.kernels = &kernels;
     builder->build.progress = options->progress;
     builder->build.known = (const uint32_t(*)[2])builder->known;
     labels_init(&builder->labels);
-    collect_init(&builder->train, &builder->build.features, options->rows_max, false, options->build.seed);
-    collect_init(&builder->later, &builder->build.features, options->rows_max, true, options->build.seed);
-    enum fault fault = read_rows(builder);
+    collect_init(&builder->train, &builder->collected, options->rows_max, false, builder->build.seed);
+    collect_init(&builder->validate, &builder->collected, options->rows_max, true, builder->build.seed);
+    collect_init(&builder->later, &builder->collected, options->rows_max, true, builder->build.seed);
+    enum fault fault = options_check(options, note);
+    if (fault == FAULT_NONE)
+        fault = read_rows(builder);
     if (fault == FAULT_NONE)
         fault = name_scenes(builder);
     if (fault == FAULT_NONE)
         fault = build_and_write(builder);
     collect_fini(&builder->train);
+    collect_fini(&builder->validate);
     collect_fini(&builder->later);
     memory_give(builder);
     return fault;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "pipeline/build.h"
 #include "pipeline/config.h"
 #include "pipeline/config_yaml.h"
 
@@ -115,9 +116,68 @@ static const cyaml_schema_field_t top_fields[] = {
 };
 static const cyaml_schema_value_t top_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_text, top_fields)};
 
+/* --- the build file ------------------------------------------------------------------------------------------------- */
+
+static const cyaml_schema_field_t build_rows_fields[] = {
+#define BUILD_ROWS(key, ...) TEXT_FIELD(build_rows_text, key),
+#include "pipeline/build_keys.tbl"
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t build_learning_fields[] = {
+#define BUILD_LEARNING(key, ...) TEXT_FIELD(build_learning_text, key),
+#include "pipeline/build_keys.tbl"
+    LIST_FIELD(build_learning_text, seeds, &text_entry, SEEDS_MAX),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t build_thresholds_fields[] = {
+#define BUILD_THRESHOLDS(key, ...) TEXT_FIELD(build_thresholds_text, key),
+#include "pipeline/build_keys.tbl"
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t build_features_fields[] = {
+    LIST_FIELD(build_features_text, include, &text_entry, FEATURE_COUNT),
+    LIST_FIELD(build_features_text, exclude, &text_entry, FEATURE_COUNT),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t observation_fields[] = {
+    TEXT_FIELD(observation_text, kind),
+    TEXT_FIELD(observation_text, file),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t observation_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct observation_text, observation_fields)};
+
+static const cyaml_schema_field_t scene_type_fields[] = {
+    TEXT_FIELD(scene_type_text, scene),
+    TEXT_FIELD(scene_type_text, risk_type),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t scene_type_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct scene_type_text, scene_type_fields)};
+
+#define BUILD_GROUP(key) CYAML_FIELD_MAPPING(#key, CYAML_FLAG_OPTIONAL, struct build_text, key, build_##key##_fields)
+static const cyaml_schema_field_t build_fields[] = {
+#define BUILD_TOP(key, ...) TEXT_FIELD(build_text, key),
+#include "pipeline/build_keys.tbl"
+    BUILD_GROUP(rows),
+    BUILD_GROUP(learning),
+    BUILD_GROUP(thresholds),
+    BUILD_GROUP(features),
+    LIST_FIELD(build_text, observations, &observation_entry, PAST_OBSERVATIONS_MAX),
+    LIST_FIELD(build_text, risk_types, &scene_type_entry, SCENES_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t build_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct build_text, build_fields)};
+
+/* --- what is wrong -------------------------------------------------------------------------------------------------- */
+
 /* What libcyaml told: its first error line, and the steps of the way from the innermost out. */
 enum { STEPS_MAX = 12, STEP_BYTES = 80 };
 struct complaint {
+    const cyaml_schema_value_t *top;
     char text[200];
     char steps[STEPS_MAX][STEP_BYTES];
     unsigned step_count;
@@ -159,7 +219,7 @@ static void complaint_path(char *out, size_t out_bytes, const struct complaint *
 /* The fields of the mapping at a path. */
 static const cyaml_schema_field_t *fields_at(const struct complaint *complaint)
 {
-    const cyaml_schema_value_t *value = &top_value;
+    const cyaml_schema_value_t *value = complaint->top;
     for (unsigned i = complaint->step_count; i-- > 0 && value;) {
         const char *step = complaint->steps[i];
         if (step[0] == '[') {
@@ -264,21 +324,40 @@ static void *cyaml_memory(void *context, void *block, size_t bytes)
 
 static const cyaml_config_t cyaml_quiet = {.mem_fn = cyaml_memory, .log_level = CYAML_LOG_ERROR, .flags = CYAML_CFG_NO_ALIAS};
 
-enum fault config_text_open(struct config_text **out, const char *text, uint32_t bytes, const char *source, const struct config_yaml *yaml,
-                            struct fault_note *note)
+static enum fault text_open(void **out, const cyaml_schema_value_t *top, const char *text, uint32_t bytes, const char *source,
+                            const struct config_yaml *yaml, struct fault_note *note)
 {
-    struct complaint complaint = {.step_count = 0};
+    struct complaint complaint = {.top = top};
     cyaml_config_t cyaml = cyaml_quiet;
     cyaml.log_fn = complaint_take;
     cyaml.log_ctx = &complaint;
     *out = NULL;
-    cyaml_err_t error = cyaml_load_data((const uint8_t *)text, bytes, &cyaml, &top_value, (void **)out, NULL);
+    cyaml_err_t error = cyaml_load_data((const uint8_t *)text, bytes, &cyaml, top, out, NULL);
     return error == CYAML_OK ? FAULT_NONE : complaint_tell(&complaint, error, source, yaml, note);
+}
+
+enum fault config_text_open(struct config_text **out, const char *text, uint32_t bytes, const char *source, const struct config_yaml *yaml,
+                            struct fault_note *note)
+{
+    return text_open((void **)out, &top_value, text, bytes, source, yaml, note);
 }
 
 void config_text_close(struct config_text **text_p)
 {
     if (*text_p)
         cyaml_free(&cyaml_quiet, &top_value, *text_p, 0);
+    *text_p = NULL;
+}
+
+enum fault build_text_open(struct build_text **out, const char *text, uint32_t bytes, const char *source, const struct config_yaml *yaml,
+                           struct fault_note *note)
+{
+    return text_open((void **)out, &build_value, text, bytes, source, yaml, note);
+}
+
+void build_text_close(struct build_text **text_p)
+{
+    if (*text_p)
+        cyaml_free(&cyaml_quiet, &build_value, *text_p, 0);
     *text_p = NULL;
 }

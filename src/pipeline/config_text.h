@@ -84,11 +84,57 @@ struct config_text {
     uint32_t countermeasures_count, strategy_count, tenants_count, cpu_mask_count, base_keys_count;
 };
 
+/* A build file of `sluice build`, in the same way. */
+struct build_rows_text {
+#define BUILD_ROWS(key, ...) char *key;
+#include "pipeline/build_keys.tbl"
+};
+
+struct build_learning_text {
+#define BUILD_LEARNING(key, ...) char *key;
+#include "pipeline/build_keys.tbl"
+    char **seeds;
+    uint32_t seeds_count;
+};
+
+struct build_thresholds_text {
+#define BUILD_THRESHOLDS(key, ...) char *key;
+#include "pipeline/build_keys.tbl"
+};
+
+struct build_features_text {
+    char **include, **exclude;
+    uint32_t include_count, exclude_count;
+};
+
+struct observation_text {
+    char *kind, *file;
+};
+
+struct scene_type_text {
+    char *scene, *risk_type;
+};
+
+struct build_text {
+#define BUILD_TOP(key, ...) char *key;
+#include "pipeline/build_keys.tbl"
+    struct build_rows_text rows;
+    struct build_learning_text learning;
+    struct build_thresholds_text thresholds;
+    struct build_features_text features;
+    struct observation_text *observations;
+    struct scene_type_text *risk_types;
+    uint32_t observations_count, risk_types_count;
+};
+
 struct config_yaml;
 
 /* What the schema refuses is told with the line that yaml knows. */
 enum fault config_text_open(struct config_text **out, const char *text, uint32_t bytes, const char *source, const struct config_yaml *yaml,
                             struct fault_note *note);
 void config_text_close(struct config_text **text_p);
+enum fault build_text_open(struct build_text **out, const char *text, uint32_t bytes, const char *source, const struct config_yaml *yaml,
+                           struct fault_note *note);
+void build_text_close(struct build_text **text_p);
 
 #endif

@@ -1,4 +1,5 @@
 /* A reader writes *out only when the whole text was of its form. */
+#define _XOPEN_SOURCE 700
 #include "pipeline/config_value.h"
 
 #include <ctype.h>
@@ -6,6 +7,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
 
 struct unit {
     const char *name;
@@ -69,6 +73,34 @@ bool value_duration_us(int64_t *out, const char *text)
     if (!united_read(&value, text, units, sizeof units / sizeof units[0]))
         return false;
     *out = (int64_t)value;
+    return true;
+}
+
+/* Days from the epoch of a civil date; months count from 1, the year begins in March so that leap days end it. */
+static int64_t civil_days(int64_t year, int month, int day)
+{
+    year -= month <= 2;
+    int64_t era = (year >= 0 ? year : year - 399) / 400;
+    int64_t year_of_era = year - era * 400;
+    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * 146097 + day_of_era - 719468;
+}
+
+bool value_moment_us(int64_t *out, const char *text)
+{
+    struct tm moment = {0};
+    if (value_integer(out, text))
+        return true;
+    const char *end = strptime(text, "%Y-%m-%d", &moment);
+    if (end && *end == 'T')
+        end = strptime(end, "T%H:%M:%S", &moment);
+    if (end && *end == 'Z')
+        end++;
+    if (!end || *end)
+        return false;
+    int64_t days = civil_days(1900 + (int64_t)moment.tm_year, moment.tm_mon + 1, moment.tm_mday);
+    *out = (days * 86400 + moment.tm_hour * 3600 + moment.tm_min * 60 + moment.tm_sec) * US_PER_SECOND;
     return true;
 }
 

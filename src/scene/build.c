@@ -10,7 +10,6 @@
 #include "scene/golden.h"
 #include "base/json.h"
 
-#define MATCH_ERROR_MAX 1e-5
 enum { PRECISION_MAX = 25, PRECISION_TRIES = 6 };
 
 void build_say(const struct builder *builder, const char *format, ...)
@@ -81,6 +80,8 @@ static enum fault build_steps(struct builder *builder)
     if (fault == FAULT_NONE)
         fault = fit_scenes(builder);
     if (fault == FAULT_NONE)
+        fault = build_validate(builder);
+    if (fault == FAULT_NONE)
         fault = build_calibrate(builder);
     if (fault == FAULT_NONE)
         fault = build_reference(builder);
@@ -123,7 +124,7 @@ static void builder_fini(struct builder *builder)
 }
 
 enum fault scene_build(struct build_result *out, const struct build_options *options, const struct build_sample *train,
-                       const struct build_sample *later, struct fault_note *note)
+                       const struct build_sample *validate, const struct build_sample *later, struct fault_note *note)
 {
     *out = (struct build_result){0};
     struct builder *builder = memory_take_zeroed(1, sizeof *builder);
@@ -131,6 +132,7 @@ enum fault scene_build(struct build_result *out, const struct build_options *opt
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to build a scene base");
     builder->options = options;
     builder->train = train;
+    builder->validate = validate;
     builder->later = later;
     builder->note = note;
     builder->random.state = options->seed;
@@ -141,6 +143,7 @@ enum fault scene_build(struct build_result *out, const struct build_options *opt
     enum fault fault = build_steps(builder);
     if (fault == FAULT_NONE)
         fault = write_result(out, builder);
+    out->validation = builder->validation;
     builder_fini(builder);
     if (fault != FAULT_NONE)
         build_result_fini(out);

@@ -32,9 +32,12 @@ struct build_options {
     struct feature_set features; /* that the samples hold */
     uint32_t background_clusters, scene_clusters;
     uint32_t background_rows_max;
+    uint32_t passes;             /* over the rows that are learned from */
+    double rate, decay;          /* of learning at the start; of log precisions, times the rate */
     bool overshoot;              /* columns for what background never reached */
     double alert_rate;           /* share of later rows that scenes may raise to high */
     double precision;            /* > 0: least precision of a scene's alerts on labelled later rows instead */
+    double alert_cost;           /* > 0: instead the least cost, of wrong alerts so much each, of missed frauds their amounts */
     double anomaly_rate;         /* the same share for each anomaly set */
     uint32_t points_per_segment; /* anomaly reference rows in each of ANOMALY_SEGMENTS subsamples */
     const uint32_t (*known)[2];  /* [FEATURE_COUNT]: background rows where a feature is known, and is not; NULL: not told */
@@ -50,19 +53,24 @@ struct build_options {
                             .background_clusters = 16, \
                             .scene_clusters = 6, \
                             .background_rows_max = 120000, \
+                            .passes = 30, \
+                            .rate = 0.05, \
+                            .decay = 0.07, \
                             .overshoot = true, \
                             .alert_rate = 0.005, \
                             .anomaly_rate = 0.001, \
                             .points_per_segment = 8})
 
-/* train: rows to learn from. later: rows behind them in time, for thresholds and figures; labels as far as known.
+/* train: rows to learn from. validate: rows behind them, labelled, that calibrate the match and judge the seed; may be empty.
+ * later: rows behind those in time, for thresholds and figures; labels as far as known.
  * bytes: the file; golden: its golden distances; both memory_give. FAULT_schema: too few rows of a scene or of background. */
 struct build_result {
     char *bytes, *golden;
     size_t byte_count, golden_byte_count;
+    double validation; /* average precision on the rows to validate; 0 without */
 };
 enum fault scene_build(struct build_result *out, const struct build_options *options, const struct build_sample *train,
-                       const struct build_sample *later, struct fault_note *note);
+                       const struct build_sample *validate, const struct build_sample *later, struct fault_note *note);
 void build_result_fini(struct build_result *result);
 
 #endif

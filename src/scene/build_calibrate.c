@@ -7,7 +7,6 @@
 
 #include "base/memory.h"
 #include "scene/golden.h"
-#include "scene/metrics.h"
 
 enum { ERROR_SLICES = 8, TABLE_SLICES = 64 }; /* of background, evenly spaced */
 #define THRESHOLD_LEAST 1e-3f
@@ -248,13 +247,6 @@ static void calibrate_anomaly(struct degrees *degrees)
     team_run(builder->team, ANOMALY_COUNT, threshold_work, degrees);
 }
 
-/* Best scene, its match and the label of every later row. */
-struct matched {
-    uint32_t count;
-    struct metrics_row *rows; /* score: risk */
-    float *match;
-};
-
 static void match_chunk(struct matched *out, uint32_t first, const struct scene_base *base, const struct chunk_scores *scores,
                         const struct build_chunk *chunk)
 {
@@ -262,9 +254,12 @@ static void match_chunk(struct matched *out, uint32_t first, const struct scene_
         double sum = 0.0, best = -INFINITY;
         struct metrics_row *row = &out->rows[first + i];
         *row = (struct metrics_row){.label = chunk->scene[i]};
+        out->amount[first + i] = chunk->features.column[FEATURE_amount] ? chunk->features.column[FEATURE_amount][i] : 0.0f;
         for (uint32_t s = 1; s < base->scene_count; s++) {
             double difference = fmin(fmax(scores->evidence[s][i] - scores->evidence[0][i], -80.0), 80.0);
             sum += (double)kernel_exp((float)difference);
+            if (out->evidence)
+                out->evidence[(size_t)(first + i) * base->scene_count + s] = difference;
             if (scores->evidence[s][i] > best) {
                 best = scores->evidence[s][i];
                 row->named = (uint8_t)s;
@@ -275,14 +270,18 @@ static void match_chunk(struct matched *out, uint32_t first, const struct scene_
     }
 }
 
-static void matched_fini(struct matched *matched)
+void matched_fini(struct matched *matched)
 {
     memory_give(matched->rows);
     memory_give(matched->match);
+    memory_give(matched->amount);
+    memory_give(matched->evidence);
+    *matched = (struct matched){0};
 }
 
 struct matching {
     struct builder *builder;
+    const struct build_sample *sample;
     struct matched *out;
 };
 
@@ -290,27 +289,30 @@ static void match_work(void *context, uint32_t part, uint32_t thread)
 {
     const struct matching *matching = context;
     const struct builder *builder = matching->builder;
-    const struct build_chunk *chunk = &builder->later->chunks[part];
+    const struct build_chunk *chunk = &matching->sample->chunks[part];
     chunk_scenes_score(builder->scores[thread], builder, &chunk->features);
-    match_chunk(matching->out, rows_before(builder->later, part), builder->base, builder->scores[thread], chunk);
+    match_chunk(matching->out, rows_before(matching->sample, part), builder->base, builder->scores[thread], chunk);
 }
 
-static enum fault match_later(struct matched *out, struct builder *builder)
+enum fault build_match(struct matched *out, struct builder *builder, const struct build_sample *sample, bool with_evidence)
 {
-    uint32_t rows = sample_rows(builder->later);
-    struct matching matching = {.builder = builder, .out = out};
-    *out = (struct matched){
-        .count = rows, .rows = memory_take_zeroed(rows, sizeof *out->rows), .match = memory_take_zeroed(rows, sizeof *out->match)};
-    if (!out->rows || !out->match) {
+    size_t rows = sample_rows(sample), cells = with_evidence ? rows * builder->options->scene_count : 0;
+    struct matching matching = {.builder = builder, .sample = sample, .out = out};
+    *out = (struct matched){.count = (uint32_t)rows,
+                            .rows = memory_take_zeroed(rows, sizeof *out->rows),
+                            .match = memory_take_zeroed(rows, sizeof *out->match),
+                            .amount = memory_take_zeroed(rows, sizeof *out->amount),
+                            .evidence = cells ? memory_take_zeroed(cells, sizeof *out->evidence) : NULL};
+    if (!out->rows || !out->match || !out->amount || (cells && !out->evidence)) {
         matched_fini(out);
         return build_no_memory(builder);
     }
-    team_run(builder->team, builder->later->chunk_count, match_work, &matching);
+    team_run(builder->team, sample->chunk_count, match_work, &matching);
     return FAULT_NONE;
 }
 
 struct labelled_match {
-    float match;
+    float match, amount; /* amount: log1p of it */
     uint8_t right;
 };
 
@@ -320,20 +322,47 @@ static int by_falling_match(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
+/* The labelled rows that name the scene, the best matches first. */
+static uint32_t alerts_sort(struct labelled_match *alerts, const struct matched *matched, uint8_t scene)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < matched->count; i++)
+        if (matched->rows[i].named == scene && matched->rows[i].label != SCENE_UNKNOWN)
+            alerts[count++] = (struct labelled_match){matched->match[i], matched->amount[i], matched->rows[i].label != 0};
+    qsort(alerts, count, sizeof *alerts, by_falling_match);
+    return count;
+}
+
+static bool last_of_equals(const struct labelled_match *alerts, uint32_t count, uint32_t i)
+{
+    return i + 1 == count || alerts[i + 1].match < alerts[i].match;
+}
+
 /* The least match from which on the scene's alerts are right often enough; 1 when nothing is known of it. */
 static float cut_for_precision(struct labelled_match *alerts, const struct matched *matched, uint8_t scene, double precision)
 {
-    uint32_t count = 0, right = 0;
+    uint32_t count = alerts_sort(alerts, matched, scene), right = 0;
     float cut = 1.0f;
-    for (uint32_t i = 0; i < matched->count; i++)
-        if (matched->rows[i].named == scene && matched->rows[i].label != SCENE_UNKNOWN)
-            alerts[count++] = (struct labelled_match){matched->match[i], matched->rows[i].label != 0};
-    qsort(alerts, count, sizeof *alerts, by_falling_match);
     for (uint32_t i = 0; i < count; i++) {
         right += alerts[i].right;
-        bool last_of_equals = i + 1 == count || alerts[i + 1].match != alerts[i].match;
-        if (last_of_equals && (double)right >= precision * (double)(i + 1))
+        if (last_of_equals(alerts, count, i) && (double)right >= precision * (double)(i + 1))
             cut = alerts[i].match;
+    }
+    return cut;
+}
+
+/* The match from which on alerting costs least: so much for each that is wrong, the amount of each fraud below it. */
+static float cut_for_cost(struct labelled_match *alerts, const struct matched *matched, uint8_t scene, double alert_cost)
+{
+    uint32_t count = alerts_sort(alerts, matched, scene);
+    double cost = 0.0, least = 0.0;
+    float cut = 1.0f;
+    for (uint32_t i = 0; i < count; i++) {
+        cost += alerts[i].right ? 1.0 - (double)kernel_exp(alerts[i].amount) : alert_cost;
+        if (last_of_equals(alerts, count, i) && cost < least) {
+            least = cost;
+            cut = alerts[i].match;
+        }
     }
     return cut;
 }
@@ -350,6 +379,8 @@ static enum fault scene_thresholds(struct builder *builder, const struct matched
         for (uint32_t s = 1; s < options->scene_count; s++) {
             if (options->precision > 0.0)
                 cut = cut_for_precision(alerts, matched, (uint8_t)s, options->precision);
+            else if (options->alert_cost > 0.0)
+                cut = cut_for_cost(alerts, matched, (uint8_t)s, options->alert_cost);
             builder->draft.scenes[s].threshold = cut > THRESHOLD_LEAST ? cut : THRESHOLD_LEAST;
             build_say(builder, "%s: threshold %.3f", options->scene_names[s], (double)builder->draft.scenes[s].threshold);
         }
@@ -382,7 +413,7 @@ enum fault build_calibrate(struct builder *builder)
     for (int i = 0; i < ANOMALY_COUNT; i++)
         memory_give(degrees.of[i]);
     if (fault == FAULT_NONE)
-        fault = match_later(&matched, builder);
+        fault = build_match(&matched, builder, builder->later, false);
     if (fault != FAULT_NONE)
         return fault;
     fault = scene_thresholds(builder, &matched);
@@ -397,7 +428,7 @@ char *build_metrics(struct builder *builder)
     struct metrics metrics;
     const char *names[SCENES_MAX];
     const struct metrics_options options = {.scene_count = builder->base->scene_count};
-    if (match_later(&matched, builder) != FAULT_NONE)
+    if (build_match(&matched, builder, builder->later, false) != FAULT_NONE)
         return NULL;
     for (uint32_t s = 0; s < builder->base->scene_count; s++)
         names[s] = builder->base->scenes[s].name;

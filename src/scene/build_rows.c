@@ -6,6 +6,8 @@
 
 #include "base/memory.h"
 
+#define ABOVE_RSCALE 5.0f /* an edge is sharp from the start, whatever the precision */
+
 struct counts {
     uint64_t of_scene[256];
 };
@@ -189,6 +191,7 @@ static enum fault add_to_dimension(struct builder *builder, uint32_t feature, co
         return fault;
     over.form = FORM_ABOVE;
     over.edge_scale = 1.0f;
+    over.rscale = ABOVE_RSCALE;
     return add_column(builder, columns, count, over);
 }
 

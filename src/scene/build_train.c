@@ -11,13 +11,11 @@
 
 #include "base/memory.h"
 
-enum { BATCH_ROWS = 512, EPOCHS = 30, STEPS_MAX = 6000 };
+enum { BATCH_ROWS = 512, STEPS_MAX = 6000 };
 enum { BLOCK_ROWS = 128, BLOCK_TILES = BLOCK_ROWS / TILE_ROWS, BATCH_BLOCKS = BATCH_ROWS / BLOCK_ROWS };
 enum { STEP_CLUSTERS = 12 }; /* that a thread takes a step for at once */
-#define RATE            0.05
 #define KEEP_FIRST      0.9f
 #define KEEP_SECOND     0.999f
-#define DECAY           0.07 /* of log precisions, times the rate */
 #define LOG_LEAST       (-20.0f)
 #define PRECISION_START 4.0f /* sharper ones grow by themselves where they help */
 #define START_WEIGHT    0.2f /* dimensions overlap: their likelihoods count less than if they were independent */
@@ -350,11 +348,11 @@ static uint32_t step_units(const struct training *training)
     return units;
 }
 
-/* From RATE to 0 along 1 − 3t² + 2t³, which is a cosine but for 0.01. */
+/* From 1 to 0 along 1 − 3t² + 2t³, which is a cosine but for 0.01. */
 static double rate_at(uint32_t step, uint32_t steps)
 {
     double t = (double)step / (double)steps;
-    return RATE * (1.0 - t * t * (3.0 - 2.0 * t));
+    return (1.0 - t * t * (3.0 - 2.0 * t));
 }
 
 static void train(struct training *training, uint32_t steps)
@@ -365,7 +363,7 @@ static void train(struct training *training, uint32_t steps)
     double first_left = 1.0, second_left = 1.0; /* powers of KEEP_*, for the moments' bias */
     float log_most = kernel_log((float)builder->precision_max);
     for (uint32_t step = 0; step < steps; step++) {
-        double rate = rate_at(step, steps);
+        double rate = builder->options->rate * rate_at(step, steps);
         training->batch = draw_batch(training);
         team_run(builder->team, training->batch_blocks, block_work, training);
         first_left *= (double)KEEP_FIRST;
@@ -380,7 +378,7 @@ static void train(struct training *training, uint32_t steps)
                                               .high = INFINITY};
         training->log_step = training->centre_step;
         training->log_step.factor = -0.5f;
-        training->log_step.shift = (float)(rate * DECAY);
+        training->log_step.shift = (float)(rate * builder->options->decay);
         training->log_step.low = LOG_LEAST;
         training->log_step.high = log_most;
         team_run(builder->team, units, step_work, training);
@@ -420,7 +418,7 @@ enum fault build_train(struct builder *builder)
     training->block_count = (training->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     training->batch_blocks = training->block_count < BATCH_BLOCKS ? training->block_count : BATCH_BLOCKS;
     uint32_t batch_rows = training->rows < BATCH_ROWS ? training->rows : BATCH_ROWS;
-    uint32_t steps = (uint32_t)((uint64_t)EPOCHS * training->rows / batch_rows);
+    uint32_t steps = (uint32_t)((uint64_t)builder->options->passes * training->rows / batch_rows);
     steps = training->scenes < 2 ? 0 : steps < STEPS_MAX ? steps : STEPS_MAX;
     build_say(builder, "training: %u steps of %u rows", steps, batch_rows);
     enum fault fault = training_open(training);

@@ -3,11 +3,13 @@
 
 #include "scene/build.h"
 #include "scene/cluster.h"
+#include "scene/metrics.h"
 #include "scene/team.h"
 
 /* What the steps of scene_build share; the steps follow each other in one thread, which shares parts of them with a team.
  * Everything taken is given back at the end. */
 
+#define MATCH_ERROR_MAX 1e-5
 enum { BUILD_COLUMNS_MAX = DIMENSION_COLUMNS_MAX };
 
 struct picked { /* the training rows that are learned from: scene after scene, in order within each */
@@ -27,7 +29,8 @@ struct build_reference { /* what struct scene_reference of the draft points to *
 
 struct builder {
     const struct build_options *options;
-    const struct build_sample *train, *later;
+    const struct build_sample *train, *validate, *later;
+    double validation;
     struct fault_note *note;
     struct random random;
     struct kernels kernels;
@@ -52,6 +55,7 @@ enum fault build_anomaly(struct builder *builder);                    /* points;
 enum fault build_train(struct builder *builder);                      /* centres, precisions, biases */
 enum fault build_base(struct builder *builder);                       /* draft → base, by writing and reading it */
 enum fault build_match_error(struct builder *builder, double *error); /* largest |match − match in double| over the picked rows */
+enum fault build_validate(struct builder *builder);                   /* match told as often as it is right; figures */
 enum fault build_calibrate(struct builder *builder);                  /* tables and thresholds; which scenes later rows reach */
 enum fault build_reference(struct builder *builder);                  /* what traffic is held against */
 char *build_metrics(struct builder *builder);                         /* JSON text (free) of figures on the later rows; NULL: memory */
@@ -69,6 +73,17 @@ enum fault build_scores_take(struct builder *builder);
 void build_scores_give(struct builder *builder);
 void chunk_scenes_score(struct chunk_scores *out, const struct builder *builder, const struct feature_block *features);
 void chunk_anomaly_score(struct chunk_scores *out, const struct builder *builder, const struct feature_block *features);
+
+/* Best scene, its match, the label and what was scored of every row of a sample. */
+struct matched {
+    uint32_t count;
+    struct metrics_row *rows; /* score: risk */
+    float *match;
+    float *amount;    /* log1p of it; 0 where it is not collected */
+    double *evidence; /* [row][scene] against background; NULL unless asked for */
+};
+enum fault build_match(struct matched *out, struct builder *builder, const struct build_sample *sample, bool with_evidence);
+void matched_fini(struct matched *matched);
 
 struct feature_block build_slice(const struct builder *builder, uint32_t first, uint32_t count); /* borrowed: picked rows from first on */
 /* The picked rows of one scene through columns into z; matrix_fini. */

@@ -258,7 +258,7 @@ static void test_wrong_usage_is_told(void **state)
     expect_told("attribute, contact, registration or use");
     assert_int_equal(FLOW_RUN(output, "build", "--out", out, "/nowhere.csv"), 2);
     expect_told("/nowhere.csv");
-    assert_int_equal(FLOW_RUN(output, "build", "--out", out, "--config", "/nowhere.yaml", flow_past()), 2);
+    assert_int_equal(FLOW_RUN(output, "build", "--out", out, "--server-config", "/nowhere.yaml", flow_past()), 2);
     expect_told("/nowhere.yaml");
     flow_write(file, "transfer_id,time\n", 17);
     assert_int_equal(FLOW_RUN(output, "build", "--out", out, file), 2);

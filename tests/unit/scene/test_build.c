@@ -72,6 +72,7 @@ static void rows_fini(struct rows *rows)
 }
 
 static struct kernels fastest;
+static const struct build_sample none;
 
 static struct build_options options_make(const struct kernels *kernels)
 {
@@ -99,7 +100,7 @@ static struct build_result build(const struct build_options *options, const stru
 {
     struct build_result result;
     struct fault_note note = {0};
-    if (scene_build(&result, options, &train->sample, &later->sample, &note) != FAULT_NONE)
+    if (scene_build(&result, options, &train->sample, &none, &later->sample, &note) != FAULT_NONE)
         fail_msg("%s", note.text);
     return result;
 }
@@ -199,7 +200,7 @@ static void expect_refused(struct rows *train, const struct build_options *optio
     struct build_result result;
     struct fault_note note = {0};
     rows_make(&later, 1, 2);
-    assert_int_equal(scene_build(&result, options, &train->sample, &later.sample, &note), FAULT_schema);
+    assert_int_equal(scene_build(&result, options, &train->sample, &none, &later.sample, &note), FAULT_schema);
     if (!strstr(note.text, word))
         fail_msg("expected %s, got %s", word, note.text);
     assert_null(result.bytes);
@@ -309,7 +310,7 @@ static void memory_faults_leave_nothing(void **state)
         struct build_result result = {0};
         struct fault_note note = {0};
         memory_fail_at(nth);
-        fault = scene_build(&result, &options, &train.sample, &later.sample, &note);
+        fault = scene_build(&result, &options, &train.sample, &none, &later.sample, &note);
         memory_fail_at(UINT64_MAX);
         build_result_fini(&result);
         assert_int_equal(memory_live_count(), live);

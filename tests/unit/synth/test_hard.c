@@ -359,7 +359,7 @@ static struct scene_base *base_of(int without, const struct kernels *kernels)
     for (uint32_t f = 0; f < FEATURE_COUNT; f++)
         if ((int)feature_infos[f].dimension == without)
             options.features.bits[f / 64] &= ~(1ull << f % 64);
-    if (scene_build(&result, &options, &train, &later, &note) != FAULT_NONE ||
+    if (scene_build(&result, &options, &train, &(const struct build_sample){0}, &later, &note) != FAULT_NONE ||
         scene_base_read(&base, (const unsigned char *)result.bytes, result.byte_count, &note) != FAULT_NONE)
         fail_msg("%s", note.text);
     build_result_fini(&result);
