@@ -19,6 +19,7 @@ enum {
     KEY_FEATURES,
     KEY_WITHOUT,
     KEY_PASSES,
+    KEY_LABELLED,
     KEY_RATE,
     KEY_DECAY,
     KEY_ALERT_COST,
@@ -72,6 +73,7 @@ static const struct argp_option options[] = {
     {"validate-to", KEY_VALIDATE_TO, "DATE", 0,
      "Rows from --train-to to this time choose the seed and make the match as sure as it is right (default: none)", 2},
     {"until", KEY_UNTIL, "DATE", 0, "Leave out rows from this time on (default: none)", 2},
+    {"labelled-only", KEY_LABELLED, NULL, 0, "Rows without a label are not learned from as good ones; they only fill the history", 2},
     {"rows-max", KEY_ROWS_MAX, "N", 0, "Rows of either part held in memory; beyond, good ones are thinned (default 500000)", 2},
     {0, 0, 0, 0, "How they are read:", 3},
     {"server-config", KEY_SERVER_CONFIG, "FILE", 0,
@@ -205,6 +207,9 @@ static error_t parse_rows(int key, char *text, struct argp_state *state)
         break;
     case KEY_TRAIN_DAYS:
         command->plan.train_days = command_integer(state, "train-days", text, 1, 36500);
+        break;
+    case KEY_LABELLED:
+        build->labelled_only = true;
         break;
     case KEY_UNTIL:
         build->until_us = command_time_us(state, "until", text);

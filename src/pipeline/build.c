@@ -79,7 +79,7 @@ static enum fault label_of(uint8_t *out, struct base_builder *builder, const str
     const struct column *labels = &batch->columns[COLUMN_label];
     struct text name = column_is_valid(labels, row) ? column_text(labels, row) : (struct text){0};
     if (name.bytes == 0)
-        return *out = is_train ? 0 : SCENE_UNKNOWN, FAULT_NONE;
+        return *out = is_train && !builder->options->labelled_only ? 0 : SCENE_UNKNOWN, FAULT_NONE;
     return labels_find(out, &builder->labels, name, builder->note);
 }
 

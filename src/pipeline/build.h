@@ -16,6 +16,7 @@ struct base_build_options {
     uint32_t seed_count; /* 0: the one of build */
     uint64_t seeds[SEEDS_MAX];
     struct feature_set include, exclude; /* include empty: every feature that a file can give */
+    bool labelled_only;                  /* rows without a label are not background in training, they only fill the history */
     bool batch_features;                 /* use batch-scope features: batches of the file stand for the submitters' */
     uint32_t rows_max;                   /* feature rows held at once, of each window; beyond, background is thinned */
     uint32_t scene_rows_least;           /* labels of fewer rows in the training window make no scene */

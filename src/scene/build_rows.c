@@ -195,6 +195,15 @@ static enum fault add_to_dimension(struct builder *builder, uint32_t feature, co
     return add_column(builder, columns, count, over);
 }
 
+/* A value that the clip cuts off at three deviations on either side: one column alone makes no row strange without end. */
+static struct scene_column clipped_column(uint32_t feature, const struct spread *spread)
+{
+    struct scene_column column = value_column(feature, spread);
+    column.mean = (float)(spread->mean - spread->deviation);
+    column.rscale = (float)(3.0 / spread->deviation);
+    return column;
+}
+
 /* Linked takes every feature, own those of the transfer alone. */
 static enum fault add_to_anomaly(struct builder *builder, uint32_t feature, const struct spread *spread)
 {
@@ -202,7 +211,7 @@ static enum fault add_to_anomaly(struct builder *builder, uint32_t feature, cons
         if (spread->deviation <= 1e-6 || (i == ANOMALY_OWN && feature_infos[feature].needs_history))
             continue;
         enum fault fault = add_column(builder, builder->columns[DIMENSION_COUNT + i], &builder->draft.anomaly[i].column_count,
-                                      value_column(feature, spread));
+                                      clipped_column(feature, spread));
         if (fault != FAULT_NONE)
             return fault;
     }
