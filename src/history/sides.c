@@ -6,6 +6,7 @@
 #include "base/must.h"
 
 enum { EVENT_HOUR_SHIFT = 44, EVENT_AMOUNT_SHIFT = 8, EVENT_PEER_SHIFT = 2, MANTISSA_BITS = 31 };
+#define NONE_ABOVE        2e15f /* beyond every amount */
 #define EVENT_AMOUNT_MASK ((1ull << (EVENT_HOUR_SHIFT - EVENT_AMOUNT_SHIFT)) - 1)
 
 /* --- events as they are kept ---------------------------------------------------------------------------------------- */
@@ -335,42 +336,74 @@ static void ring_read_risks(struct side_answer *out, const uint64_t *ring, unsig
     ring_read_run(out, ring, from, to);
 }
 
-/* The value that more are not above than half of them: counted for each, without a branch. */
-static float median_of(const float *value, unsigned count)
+typedef float four_floats __attribute__((vector_size(16), may_alias, aligned(4)));
+typedef int32_t four_counts __attribute__((vector_size(16)));
+enum { RECENT_FOURS = RECENT_EVENTS / 4 };
+
+/* The least value that more than before of them are not above, counted for all at once without a branch. */
+static float value_at_rank(const float value[RECENT_EVENTS], int32_t before)
 {
-    float median = -1.0f;
-    unsigned before = (count - 1) / 2;
-    for (unsigned i = 0; i < RECENT_EVENTS; i++) {
-        unsigned less = 0, not_more = 0;
-        for (unsigned j = 0; j < RECENT_EVENTS; j++) {
-            less += value[j] < value[i];
-            not_more += value[j] <= value[i];
-        }
-        median = less <= before && not_more > before ? value[i] : median;
+    const four_floats *fours = (const four_floats *)value;
+    union {
+        four_counts fours[RECENT_FOURS];
+        int32_t of[RECENT_EVENTS];
+    } not_above = {{{0}}};
+    float least = NONE_ABOVE;
+    for (unsigned j = 0; j < RECENT_EVENTS; j++) {
+        const four_floats x = {value[j], value[j], value[j], value[j]};
+        for (unsigned k = 0; k < RECENT_FOURS; k++)
+            not_above.fours[k] -= x <= fours[k];
     }
-    return median;
+    for (unsigned i = 0; i < RECENT_EVENTS; i++) {
+        float candidate = not_above.of[i] > before ? value[i] : NONE_ABOVE;
+        least = candidate < least ? candidate : least;
+    }
+    return least;
 }
 
-void recent_read(struct side_answer *out, const struct recent *recent, const struct recent_span *span)
+struct recent_span { /* first and end hours of windows of 7 and of 30 days */
+    uint32_t first[2], end[2];
+};
+
+struct recent_values {
+    unsigned count;
+    float value[RECENT_EVENTS], most; /* most: of the window of 7 days, below 0: none */
+};
+
+static inline bool recent_take(struct recent_values *values, const struct recent_span *span, uint32_t hour, float amount)
 {
-    float value[RECENT_EVENTS], most = -1.0f;
-    unsigned count = 0;
-    for (unsigned i = 0; i < RECENT_EVENTS; i++) {
-        bool in_week = recent[i].hour >= span->first[0] && recent[i].hour < span->end[0];
-        bool in_month = recent[i].hour >= span->first[1] && recent[i].hour < span->end[1];
-        most = in_week && recent[i].amount > most ? recent[i].amount : most;
-        value[i] = in_month ? recent[i].amount : 2e15f; /* beyond every amount */
-        count += in_month;
-    }
+    if (hour < span->first[1])
+        return false;
+    if (hour < span->end[1])
+        values->value[values->count++] = amount;
+    if (hour >= span->first[0] && hour < span->end[0] && amount > values->most)
+        values->most = amount;
+    return true;
+}
+
+static void recent_tell(struct side_answer *out, struct recent_values *values)
+{
     out->has_recent = true;
-    out->recent_max = most;
-    out->median = count ? median_of(value, count) : -1.0f;
+    out->recent_max = values->most;
+    out->median = values->count ? values->value[0] : -1.0f;
+    if (values->count < 2)
+        return;
+    for (unsigned i = values->count; i < RECENT_EVENTS; i++)
+        values->value[i] = NONE_ABOVE;
+    out->median = value_at_rank(values->value, (int32_t)(values->count - 1) / 2);
 }
 
 static struct recent_span recent_span_of(const struct side_question *question, uint32_t newest)
 {
-    const struct buckets newests = buckets_of(newest);
     struct recent_span span;
+    if (newest <= question->hour) {
+        for (unsigned i = 0; i < 2; i++) {
+            span.first[i] = question->first_hours[i + 1];
+            span.end[i] = UINT32_MAX;
+        }
+        return span;
+    }
+    const struct buckets newests = buckets_of(newest);
     for (unsigned i = 0; i < 2; i++) {
         uint32_t bucket = question->buckets.of[i + 1], last = newests.of[i + 1];
         span.first[i] = ((bucket > last ? bucket : last) + 1 - WINDOW_BUCKETS) * window_hours(i + 1);
@@ -379,16 +412,27 @@ static struct recent_span recent_span_of(const struct side_question *question, u
     return span;
 }
 
-static void ring_read_recent(struct side_answer *out, const uint64_t *ring, unsigned event_count, const struct recent_span *span)
+static void busy_read_recent(struct side_answer *out, const struct busy *busy, const struct side_question *question)
 {
-    struct recent recent[RECENT_EVENTS] = {0};
-    unsigned count = event_count < RECENT_EVENTS ? event_count : RECENT_EVENTS;
-    for (unsigned i = 0; i < count; i++) {
-        const uint64_t packed = ring[event_count - count + i];
-        recent[i].hour = (uint32_t)(packed >> EVENT_HOUR_SHIFT);
-        recent[i].amount = (float)amount_unpack(packed >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK);
-    }
-    recent_read(out, recent, span);
+    const struct recent_span span = recent_span_of(question, busy->newest);
+    struct recent_values values = {.most = -1.0f};
+    for (unsigned i = RECENT_EVENTS; i-- > 0;)
+        if (!recent_take(&values, &span, busy->recent[i].hour, busy->recent[i].amount))
+            break;
+    recent_tell(out, &values);
+}
+
+static void ring_read_recent(struct side_answer *out, const uint64_t *ring, unsigned event_count, const struct side_question *question,
+                             uint32_t newest)
+{
+    const struct recent_span span = recent_span_of(question, newest);
+    struct recent_values values = {.most = -1.0f};
+    unsigned last = event_count < RECENT_EVENTS ? 0 : event_count - RECENT_EVENTS;
+    for (unsigned i = event_count; i-- > last;)
+        if (!recent_take(&values, &span, (uint32_t)(ring[i] >> EVENT_HOUR_SHIFT),
+                         (float)amount_unpack(ring[i] >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK)))
+            break;
+    recent_tell(out, &values);
 }
 
 void side_read(struct side_answer *out, const struct history *history, const struct account *account, int which,
@@ -398,19 +442,17 @@ void side_read(struct side_answer *out, const struct history *history, const str
     const unsigned event_count = side->event_count, window_count = (unsigned)depth;
     if (side->form == SIDE_BUSY) {
         const struct busy *busy = &history->busies[side->at];
-        const struct recent_span span = recent_span_of(question, busy->newest);
         busy_read(out, busy, question, depth);
         if (depth == SIDE_WHOLE && which == SENT)
-            recent_read(out, busy->recent, &span);
+            busy_read_recent(out, busy, question);
         return;
     }
     if (event_count == 0)
         return;
     const uint64_t *ring = ring_at(history, side->at);
     uint32_t newest = hour_of(account->last[which]);
-    const struct recent_span span = recent_span_of(question, newest);
     if (depth == SIDE_WHOLE && which == SENT)
-        ring_read_recent(out, ring, event_count, &span);
+        ring_read_recent(out, ring, event_count, question, newest);
     if (newest <= question->hour)
         ring_read_windows(out, ring, event_count, window_count, question);
     else

@@ -29,12 +29,6 @@ struct side_answer {
     float median, recent_max;           /* below 0: none in the window */
 };
 
-/* From the newest transfers, RECENT_EVENTS of them, those of hour 0 left out. first, end: of windows of 7 and of 30 days. */
-struct recent_span {
-    uint32_t first[2], end[2];
-};
-void recent_read(struct side_answer *out, const struct recent *recent, const struct recent_span *span);
-
 uint32_t hour_kept(uint32_t newest); /* no figure looks at what was before it */
 bool side_holds(const struct history *history, const struct side *side, uint32_t slot, unsigned which); /* see snapshot.c */
 uint64_t amount_kept(int64_t amount); /* leading 31 bits of it, between 0 and AMOUNT_MAX */

@@ -17,7 +17,7 @@ enum {
     RISK_BUCKETS = 182,   /* 30 days and HISTORY_DELAY_MAX_US, and what rounding down to whole buckets adds */
     IDLE_HOURS = 76 * 24, /* no late row looks back further: 46 days and the 30 that a row may be late */
     BUSY_IDLE_HOURS = 24, /* a bucket record idle for so long gives way when there is none left */
-    RECENT_EVENTS = 16,
+    RECENT_EVENTS = 8,
     RING_CLASSES = 6,
     RING_UNIT_EVENTS = 4,
     RING_EVENTS_MAX = RING_UNIT_EVENTS << (RING_CLASSES - 1),

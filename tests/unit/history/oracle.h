@@ -70,10 +70,10 @@ static inline bool is_run(const struct oracle *oracle, uint64_t account, int sid
     return true;
 }
 
-/* Amounts of the newest 16 sent: by the hour, of the same hour those told last. */
+/* Amounts of the newest 8 sent: by the hour, of the same hour those told last. */
 static inline void oracle_recent(struct side_sum *out, const struct oracle *oracle, uint64_t account, uint32_t second)
 {
-    float month[16];
+    float month[8];
     uint32_t months = 0;
     out->median = out->recent_max = -1.0f;
     for (uint32_t i = 0; i < oracle->count; i++) {
@@ -87,9 +87,9 @@ static inline void oracle_recent(struct side_sum *out, const struct oracle *orac
             newer += o->payer == account && (other > hour || (other == hour && k > i));
         }
         int64_t week = 7 * 3600, day30 = 30 * 3600, now = second, last = out->last > second ? out->last : second;
-        if (newer < 16 && t->second / week <= now / week && t->second / week > last / week - 24 && (float)t->amount > out->recent_max)
+        if (newer < 8 && t->second / week <= now / week && t->second / week > last / week - 24 && (float)t->amount > out->recent_max)
             out->recent_max = (float)t->amount;
-        if (newer < 16 && t->second / day30 <= now / day30 && t->second / day30 > last / day30 - 24)
+        if (newer < 8 && t->second / day30 <= now / day30 && t->second / day30 > last / day30 - 24)
             month[months++] = (float)t->amount;
     }
     for (uint32_t i = 0; i < months; i++) {
