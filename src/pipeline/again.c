@@ -102,7 +102,7 @@ static void rules_find(struct remaking *remaking, struct pipeline *pipeline, con
     void *bytes = NULL;
     size_t byte_count = 0;
     if (!config && config_read(&bytes, &byte_count, pipeline, hex, &why) == FAULT_NONE &&
-        config_open_text(&remaking->own_config, epoch->config->source, bytes, byte_count, &why) == FAULT_NONE)
+        config_open_recorded(&remaking->own_config, bytes, byte_count, &why) == FAULT_NONE)
         config = remaking->own_config;
     memory_give(bytes);
     strategy_default(&remaking->strategy);

@@ -128,11 +128,23 @@ static void labels_add(struct walking *walking, struct batch *batch)
     history_add_labels(walking->pipeline->history_ops, walking->history, batch);
 }
 
-/* A row that was refused for its time alone stood in the batch when its rows were looked at together. */
+/* Whether nothing but times was refused in the batch. */
+static bool only_times_failed(const struct batch *batch)
+{
+    uint32_t others = 0;
+    for (uint16_t c = 0; c < COLUMN_COUNT; c++)
+        for (unsigned rule = 0; rule < RULE_COUNT; rule++)
+            others += c == COLUMN_time && rule == RULE_TIME ? 0 : batch->rule_counts[c][rule];
+    return others == 0;
+}
+
+/* A row that was refused for its time alone stood in the batch when its rows were looked at together: it passed the check, and so
+ * it has an amount, unless it is about no money. */
 static enum fault rows_together(struct arena *own, struct batch *batch, struct fault_note *note)
 {
     struct batch_facts *facts = &batch->facts;
     struct arena arena = batch->arena;
+    bool all = only_times_failed(batch);
     uint8_t *invalid = memory_take(batch->row_count);
     if (!invalid || !arena_init(own, feature_in_batch_bytes(batch->row_count))) {
         memory_give(invalid);
@@ -140,9 +152,7 @@ static enum fault rows_together(struct arena *own, struct batch *batch, struct f
     }
     memcpy(invalid, facts->invalid, batch->row_count);
     for (uint32_t row = 0; row < batch->row_count; row++)
-        if (facts->time_us[row] &&
-            (facts->time_us[row] > batch->now_us + TRANSFER_AHEAD_US_MAX || facts->time_us[row] < batch->now_us - TRANSFER_AGE_US_MAX))
-            facts->invalid[row] = 0;
+        facts->invalid[row] = facts->invalid[row] && !all && facts->amount[row] == 0;
     batch->arena = *own;
     enum fault fault = feature_in_batch(batch, note);
     *own = batch->arena;

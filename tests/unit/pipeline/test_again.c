@@ -66,7 +66,7 @@ static void pack_row(struct wire_buffer *out, const char *prefix, uint32_t i, in
     pair_number(out, "payer_id", "p", below(ACCOUNTS)), pair_number(out, "payee_id", "p", below(ACCOUNTS));
     pair_i64(out, "amount", is_wrong && below(2) ? -1 : 100 + (int64_t)below(5) * 10000);
     pair(out, "currency", "EUR");
-    pair_i64(out, "time", is_wrong ? now_us + 3600 * 1000000LL : time_us);
+    pair_i64(out, "time", is_wrong ? clock_wall_us() + 3600 * 1000000LL : time_us);
     for (unsigned k = 0; k < 6; k++)
         if (named >> k & 1)
             pair_number(out, optional[k], k < 2 ? "d" : k < 4 ? "x" : "n", below(DEVICES));
@@ -235,15 +235,21 @@ static uint32_t explain_all(uint32_t screened, uint32_t *out_invalid)
 static void every_row_is_had_again(void **state)
 {
     uint32_t invalid;
+    char token[128], top[1024];
+    struct fault_note note;
     (void)state;
     random_state = rig_seed();
     base_write("base.safetensors", 7);
-    rig_open(rig_config(tenants, "base.safetensors"));
+    snprintf(token, sizeof token, "%s/token", rig_folder);
+    snprintf(top, sizeof top, "%s  - {name: c, token_file: %s, rights: [submit]}\n", tenants, token);
+    assert_int_equal(file_replace(token, "a token of many bytes\n", 22, &note), FAULT_NONE);
+    rig_open(rig_config(top, "base.safetensors"));
     uint32_t screened = past_make(60);
     uint32_t exact = explain_all(screened, &invalid);
     print_message("%u rows exact, %u invalid\n", exact, invalid);
     assert_true(exact > 100 && invalid > 1);
     pipeline_close(&pipeline);
+    unlink(token);                     /* a configuration is read again without it */
     base_write("next.safetensors", 8); /* neither that base nor that configuration runs any more */
     rig_open(rig_config("tenants:\n  - {name: a, namespace: shared, token_hash: " TOKEN_HASH ", " RIG_RIGHTS "}\n", "next.safetensors"));
     assert_int_equal(explain_all(screened, &invalid), exact);
