@@ -8,7 +8,7 @@
 #include "command/source.h"
 #include "intake/template.h"
 
-enum { ROWS_AT_ONCE = 16 * TEMPLATE_CHUNK };
+enum { ROWS_AT_ONCE = 16 * TEMPLATE_CHUNK, WRONG_TOLD_MAX = 20 };
 
 struct options {
     const char *path, *rows;
@@ -62,14 +62,19 @@ static void sheet_known(struct sheet *sheet)
     sheet->count = sheet->known_count = COLUMN_COUNT;
 }
 
+static enum template_type type_of(const struct column *column)
+{
+    return column->form == FORM_F64 ? TEMPLATE_FLOAT : column->form == FORM_I64 ? TEMPLATE_EXACT : TEMPLATE_TEXT;
+}
+
 static void sheet_others(struct sheet *sheet, const struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->other_count; i++) {
         const struct column *column = &batch->others[i];
+        if (column->name.bytes > TEMPLATE_NAME_MAX)
+            continue; /* no template can name it */
         struct template_column *out = &sheet->columns[sheet->count++];
-        *out = (struct template_column){.type = column->form == FORM_F64   ? TEMPLATE_FLOAT
-                                                : column->form == FORM_I64 ? TEMPLATE_EXACT
-                                                                           : TEMPLATE_TEXT};
+        *out = (struct template_column){.type = type_of(column)};
         text_copy(out->name, sizeof out->name, column->name);
     }
 }
@@ -167,17 +172,34 @@ static void rows_print(const struct template_program *program, struct made *made
         }
 }
 
+/* By name: a column without any value among these rows is not there, and those behind it have moved up. */
+static const struct column *view_find(const struct template_column *wanted, const struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->other_count; i++)
+        if (text_equal(batch->others[i].name, text_of(wanted->name)))
+            return &batch->others[i];
+    return NULL;
+}
+
 static void rows_run(const struct template_program *program, const struct sheet *sheet, const struct batch *batch, struct made *made)
 {
     const struct column *views[TEMPLATE_COLUMNS_MAX];
     struct kernels kernels;
     kernels_select(&kernels, CPU_MASK_ALL);
-    for (uint32_t i = 0; i < sheet->count; i++) {
-        uint32_t other = i - sheet->known_count;
-        views[i] = i < sheet->known_count ? &batch->columns[i] : other < batch->other_count ? &batch->others[other] : NULL;
-    }
+    for (uint32_t i = 0; i < sheet->count; i++)
+        views[i] = i < sheet->known_count ? &batch->columns[i] : view_find(&sheet->columns[i], batch);
     template_run(program, views, batch->row_count, made->cells, made->scratch, &kernels, on_failed, made);
     rows_print(program, made, batch->row_count);
+}
+
+/* Cells that could not be read are null here. */
+static void wrong_tell(uint64_t *told, const struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->note_count; i++) {
+        const char *column = column_name(batch->notes[i].column);
+        if ((*told)++ < WRONG_TOLD_MAX)
+            fprintf(stderr, "sluice template: %s%s%s\n", column, *column ? ": " : "", batch->notes[i].text);
+    }
 }
 
 /* --- the command ------------------------------------------------------------------------------------------------------ */
@@ -190,10 +212,16 @@ static void columns_print(const struct template_program *program, bool as_head)
         if (as_head)
             printf("%s%s", column->name, i + 1 < count ? "," : "\n");
         else if (column->type == TEMPLATE_EXACT && column->scale)
-            printf("%-24s decimal of %u places\n", column->name, column->scale);
+            printf("%-24s decimal of %u place%s\n", column->name, column->scale, column->scale > 1 ? "s" : "");
         else
             printf("%-24s %s\n", column->name, column->type == TEMPLATE_EXACT ? "int" : template_type_names[column->type]);
     }
+}
+
+static enum fault columns_there(const struct template_program *program, const char *path, struct fault_note *note)
+{
+    return template_output_count(program) ? FAULT_NONE
+                                          : fault_set(note, FAULT_syntax, ROW_NONE, COLUMN_NONE, "%.200s makes no column", path);
 }
 
 static enum fault read_and_run(struct source *source, struct sheet *sheet, const char *path, const char *text, size_t bytes,
@@ -202,6 +230,7 @@ static enum fault read_and_run(struct source *source, struct sheet *sheet, const
     struct template_program *program = NULL;
     struct made made = {0};
     struct batch batch = {0};
+    uint64_t wrong = 0;
     enum fault fault = batch_init(&batch, source_arena_bytes(source, ROWS_AT_ONCE), note);
     if (fault == FAULT_NONE)
         fault = source_read(source, &batch, ROWS_AT_ONCE, note);
@@ -209,14 +238,20 @@ static enum fault read_and_run(struct source *source, struct sheet *sheet, const
     const struct template_schema schema = {.columns = sheet->columns, .column_count = sheet->count};
     if (fault == FAULT_NONE)
         fault = template_open(&program, path, 1, text, bytes, &schema, note);
+    if (fault == FAULT_NONE)
+        fault = columns_there(program, path, note);
     if (fault == FAULT_NONE && !made_take(&made, program))
         fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for %u rows", (unsigned)ROWS_AT_ONCE);
     if (fault == FAULT_NONE)
         columns_print(program, true);
     while (fault == FAULT_NONE && batch.row_count > 0) {
+        wrong_tell(&wrong, &batch);
         rows_run(program, sheet, &batch, &made);
         fault = source_read(source, &batch, ROWS_AT_ONCE, note);
     }
+    if (fault == FAULT_NONE && wrong)
+        fault = fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "cells that cannot be read, taken as null: %llu",
+                          (unsigned long long)wrong);
     made_give(&made);
     template_close(&program);
     batch_fini(&batch);
@@ -242,8 +277,8 @@ int command_template(int argc, char **argv)
         struct template_program *program;
         const struct template_schema schema = {.columns = sheet.columns, .column_count = sheet.count};
         fault = template_open(&program, options.path, 1, text, bytes, &schema, &note);
-        if (fault == FAULT_NONE && template_output_count(program) == 0)
-            fault = fault_set(&note, FAULT_syntax, ROW_NONE, COLUMN_NONE, "%s makes no column", options.path);
+        if (fault == FAULT_NONE)
+            fault = columns_there(program, options.path, &note);
         if (fault == FAULT_NONE)
             columns_print(program, false);
         template_close(&program);

@@ -19,7 +19,8 @@ static int64_t days_of(int64_t year, unsigned month, unsigned day)
 
 struct civil template_civil(int64_t time_us)
 {
-    int64_t days = floor_divide(time_us, US_PER_DAY), second = (time_us - days * US_PER_DAY) / US_PER_SECOND;
+    int64_t days = floor_divide(time_us, US_PER_DAY), of_day = time_us % US_PER_DAY; /* the first day's beginning does not fit */
+    int64_t second = (of_day < 0 ? of_day + US_PER_DAY : of_day) / US_PER_SECOND;
     int64_t since = days + DAYS_TO_1970, era = floor_divide(since, DAYS_OF_400_YEARS), of_era = since - era * DAYS_OF_400_YEARS;
     int64_t year = (of_era - of_era / (DAYS_OF_4_YEARS - 1) + of_era / DAYS_OF_100_YEARS - of_era / (DAYS_OF_400_YEARS - 1)) / 365;
     int64_t of_year = of_era - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;

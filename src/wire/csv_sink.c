@@ -275,7 +275,7 @@ const char *sink_wanted(const struct sink *sink)
     if (sink->form == FORM_STR)
         return "text";
     if (sink->known == COLUMN_NONE)
-        return "text or a number";
+        return sink->form == FORM_ABSENT ? "text or a number" : "a number as in the rows before";
     return column_type_of(sink->known) == COLUMN_MONEY ? "whole minor units (cents)" : "an integer";
 }
 

@@ -372,6 +372,35 @@ static void test_template(void **state)
     assert_non_null(strstr(output, "fill.tpl:2:11: an int and a text do not go together"));
 }
 
+/* Columns that are not known have their places and kinds for as long as the file goes on. */
+static void test_template_over_many_rows(void **state)
+{
+    (void)state;
+    enum { MANY = 16384 + 2, ROW_BYTES = 160 };
+    char path[256], rows[256], *text = malloc(MANY * ROW_BYTES);
+    for (int turned = 0; turned < 2; turned++) {
+        size_t bytes = 0;
+        for (int i = 0; i < MANY; i++) {
+            bool is_late = i >= 16384;
+            bytes += (size_t)snprintf(text + bytes, ROW_BYTES,
+                                      "{\"transfer_id\":\"t%d\",\"payer_id\":\"a\",\"payee_id\":\"b\",\"amount\":1,"
+                                      "\"currency\":\"EUR\"%s,\"xb\":%s}\n",
+                                      i, is_late ? "" : ",\"xa\":5", turned && is_late ? "\"w\"" : "7");
+        }
+        flow_path(path, sizeof path, "many.tpl"), flow_path(rows, sizeof rows, "many.jsonl");
+        flow_write(path, "p = xa q = xb", 13), flow_write(rows, text, bytes);
+        assert_int_equal(FLOW_RUN(output, "template", "--rows", rows, path), turned ? 2 : 0);
+        if (turned)
+            assert_non_null(strstr(output, "line 16385: column xb: must be a number as in the rows before, is text w"));
+        else
+            assert_string_equal(output + strlen(output) - 7, "\n,7\n,7\n");
+    }
+    free(text);
+    flow_write(path, "", 0);
+    assert_int_equal(FLOW_RUN(output, "template", "--rows", rows, path), 2);
+    assert_non_null(strstr(output, "makes no column"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_token_is_not_written_twice),
         cmocka_unit_test(test_bench),
         cmocka_unit_test(test_template),
+        cmocka_unit_test(test_template_over_many_rows),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

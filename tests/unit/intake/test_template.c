@@ -79,6 +79,7 @@ static const struct {
     {"x = weekday(at) * 100 + hour(at)", {"413", "413", "null", "400"}},
     {"x = in_days(at - date(\"2024-01-01T00:00:00\"))", {"59", "59", "null", "-19723"}},
     {"x = day(at + days(1) - hours(13) - minutes(30) - seconds(1))", {"29", "29", "null", "1"}},
+    {"x = year(date(\"1970-01-01\") - days(106751991) - seconds(14454))", {"-290308", "-290308", "-290308", "-290308"}},
     {"x = in_seconds(hours(a))", {"25200", "-18000", "null", "does not fit"}},
     {"x = 2 × 3 ÷ 4", {"1.5", "1.5", "1.5", "1.5"}},
     {"y = a; x = y + 0 # a comment\ny = y - y", {"0", "0", "null", "0"}},
