@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "command/command.h"
+#include "command/figures.h"
 #include "pipeline/build_file.h"
 #include "pipeline/past_ledger.h"
 
@@ -39,6 +40,7 @@ enum {
     KEY_ALERTS,
     KEY_PRECISION,
     KEY_ANOMALIES,
+    KEY_REPORT,
     KEY_QUIET
 };
 enum { NAME_BYTES = 64, BATCH_ROWS_DEFAULT = 1024, SCENE_ROWS_LEAST = 20, LATER_PERCENT = 20 };
@@ -46,7 +48,7 @@ enum { NAME_BYTES = 64, BATCH_ROWS_DEFAULT = 1024, SCENE_ROWS_LEAST = 20, LATER_
 
 struct build_command {
     struct build_plan plan;
-    const char *config_path;
+    const char *config_path, *report;
     char name[NAME_BYTES];
     bool quiet, is_read;                       /* is_read: the build file has been read, what is parsed goes over it */
     bool path_told, seeds_told, features_told; /* on the command line: no longer those of the file */
@@ -61,6 +63,8 @@ static const struct argp_option options[] = {
      "The same seed, options and file give the same base on any machine (default 1); of several, the best on the rows to validate is kept",
      1},
     {"config", KEY_CONFIG, "FILE", 0, "Build file (YAML) with all of this; what the command line names goes over it", 1},
+    {"report", KEY_REPORT, "DIR", 0,
+     "Measure the base on the rows behind the training and write DIR/index.html with figures and plots, as `sluice eval --report` does", 1},
     {"quiet", KEY_QUIET, NULL, 0, "No progress on standard error", 1},
     {0, 0, 0, 0, "Which rows:", 2},
     {"ledger", KEY_LEDGER, "DIR", 0,
@@ -299,6 +303,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_QUIET:
         command->quiet = true;
         break;
+    case KEY_REPORT:
+        command->report = text;
+        break;
     case KEY_RISK_TYPE:
         risk_type_read(command, state, text);
         break;
@@ -396,14 +403,50 @@ static void progress(const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
+/* DIR/index.html as seen from the folder of the card, where DIR lies in it; otherwise as it was given. */
+static void page_find(char *out, size_t out_bytes, const char *report, const char *stem)
+{
+    const char *slash = strrchr(stem, '/');
+    size_t bytes = slash ? (size_t)(slash - stem) + 1 : 0;
+    bool is_inside = bytes > 0 && strncmp(report, stem, bytes) == 0;
+    snprintf(out, out_bytes, "%s/index.html", report + (is_inside ? bytes : 0));
+}
+
+/* The rows behind those that it was made from once more, through the new base. */
+static enum fault report_write(const struct build_command *command, struct fault_note *note)
+{
+    static struct evaluation evaluation;
+    const struct base_build_options *build = &command->plan.options;
+    char path[600], title[160];
+    snprintf(path, sizeof path, "%s.safetensors", build->stem);
+    snprintf(title, sizeof title, "Scene base %.60s, rows behind its training", build->build.name);
+    struct evaluate_options eval = {.past = build->past,
+                                    .base_paths = {path},
+                                    .from_us = build->validate_to_us > build->train_to_us ? build->validate_to_us : build->train_to_us,
+                                    .to_us = build->until_us,
+                                    .device = "cpu",
+                                    .top = EVALUATE_TOP_DEFAULT};
+    enum fault fault = evaluate_run(&evaluation, &eval, note);
+    if (fault == FAULT_NONE)
+        fault = figures_report(&evaluation, command->report, title, note);
+    evaluation_fini(&evaluation);
+    return fault;
+}
+
 static enum fault build_run(struct build_command *command, struct fault_note *note)
 {
     struct config *config = NULL;
-    char stem[512];
+    char stem[512], page[600];
     enum fault fault = FAULT_NONE;
+    if (command->report && strcmp(command->plan.path, "-") == 0)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "standard input is read once: no --report of it");
     if (!place(command, stem, sizeof stem))
         return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "path too long: %.100s", command->plan.out);
     command->plan.options.stem = stem;
+    if (command->report) {
+        page_find(page, sizeof page, command->report, stem);
+        command->plan.options.page = page;
+    }
     command->plan.options.past.path = command->plan.path;
     command->plan.options.past.batch_rows = command->plan.batch_rows ? command->plan.batch_rows : BATCH_ROWS_DEFAULT;
     command->plan.options.batch_features = command->plan.batch_rows > 0;
@@ -419,6 +462,8 @@ static enum fault build_run(struct build_command *command, struct fault_note *no
         command->plan.options.validate_to_us = command->plan.options.train_to_us;
     if (fault == FAULT_NONE)
         fault = base_build(&command->plan.options, note);
+    if (fault == FAULT_NONE && command->report)
+        fault = report_write(command, note);
     if (config)
         config_close(&config);
     return fault;

@@ -266,7 +266,7 @@ static enum fault write_card(const struct base_builder *builder, const struct bu
     enum fault fault = scene_base_read(&base, (const unsigned char *)result->bytes, result->byte_count, builder->note);
     if (fault != FAULT_NONE)
         return fault;
-    char *text = card_text(base);
+    char *text = card_text(base, builder->options->page);
     fault = text ? write_file(builder->options->stem, ".card.md", text, strlen(text), builder->note)
                  : fault_set(builder->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the card");
     free(text);

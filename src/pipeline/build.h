@@ -26,6 +26,7 @@ struct base_build_options {
     } risk_types[SCENES_MAX]; /* others: the scene's own name */
     const char *stem;         /* STEM.safetensors, STEM.golden.safetensors and STEM.card.md are written */
     const char *folder;       /* made when it is not there; NULL: none to make */
+    const char *page;         /* what the card names as the page of its figures; NULL: none */
     void (*progress)(const char *text);
 };
 #define BASE_ROWS_MAX_DEFAULT 500000

@@ -60,7 +60,7 @@ static void columns_of(FILE *out, const struct scene_base *base)
     }
 }
 
-char *card_text(const struct scene_base *base)
+char *card_text(const struct scene_base *base, const char *page)
 {
     char hex[33], *text = NULL;
     size_t bytes;
@@ -77,6 +77,8 @@ char *card_text(const struct scene_base *base)
     columns_of(out, base);
     fprintf(out, "\n## Figures on the rows behind the training window\n\n");
     lines_of(out, json_object_get(root, "metrics"));
+    if (page)
+        fprintf(out, "\n[More figures and plots](%s) of the same rows, scored the way that a server does.\n", page);
     fprintf(out, "\n## Made from\n\n");
     lines_of(out, json_object_get(root, "provenance"));
     fprintf(out, "\n## Limits\n\nThe figures hold for traffic like the rows named here. Thresholds keep a fixed share of such rows from "

@@ -20,7 +20,7 @@ struct build_origin {
 
 char *card_provenance(const struct build_origin *origin,
                       const struct build_options *options); /* JSON text (json_text_give); NULL: memory */
-/* The card in Markdown (free), out of the base's own metadata; NULL: memory. */
-char *card_text(const struct scene_base *base);
+/* The card in Markdown (free), out of the base's own metadata; NULL: memory. page: where its figures are shown, or NULL. */
+char *card_text(const struct scene_base *base, const char *page);
 
 #endif

@@ -143,7 +143,8 @@ static void expect_page(const char *folder, const char *words)
 static void test_reports_are_written(void **state)
 {
     (void)state;
-    char folder[512], again[512], one[600], two[600];
+    char folder[512], again[512], out[512], card[512], one[600], two[600], *text;
+    size_t bytes;
     static const char *const files[] = {"index.html", "figures.json", "confusion.svg", "drift.svg", "amounts.svg", "days.svg"};
     flow_path(folder, sizeof folder, "report");
     flow_path(again, sizeof again, "report_again");
@@ -155,6 +156,16 @@ static void test_reports_are_written(void **state)
         expect_same_files(one, two, true);
     }
     expect_page(folder, "Precision against recall");
+    flow_path(out, sizeof out, "reported");
+    flow_path(folder, sizeof folder, "reported/page");
+    flow_path(card, sizeof card, "reported/base.card.md");
+    assert_int_equal(FLOW_RUN(output, "build", "--quiet", "--out", out, "--report", folder, flow_past()), 0);
+    expect_page(folder, "Scene base reported, rows behind its training");
+    text = flow_read(card, &bytes);
+    assert_non_null(strstr(text, "](page/index.html)"));
+    free(text);
+    assert_int_equal(FLOW_RUN(output, "build", "--out", out, "--report", folder, "--train-to", "2026-01-01", "-"), 2);
+    expect_told("no --report of it");
 }
 
 /* A label that the base has no scene of, rows that are invalid, and tables without anything to tell. */

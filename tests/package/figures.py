@@ -231,14 +231,15 @@ def check_bases(folder):
     """Two bases at once: plots of both, switched rows in the file of scores, every field told."""
     base, other, table, scores = TREE / "models/synth/base.safetensors", folder / "other", folder / "made.csv", folder / "both.csv"
     for arguments in (("synth", "--rows", "30000", "--seed", "3", "--rates", "all=0.004", "--out", table),
-                      ("build", "--quiet", "--out", other, table)):
+                      ("build", "--quiet", "--out", other, "--report", folder / "built", table)):
         subprocess.run([SLUICE, *map(str, arguments)], check=True, capture_output=True)
     status, text, error = run("--json", "--base", base, "--against", other / "base.safetensors", "--draws", 40, "--report", folder / "both",
                               "--write-scores", scores, table)
     if status:
         failures.append(f"two bases: {error}")
         return
-    check_plots(folder / "both", ("roc", "precision-recall", "scores", "reliability", "confusion", "amounts", "days", "drift"))
+    for place in (folder / "both", folder / "built"):
+        check_plots(place, ("roc", "precision-recall", "scores", "reliability", "confusion", "amounts", "days", "drift"))
     got = json.loads(text)
     told = set(re.findall(r"`([a-z_0-9K]+)`", (TREE / "docs/quality.md").read_text()))
     names = {re.sub(r"_100$", "_K", name) for name in keys_of(got)} - {entry["scene"] for entry in got["scenes"]}
