@@ -121,6 +121,8 @@ static enum fault files_read(struct base_files *out, const struct basing *basing
 {
     char beside[PATH_BYTES];
     enum fault fault = file_read_all(&out->bytes, &out->byte_count, basing->what, BASE_FILE_BYTES_MAX, note);
+    if (fault == FAULT_NONE && out->byte_count == 0)
+        fault = fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "%.200s is empty", basing->what);
     golden_path(beside, basing->what);
     if (fault == FAULT_NONE)
         fault = beside_read(&out->golden, &out->golden_bytes, basing->golden, beside, GOLDEN_FILE_BYTES_MAX, note);
@@ -345,6 +347,8 @@ static int base_keygen(const struct basing *basing)
     secret_wipe(hex, sizeof hex);
     if (fd >= 0)
         close(fd);
+    if (fd >= 0 && !written)
+        unlink(basing->key); /* a part of a key is none, and in the way of the next */
     if (!written)
         return command_fail(COMMAND_REFUSED, "base", "cannot write %s: %s", basing->key, strerror(error));
     printf("base_keys: [\"%s:%s\"]\n", basing->name ? basing->name : "model-team", public_hex);
@@ -408,7 +412,9 @@ int command_base(int argc, char **argv)
                             basing.verb ? ", not " : "", basing.verb ? basing.verb : "");
     if (verbs[at].takes_what != (basing.what != NULL))
         return command_fail(COMMAND_REFUSED, "base", "%s %s", basing.verb,
-                            verbs[at].takes_what ? "needs a file, a name or a digest" : "takes no argument");
+                            !verbs[at].takes_what                                                 ? "takes no argument"
+                            : strcmp(basing.verb, "put") == 0 || strcmp(basing.verb, "sign") == 0 ? "needs a file"
+                                                                                                  : "needs a base: its name or digest");
     if (verbs[at].takes_key != (basing.key != NULL))
         return command_fail(COMMAND_REFUSED, "base", "%s %s", basing.verb, verbs[at].takes_key ? "needs --key FILE" : "takes no --key");
     if (!secret_open())

@@ -497,6 +497,13 @@ static void test_wrong_usage(void **state)
     expect("not dance");
     assert_int_equal(FLOW_RUN(output, "base", "put"), 2);
     expect("needs a file");
+    assert_int_equal(FLOW_RUN(output, "base", "activate"), 2);
+    expect("needs a base");
+    char empty[256];
+    flow_path(empty, sizeof empty, "empty.safetensors");
+    flow_write(empty, "", 0);
+    assert_int_equal(FLOW_RUN(output, "base", "put", empty), 2);
+    expect("empty.safetensors is empty");
     assert_int_equal(FLOW_RUN(output, "base", "list", "x"), 2);
     expect("takes no argument");
     assert_int_equal(FLOW_RUN(output, "base", "put", "/nowhere.safetensors"), 2);
