@@ -7,6 +7,7 @@
 #include "command/command.h"
 #include "command/source.h"
 #include "intake/template.h"
+#include "wire/wire.h"
 
 enum { ROWS_AT_ONCE = 16 * TEMPLATE_CHUNK, WRONG_TOLD_MAX = 20 };
 
@@ -273,6 +274,7 @@ int command_template(int argc, char **argv)
         fault = source_open(&source, options.rows, &note);
         if (fault == FAULT_NONE)
             fault = read_and_run(source, &sheet, options.path, text, bytes, &note);
+        csv_fault_of(&note, options.rows, fault);
     } else if (fault == FAULT_NONE) {
         struct template_program *program;
         const struct template_schema schema = {.columns = sheet.columns, .column_count = sheet.count};

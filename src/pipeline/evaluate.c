@@ -48,6 +48,8 @@ enum fault measured_scene(uint8_t *out, struct measured *measured, struct text n
     if (names->scene_count == SCENES_MAX || name.bytes >= sizeof names->scene_names[0])
         return fault_set(measured->note, FAULT_limit, ROW_NONE, COLUMN_label, "scene %.*s: more than %d scenes, or the name is too long",
                          (int)(name.bytes < 40 ? name.bytes : 40), name.data, SCENES_MAX - 1);
+    if (!text_is_id(name)) /* it is printed */
+        return fault_set(measured->note, FAULT_schema, ROW_NONE, COLUMN_label, "a label or scene with control characters or no UTF-8");
     *out = (uint8_t)names->scene_count;
     text_copy(names->scene_names[names->scene_count++], sizeof names->scene_names[0], name);
     return FAULT_NONE;

@@ -63,12 +63,12 @@ static enum fault read_file(const char *path, file_rows_fn *take, void *context,
     size_t bytes = (size_t)READ_ROWS * LINE_BYTES_MEAN_MAX + (size_t)limits.text_bytes_max * COLUMN_COUNT;
     enum fault fault = batch_init(&batch, batch_arena_bytes(&limits, READ_ROWS, bytes), note);
     if (fault == FAULT_NONE)
-        fault = csv_open(&reader, path, &limits, note);
+        fault = csv_fault_of(note, path, csv_open(&reader, path, &limits, note));
     while (fault == FAULT_NONE) {
         struct arena arena = batch.arena;
         arena_reset(&arena);
         batch = (struct batch){.magic = (unsigned)BATCH_MAGIC, .arena = arena};
-        fault = csv_read(reader, &batch, READ_ROWS, note);
+        fault = csv_fault_of(note, path, csv_read(reader, &batch, READ_ROWS, note));
         if (fault != FAULT_NONE || batch.row_count == 0)
             break;
         fault = take(context, &batch, note);

@@ -113,7 +113,7 @@ static enum fault open_observations(struct past *past, struct fault_note *note)
         if (fault == FAULT_NONE)
             fault = observed_next(observed, &past->rules, note);
         if (fault != FAULT_NONE)
-            return fault;
+            return csv_fault_of(note, past->options.observations[i].path, fault);
     }
     return FAULT_NONE;
 }
@@ -168,7 +168,7 @@ static enum fault open_parts(struct past *past, struct fault_note *note)
     if (fault == FAULT_NONE)
         fault = batch_init(&past->batch, read_arena_bytes(&past->rules.limits, past->options.batch_rows), note);
     if (fault == FAULT_NONE)
-        fault = csv_open(&past->reader, past->options.path, &past->rules.limits, note);
+        fault = csv_fault_of(note, past->options.path, csv_open(&past->reader, past->options.path, &past->rules.limits, note));
     return fault == FAULT_NONE ? open_observations(past, note) : fault;
 }
 
@@ -225,8 +225,8 @@ static void note_checks(struct past *past)
     for (uint32_t i = 1; i < batch->note_count; i++)
         first = batch->notes[i].row < first->row ? &batch->notes[i] : first;
     if (batch->note_count > 0 && past->first_check[0] == '\0')
-        snprintf(past->first_check, sizeof past->first_check, "row %llu, %s: %s", (unsigned long long)(past->rows + first->row + 1),
-                 column_name(first->column), first->text);
+        snprintf(past->first_check, sizeof past->first_check, "row %llu%s%s: %s", (unsigned long long)(past->rows + first->row + 1),
+                 first->column == COLUMN_NONE ? "" : ", ", column_name(first->column), first->text);
     for (uint32_t row = 0; row < batch->row_count; row++)
         past->rows_invalid += batch->facts.invalid[row];
     past->rows += batch->row_count;
@@ -237,7 +237,7 @@ static enum fault read_batch(struct past *past, struct fault_note *note)
     struct batch *batch = &past->batch;
     batch_empty(batch);
     past->next = 0;
-    enum fault fault = csv_read(past->reader, batch, past->options.batch_rows, note);
+    enum fault fault = csv_fault_of(note, past->options.path, csv_read(past->reader, batch, past->options.batch_rows, note));
     if (fault != FAULT_NONE || batch->row_count == 0)
         return fault;
     batch->op = OP_import;
@@ -364,10 +364,10 @@ enum fault past_span(int64_t *first_us, int64_t *last_us, const char *path, stru
     *last_us = INT64_MIN;
     enum fault fault = batch_init(&batch, read_arena_bytes(&limits, SPAN_ROWS), note);
     if (fault == FAULT_NONE)
-        fault = csv_open(&reader, path, &limits, note);
+        fault = csv_fault_of(note, path, csv_open(&reader, path, &limits, note));
     while (fault == FAULT_NONE) {
         batch_empty(&batch);
-        fault = csv_read(reader, &batch, SPAN_ROWS, note);
+        fault = csv_fault_of(note, path, csv_read(reader, &batch, SPAN_ROWS, note));
         if (fault != FAULT_NONE || batch.row_count == 0)
             break;
         widen(first_us, last_us, &batch);

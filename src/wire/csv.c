@@ -339,6 +339,15 @@ enum fault csv_open_bytes(struct csv_reader **out, const void *bytes, size_t byt
     return reader_begin(out, reader, limits, note);
 }
 
+enum fault csv_fault_of(struct fault_note *note, const char *path, enum fault fault)
+{
+    if (fault == FAULT_NONE || !note || note->row == ROW_NONE)
+        return fault;
+    struct fault_note of = *note;
+    return fault_set(note, fault, ROW_NONE, COLUMN_NONE, "%.100s, line %u%s%s: %s", path, of.row, of.column == COLUMN_NONE ? "" : ", ",
+                     column_name(of.column), of.text);
+}
+
 void csv_close(struct csv_reader **reader_p)
 {
     struct csv_reader *reader = *reader_p;

@@ -114,6 +114,8 @@ enum fault csv_open_bytes(struct csv_reader **out, const void *bytes, size_t byt
                           struct fault_note *note);
 /* The next at most rows_max rows in batch (batch_init'ed, arena_reset by the caller); 0 rows: end. Reads .csv and .jsonl alike. */
 enum fault csv_read(struct csv_reader *reader, struct batch *batch, uint32_t rows_max, struct fault_note *note);
+/* Puts the file beside the line into a fault of the two above, for those who read several; open and read alike. */
+enum fault csv_fault_of(struct fault_note *note, const char *path, enum fault fault);
 void csv_close(struct csv_reader **reader_p);
 /* A request as the client library sends it: in columns form, in rows form where a cell of a text file could not be read. */
 enum fault wire_request_write(struct wire_buffer *out, const struct batch *batch, struct text token, int64_t deadline_ms,

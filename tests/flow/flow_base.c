@@ -86,6 +86,10 @@ static void test_figures_are_good(void **state)
     assert_non_null(strstr(output, "has no score"));
     assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), "--from", table_cell(table, 0, "time"), all), 0);
     assert_non_null(strstr(output, "average_precision"));
+    static const char ringing[] = "transfer_id,payer_id,payee_id,amount,currency,time,label\nt,a,b,5,EUR,2026-10-01T00:00:00Z,a\a\n";
+    flow_write(all, ringing, sizeof ringing - 1);
+    assert_int_equal(FLOW_RUN(output, "eval", "--base", flow_row_base(), all), 2); /* no terminal is spoken to */
+    assert_non_null(strstr(output, "control characters"));
     table_free(table);
     free(past);
     free(fresh);

@@ -147,6 +147,7 @@ static void wrong_files_are_refused(void **state)
     assert_null(past);
     expect_fault("transfer_id,payer_id,payee_id,amount,currency\nt,a,b,5,EUR\n", FAULT_schema, "column time");
     expect_fault("transfer_id,payer_id,amount,currency,time\nt,a,5,EUR,1700000000000000\n", FAULT_schema, "payee_id");
+    expect_fault("transfer_id,payer\"_id\n", FAULT_syntax, "wrong.csv, line 1: a quote"); /* of several files, which */
 }
 
 static void invalid_rows_are_counted(void **state)
@@ -163,6 +164,11 @@ static void invalid_rows_are_counted(void **state)
     assert_int_equal(past_rows(past), 4);
     assert_int_equal(past_rows_invalid(past), 3);
     assert_non_null(strstr(past_first_check(past), "row 2, currency"));
+    past_close(&past);
+    options = options_make(file_make("some.csv", "transfer_id,payer_id,payee_id,amount,currency,time\nt1,a\n"));
+    assert_int_equal(past_open(&past, &options, NULL), FAULT_NONE);
+    assert_int_equal(past_next(past, &slice, NULL), FAULT_NONE);
+    assert_string_equal(past_first_check(past), "row 1: line 2: 2 fields, the header has 6");
     past_close(&past);
 }
 
