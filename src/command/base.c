@@ -174,6 +174,14 @@ static void change_print(const struct basing *basing, const struct sluice_reply 
         printf("golden    %lld rows\nsigner    %s\n", (long long)sluice_reply_integer(reply, "golden_rows", 0), told(reply, "signer"));
 }
 
+/* A base is put once: what came with it then is what is recorded. */
+static void signature_tell(const struct base_files *files, const struct sluice_reply *reply)
+{
+    const char *signer = sluice_reply_string(reply, "signer");
+    if (files->signature && !(signer && *signer))
+        fprintf(stderr, "sluice base: it was put before without a signature and stays so: this signature is not taken\n");
+}
+
 static void list_print(const struct sluice_reply *reply)
 {
     static const char *const bases_wanted[] = {"state", "base", "version", "digest", "bytes", "time", "by", "golden_rows", "signer", NULL};
@@ -298,6 +306,8 @@ static int server_ask(struct basing *basing, const struct base_files *files)
         error = sluice_base_activate(client, id, basing->what, &reply);
     else
         error = sluice_base_rollback(client, id, &reply);
+    if (error == SLUICE_OK)
+        signature_tell(files, reply);
     if (error == SLUICE_ARGUMENT)
         status = command_fail(COMMAND_REFUSED, "base", "there is no challenger");
     else if (error != SLUICE_OK)

@@ -443,6 +443,10 @@ static void test_signatures(void **state)
     unlink(signature);
     assert_int_equal(base_command("put", path, NULL, NULL), 0);
     expect("signer    none");
+    flow_write(signature, "rubbish", 7);
+    assert_int_equal(base_command("put", path, NULL, NULL), 0);
+    expect("this signature is not taken");
+    unlink(signature);
     server_stop(&server);
     snprintf(top, sizeof top, "base_signed: true\n%s", line);
     begin("signed", "", top); /* the same ledger, now they are wanted */
