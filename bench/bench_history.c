@@ -209,6 +209,10 @@ static double bench(uint32_t accounts, uint64_t row_count, bool is_now)
     struct fault_note note = {0};
     struct figures figures[SLICES];
     uint64_t hash = 0;
+    if (row_count < measured + BATCH_ROWS) {
+        fprintf(stderr, "bench_history: at least %llu rows\n", (unsigned long long)(measured + BATCH_ROWS));
+        exit(2);
+    }
     double each_ns[CALL_COUNT][MEASURED_ROUNDS], ns[CALL_COUNT];
     figures_take(figures);
     MUST(history_memory.open(&history, &limits, &note) == FAULT_NONE);
