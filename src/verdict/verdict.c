@@ -199,7 +199,8 @@ static void record_scores(struct results *results, uint32_t row, const struct de
     results->scene[row] = (uint8_t)best;
     results->runner_up[row] = (uint8_t)scratch->runner_up[lane];
     results->match[row] = match_of(scratch, best, lane);
-    results->runner_match[row] = match_of(scratch, scratch->runner_up[lane], lane);
+    float second = match_of(scratch, scratch->runner_up[lane], lane); /* near 1 the division may turn the order round by a rounding */
+    results->runner_match[row] = second < results->match[row] ? second : results->match[row];
     results->risk[row] = scratch->risk[lane];
     results->anomaly_own[row] = scratch->calibrated[ANOMALY_OWN][lane];
     results->anomaly_linked[row] = scratch->calibrated[ANOMALY_LINKED][lane];

@@ -186,7 +186,7 @@ def score(base: SceneBase, features: Mapping[str, npt.ArrayLike]) -> Scores:
         best,
         second,
         match[at, best],
-        match[at, second],
+        np.minimum(match[at, second], match[at, best]),
         risk,
         shares.get("own", nothing),
         shares.get("linked", nothing),
