@@ -15,6 +15,8 @@ void lexer_open(struct lexer *lexer, const char *source, unsigned line, const ch
         lexer_refuse(lexer, FAULT_limit, line, 1, "%zu bytes, at most %d are taken", bytes, (int)TEMPLATE_TEXT_MAX);
     else if (!text_is_utf8((struct text){.data = text, .bytes = (uint32_t)bytes}))
         lexer_refuse(lexer, FAULT_syntax, line, 1, "not UTF-8");
+    if (lexer->fault == FAULT_NONE && bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        lexer->at = lexer->line_start = text + 3; /* a byte order mark */
     lexer_next(lexer);
 }
 

@@ -24,6 +24,8 @@ static uint16_t refuse(struct parser *parser, const char *wanted)
     const struct token *token = &parser->lexer->token;
     char shown[32];
     text_copy(shown, sizeof shown, token->text);
+    for (char *c = shown; *c; c++)
+        *c = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
     if (token->kind == TOKEN_SYMBOL)
         lexer_refuse(parser->lexer, FAULT_syntax, token->line, token->column, "%s expected, not %s", wanted, token->symbol);
     else if (token->kind == TOKEN_END)

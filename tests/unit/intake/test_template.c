@@ -158,6 +158,8 @@ static const struct {
     {FAULT_limit, "x = 9223372036854775808", "t:1:5: a number beyond"},
     {FAULT_limit, "x = 0.1234567891", "t:1:5: more than 9 decimal places"},
     {FAULT_syntax, "if = 1", "t:1:1: if is a word of the language"},
+    {FAULT_syntax, "x = 1 \"\033[31m\"", "t:1:7: a name expected, not ?[31m"},
+    {FAULT_syntax, "\xef\xbb\xbfx = ", "t:1:5: a value expected, not the end"},
     {FAULT_syntax, "x = then", "t:1:5: a value expected, not then"},
     {FAULT_syntax, "x = case else 1 end", "t:1:10: when expected, not else"},
     {FAULT_syntax, "each bool: it", "t:1:6: numeric, text or time expected, not bool"},
