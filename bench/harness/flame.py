@@ -70,7 +70,7 @@ def draw(root, title, foot):
     for x, level, width, name, share in placed:
         y = TOP + level * ROW
         text = html.escape(name if len(name) * 6.3 < width else name[:max(0, int(width / 6.3) - 1)] + "…" if width > 25 else "")
-        lines.append(f'<g><title>{html.escape(name)} {100 * share:.1f} %</title><rect x="{x:.1f}" y="{y}" width="{max(0.5, width - 0.5):.1f}" '
-                     f'height="{ROW - 1}" fill="{colour(name, level)}" rx="1"/><text x="{x + 3:.1f}" y="{y + 12}">{text}</text></g>')
+        lines.append(f'<g><title>{html.escape(name)} {100 * share:.1f} %</title><rect x="{x:.1f}" y="{y}" '
+                     f'width="{max(0.5, width - 0.5):.1f}" height="{ROW - 1}" fill="{colour(name, level)}" rx="1"/><text x="{x + 3:.1f}" y="{y + 12}">{text}</text></g>')
     lines.append("</svg>")
     return "\n".join(lines) + "\n"

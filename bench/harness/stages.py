@@ -73,6 +73,14 @@ def stage_features(run, stage):
                              (r"joins of \d+ rows, (?P<name>[\w ]+): (?P<value>[\d.]+) s", "joins.{}", "s", 1)))
 
 
+def stage_templates(run, stage):
+    """Rows a second of programs over columns; "goal" is the one that the goals name."""
+    for _ in range(run.pick(3, 1)):
+        text = run.output("bench_template", str(run.pick(100000, 10000)))
+        for name, value in re.findall(r"^template\.(\w+) ([\d.]+) Mrows/s$", text, re.M):
+            stage.figures_add(name, float(value) * 1e6, "rows/s", "more")
+
+
 def exponent(count):
     return f"{int(count):.0e}".replace("e+0", "e")
 
@@ -112,6 +120,7 @@ SERVERS = {  # stage: options of bench/server
     "server": ["--open-loop", "--seconds", "6"],
     "server512": ["--clusters", "512", "--sizes", "10000", "--seconds", "8"],
     "server_avx2": ["--cpu-mask", "avx2", "--sizes", "10000", "--seconds", "8"],
+    "server_challenger": ["--sizes", "10000", "--seconds", "6", "--challenger", "5"],
     "server_accounts": ["--accounts", "10000000", "--sizes", "10000", "--seconds", "25"],
 }
 
