@@ -58,7 +58,7 @@ endforeach()
 
 # Flow tests: tests/flow/flow_<name>.c, whole server and client in one program or several processes.
 # Those labelled release check figures and bits or kill a server hundreds of times: sanitizer runs leave them out.
-set(release_flows base_kills cuts devices kills overload swaps)
+set(release_flows base_kills cuts devices kills overload)
 set(flow_sources)
 if(TARGET sluice)
   file(GLOB flow_sources CONFIGURE_DEPENDS tests/flow/flow_*.c)
@@ -75,7 +75,7 @@ foreach(source ${flow_sources})
   add_executable(${name} ${source})
   target_link_libraries(${name} PRIVATE flow_harness)
   add_test(NAME flow.${short} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(flow.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 900
+  set_tests_properties(flow.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 480
     ENVIRONMENT "SLUICE_BIN=$<TARGET_FILE:sluice>;SLUICE_FAULTY_BIN=${CMAKE_BINARY_DIR}/sluice_faulty")
   if(short IN_LIST release_flows)
     set_tests_properties(flow.${short} PROPERTIES LABELS release)
