@@ -17,7 +17,7 @@
 #include "flow/harness.h"
 #include "flow/message.h"
 
-enum { FLOODERS = 12, FLOOD_ROWS = 4000, FLOOD_MS = 3000 };
+enum { FLOODERS = 12, FLOOD_ROWS = 4000, FLOOD_MS = 3000, FLOOD_MS_MAX = 60000, TURNS_LEAST = 30, CALLS_LEAST = 10 };
 
 static struct table *fresh;
 static struct server server;
@@ -41,13 +41,22 @@ static void flood_message(struct wire_buffer *out, const struct flooder *flooder
     message_transfers(out, fresh, (number * 131 + flooder->number * 977) % (fresh->row_count - FLOOD_ROWS), FLOOD_ROWS, left_out_labels);
 }
 
+static atomic_uint flood_had_turn; /* answers that are not busy */
+
+/* A slow machine floods until there were turns enough to tell who got them. */
+static bool flood_goes_on(int64_t until_ns)
+{
+    int64_t now_ns = clock_steady_ns();
+    return now_ns < until_ns || (atomic_load(&flood_had_turn) < TURNS_LEAST && now_ns < until_ns + (FLOOD_MS_MAX - FLOOD_MS) * 1000000LL);
+}
+
 static void *flood(void *argument)
 {
     struct flooder *flooder = argument;
     enum { REPLY_BYTES = 4 << 20 };
     unsigned char *reply = malloc(REPLY_BYTES);
     MUST(reply);
-    for (unsigned i = 0; clock_steady_ns() < flooder->until_ns; i++) {
+    for (unsigned i = 0; flood_goes_on(flooder->until_ns); i++) {
         struct wire_buffer message;
         flood_message(&message, flooder, i);
         size_t bytes = raw_ask(server.data_url, message.data, message.bytes, reply, REPLY_BYTES, 30000);
@@ -63,6 +72,7 @@ static void *flood(void *argument)
             flooder->without_retry += map_number(&map, "retry_after_ms") <= 0;
             sleep_ms(2);
         } else {
+            flood_had_turn++;
             (*(strcmp(name, "ok") == 0 ? &flooder->done : strcmp(name, "deadline") == 0 ? &flooder->late : &flooder->other))++;
         }
     }
@@ -74,6 +84,7 @@ static struct flooder flood_all(struct flooder *flooders, unsigned count)
 {
     struct flooder sum = {0};
     int64_t until = clock_steady_ns() + FLOOD_MS * 1000000LL;
+    atomic_store(&flood_had_turn, 0);
     for (unsigned i = 0; i < count; i++) {
         flooders[i].number = i;
         flooders[i].until_ns = until;
@@ -100,19 +111,13 @@ static void test_flood_is_answered(void **state)
     assert_true(sum.done > 0 && sum.busy > 0);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { CALLS_LEAST = 0 }; /* a sanitized server takes its time for each */
-#else
-enum { CALLS_LEAST = 5 };
-#endif
-
 /* While one tenant floods, each call of another is answered by the library in its time. */
 static void *call_as_other(void *argument)
 {
     unsigned *calls = argument;
     struct sluice_client *client = client_open_as(server.data_url, "other", OTHER_TOKEN, 20000);
     int64_t until = clock_steady_ns() + FLOOD_MS * 1000000LL;
-    while (clock_steady_ns() < until) {
+    while (flood_goes_on(until)) {
         char id[64];
         snprintf(id, sizeof id, "guest-%u-%lld", *calls, (long long)until);
         struct sluice_reply *reply = screen_rows(client, "screen", fresh, id, 50 * (*calls % 100), 50);
@@ -136,7 +141,7 @@ static void test_other_tenant_gets_through(void **state)
     pthread_join(guest, NULL);
     printf("figure: beside a flood of %u batches done: %u calls of another tenant\n", sum.done, calls);
     assert_int_equal(sum.other, 0);
-    assert_true(calls > CALLS_LEAST || (calls > 0 && 2 * calls >= sum.done)); /* a slow machine has few turns to share */
+    assert_true(calls > CALLS_LEAST);
 }
 
 static void test_equal_floods_share_equally(void **state)
@@ -170,7 +175,7 @@ static int setup(void **state)
 {
     (void)state;
     fresh = table_read(flow_fresh());
-    server_begin(&server, &(struct server_options){.workers = 1, .top = "in_flight_max: 4\nqueue_wait_max: 100ms\n"});
+    server_begin(&server, &(struct server_options){.workers = 1, .top = "in_flight_max: 4\nqueue_wait_max: 2s\n"});
     return 0;
 }
 
