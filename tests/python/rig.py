@@ -24,7 +24,7 @@ TOKENS = {"team": "team-token-0123456789abcdef", "weak": "weak-token-0123456789a
 RIGHTS = {
     "team": "submit, score, label, query, operate, explain",
     "weak": "submit",
-    "model": "submit, score, model, operate, query, explain",
+    "model": "submit, score, label, model, operate, query, explain",
 }
 NOW_US = int(time.time()) * 1_000_000
 SEED = int(os.environ.get("SLUICE_SEED", "") or time.time_ns() % 1_000_000_007)

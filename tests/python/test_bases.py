@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
+import time
 import unittest
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -53,6 +55,54 @@ class InAServer(unittest.TestCase):
         self.assertEqual({base["digest"] for base in told["bases"]}, {first, mine.digest()})
         self.assertIn("level", self.client.bases.drift())
 
+    def compared(self, rows: int, key: str = "rows") -> dict[str, Any]:
+        """The comparison, as soon as it is of so many rows."""
+        until = time.monotonic() + 10
+        both = self.client.bases.compare()
+        while both[key] < rows and time.monotonic() < until:
+            time.sleep(0.02)
+            both = self.client.bases.compare()
+        return both
+
+    def test_challenge_and_promote(self) -> None:
+        ours = self.client.bases
+        first = self.active()
+        self.assertEqual(ours.compare()["state"], "off")
+        with self.assertRaises(sluice.NotFoundFault):
+            ours.promote("promote-1")
+        strict = scenes.read(SYNTH)
+        strict.version = "strict"
+        for scene in strict.scenes[1:]:
+            scene.threshold = 1e-6  # keeps nearly all
+        ours.put("put-1", strict)
+        with self.assertRaises(sluice.NotFoundFault):
+            ours.challenger("nobody")
+        with self.assertRaises(sluice.ConflictFault):
+            ours.challenger(first)
+        on = ours.challenger(strict.digest())
+        self.assertEqual((on["state"], on["rows"], on["champion"]["digest"], on["challenger"]["version"]), ("on", 0, first, "strict"))
+        rows = transfers(60, 91)
+        self.assertEqual(self.client.screen("a", rows).base_digest, first)  # replies stay the champion's
+        both = self.compared(60)
+        self.assertEqual((both["rows"], both["skipped"]), (60, 0))
+        self.assertGreater(both["switched_rows"], 0)
+        self.assertEqual(sum(pair["rows"] for pair in both["verdicts"]), 60)
+        tenant = both["tenants"][0]
+        self.assertEqual((tenant["tenant"], tenant["rows"]), ("model", 60))
+        self.assertGreater(tenant["challenger_kept"], tenant["champion_kept"])
+        self.assertIn(both["switched"][0]["transfer_id"], set(rows["transfer_id"]))
+        self.client.label("labels", {"transfer_id": rows["transfer_id"], "label": ["good"] * 60})
+        self.assertEqual(self.compared(60, "labelled_good")["labelled_good"], 60)
+        self.assertEqual(ours.challenger(None)["state"], "off")
+        with self.assertRaises(sluice.NotFoundFault):
+            ours.promote("promote-2")
+        ours.challenger(strict.digest()[:8])
+        done = ours.promote("promote-3")
+        self.assertEqual((done["base_digest"], done["before"], self.active()), (strict.digest(), first, strict.digest()))
+        self.assertEqual(ours.compare()["state"], "off")
+        self.assertEqual(self.client.screen("b", transfers(20, 92)).base_version, "strict")
+        self.assertEqual(ours.rollback("back")["base_digest"], first)
+
     def test_files_and_pieces(self) -> None:
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(bases, "PIECE_BYTES", 30_000):
             path = pathlib.Path(folder) / "copy.safetensors"
@@ -97,6 +147,9 @@ class InAServer(unittest.TestCase):
             for call in (
                 other.bases.list,
                 other.bases.drift,
+                other.bases.compare,
+                lambda: other.bases.challenger(None),
+                lambda: other.bases.promote("bad-7"),
                 lambda: other.bases.put("bad-5", mine),
                 lambda: other.bases.rollback("bad-6"),
             ):

@@ -307,8 +307,18 @@ class Documents(unittest.TestCase):
         words = [own.url, "model", rig.TOKENS["model"], str(rig.TREE / "models/synth/base.safetensors"), past, later, tuned]
         done = subprocess.run([sys.executable, str(example), *words], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
-        for wanted in ("fan_out", "put: ready, 32 golden rows hold", "under 1-tuned", "drift: "):
+        for wanted in (
+            "fan_out",
+            "put: ready, 32 golden rows hold",
+            "screened under 1:",
+            "promoted: 1-tuned instead",
+            "under 1-tuned",
+            "drift: ",
+        ):
             self.assertIn(wanted, done.stdout)
+        compared = re.search(r"compared (\d+) rows", done.stdout)
+        self.assertGreater(int(compared[1]) if compared else 0, 0)
+        self.assertRegex(done.stdout, r"challenger +kept \d+, precision")
         self.assertEqual(rig.run("inspect", tuned).returncode, 0)
 
 

@@ -1,14 +1,15 @@
-"""From a CSV file of labelled transfers to an active scene base with thresholds of one's own, cell by cell.
+"""From a CSV file of labelled transfers to a challenger with thresholds of one's own, and that to the active base, cell by cell.
 
 sluice synth --rows 50000 --out past.csv --later later.csv
 sluice build --out mine past.csv                      # mine/base.safetensors
-sluice serve --config sluice.yaml                     # base: mine/base.safetensors; rights: [submit, score, model]
+sluice serve --config sluice.yaml                     # base: mine/base.safetensors; rights: [submit, score, label, model]
 python csv_to_base.py ipc:///run/sluice.ipc payroll TOKEN mine/base.safetensors past.csv later.csv tuned.safetensors
 """
 
 # %% What is given
 import csv
 import sys
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -71,18 +72,33 @@ base.provenance = {**base.provenance, "thresholds": f"{GOOD_SHARE:.2%} of good l
 base.write(tuned_path)
 print(f"{tuned_path}: {base.name} {base.version}, digest {base.digest()}, {len(base.features)} features")
 
-# %% Into the running server: verified there, ready, active for the batches from now on
+# %% Into the running server: verified there, ready, and scored beside the active one
 golden = base.golden({name: np.linspace(0, 12, 32) for name in base.features})
 put = client.bases.put(f"put-{base.digest()}", base, golden=golden)
 print(f"put: {put['state']}, {put['golden_rows']} golden rows hold")
-client.bases.activate(f"activate-{base.digest()}", base.digest())
-again = [client.score(batch) for batch in batches(later)]
-kept_again = np.concatenate([~result.is_verdict("pass") for result in again])
-print(f"under {again[0].base_version}: {kept_again.sum()} kept, {np.mean(labels[kept_again] != 'good'):.1%} of them fraud")
+client.bases.challenger(base.digest())
+for result in client.screen_many((f"later-{base.digest()}-{number}", batch) for number, batch in enumerate(batches(later))):
+    print(f"screened under {result.base_version}: {result.counts}")
 
-# %% Back to the one before, at once, where that is better; and how far traffic has moved from what it was built on
-if np.count_nonzero(labels[kept_again] != "good") < np.count_nonzero(labels[kept] != "good"):
-    print("rolled back:", client.bases.rollback(f"rollback-{base.digest()}")["base_digest"])
+# %% What both said of the same rows: the challenger works behind the replies, labels come later
+both = client.bases.compare()
+until = time.monotonic() + 10
+while both["rows"] + both["skipped"] < len(labels) and time.monotonic() < until:
+    time.sleep(0.05)
+    both = client.bases.compare()
+confirmed = {"transfer_id": later["transfer_id"], "label": list(labels)}
+for number, batch in enumerate(batches(confirmed)):
+    client.label(f"label-{base.digest()}-{number}", batch)
+both = client.bases.compare()
+print(f"compared {both['rows']} rows, {both['switched_rows']} with another verdict")
+for side in both["labels"]:
+    print(f"  {side['side']:12} kept {side['kept']}, precision {side['precision']}, recall {side['recall']}")
+
+# %% Better by one's own judgement? Then it is the active one, at once; client.bases.rollback goes back as fast
+promoted = client.bases.promote(f"promote-{base.digest()}")
+print(f"promoted: {promoted['base_version']} instead of {promoted['before']}")
+again = [client.score(batch) for batch in batches(later)]
+print(f"under {again[0].base_version}: {sum(int(np.sum(~result.is_verdict('pass'))) for result in again)} kept")
 drift = client.bases.drift()
 print(f"drift: {drift['why'] or drift['level']}")
 client.close()

@@ -10,7 +10,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from .digest import digest_of
-from .errors import ProtocolError
+from .errors import ProtocolError, fault_of
 from .scenes import SceneBase
 from .transport import Reply
 
@@ -22,7 +22,7 @@ Source = SceneBase | bytes | str | os.PathLike[str]
 
 
 class Bases:
-    """The server's scene bases: put, list, activate, roll back, and how far traffic has moved from the active one."""
+    """The server's scene bases: put, list, activate, roll back, challenge, and how far traffic has moved from the active one."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -74,6 +74,28 @@ class Bases:
     def drift(self) -> Reply:
         """How far traffic is from what the active base was built on."""
         return self._client.ask("base.drift")
+
+    def challenger(self, base: str | None) -> Reply:
+        """That base scores beside the active one from now on, named as for activate; None: no more. Replies stay the active one's.
+
+        Nothing of it is recorded: a restart, a reload or another active base ends it.
+        """
+        return self._client.ask("base.challenger", base=base)
+
+    def compare(self) -> Reply:
+        """What both said of the same screened rows: verdicts, scenes, tenants, the last that switched, and figures as labels come.
+
+        Both are told by `champion` and `challenger`; `state` is off when there is none. Rows are compared behind the replies: `rows`
+        and `skipped` grow to those of the batches sent.
+        """
+        return self._client.ask("base.compare")
+
+    def promote(self, id: str) -> Reply:
+        """The challenger becomes the active base, which ends the comparison; rollback goes back. NotFoundFault without one."""
+        challenger = self.compare().get("challenger")
+        if not challenger:
+            raise fault_of("not_found", "there is no challenger")
+        return self.activate(id, str(challenger["digest"]))
 
 
 def beside(path: pathlib.Path) -> bytes | None:
