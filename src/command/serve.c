@@ -272,7 +272,7 @@ static void signals_block(sigset_t *out)
 
 static int memory_refuse(const struct config *config)
 {
-    char parts[320];
+    char parts[PARTS_BYTES];
     struct fault_note note = {0};
     if (pipeline_memory_fits(config, parts, sizeof parts, &note))
         return COMMAND_DONE;

@@ -102,6 +102,23 @@ static uint64_t stored_bytes(const struct config *config)
     return STORED_AT_ONCE * (decoded + frame + CODEC_BYTES) + 2 * bounds_reply_bytes(config);
 }
 
+/* A frame holds what the message and the arena hold, in other words, and is as large as it could have become. */
+static size_t frame_most(const struct batch_limits *limits, uint32_t row_count, size_t message_bytes, size_t arena_bytes)
+{
+    size_t values = least(message_bytes, limits->dict_values_max); /* a dictionary's values have keys as rows have */
+    return message_bytes + arena_bytes + FRAME_HEAD_BYTES + (size_t)FRAME_NOTE_BYTES * limits->notes_max +
+           FRAME_ROW_BYTES * (row_count + values);
+}
+
+/* What a batch within the limits reserves at the most, in whatever form it comes and is answered. */
+static uint64_t largest_bytes(const struct config *config)
+{
+    const struct batch_limits *limits = &config->limits;
+    size_t message_bytes = limits->message_bytes_max, arena_bytes = batch_arena_bytes(limits, limits->rows_max, message_bytes);
+    return arena_pool_size(arena_bytes + feature_in_batch_bytes(limits->rows_max)) +
+           frame_most(limits, limits->rows_max, message_bytes, arena_bytes) + bounds_reply_bytes(config);
+}
+
 /* What a device needs beside the base: the panels packed anew, and working memory of each worker; a driver keeps its own
  * of both, and auto may hold all of them. */
 struct device_bound {
@@ -169,16 +186,23 @@ static uint64_t fixed_bytes(const struct config *config)
 
 /* --- the whole --------------------------------------------------------------------------------------------------------- */
 
+static uint64_t idle_bytes(uint64_t left)
+{
+    return least(left / IDLE_ARENAS_SHARE, IDLE_ARENAS_BYTES_MAX);
+}
+
+/* The total holds one batch of the largest kind, whether or not that is within the maximum: a server that starts can take it. */
 static void bounds_split(struct memory_bounds *out, const struct config *config)
 {
     uint64_t others = out->history + out->sockets + out->stored + out->epochs + out->workers + out->fixed;
+    uint64_t needed = out->largest + least(out->largest / (IDLE_ARENAS_SHARE - 1) + 1, IDLE_ARENAS_BYTES_MAX);
     out->max = config->memory_max ? config->memory_max : machine_memory_bytes() / 4 * 3;
     uint64_t left = out->max > others ? out->max - others : 0;
     if (config->memory_max == 0)
-        left = least(left, (uint64_t)BUDGET_DEFAULT_MIB << 20);
-    out->idle_arenas = least(left / IDLE_ARENAS_SHARE, IDLE_ARENAS_BYTES_MAX);
+        left = least(left, most((uint64_t)BUDGET_DEFAULT_MIB << 20, needed));
+    out->idle_arenas = idle_bytes(left);
     out->batches = left - out->idle_arenas;
-    out->total = others + left;
+    out->total = others + (out->batches < out->largest ? needed : left);
 }
 
 /* The ledger may make a base active that this configuration would not let in: a right was withdrawn, base_max lowered. */
@@ -200,6 +224,7 @@ void bounds_compute(struct memory_bounds *out, const struct config *config)
         .epochs = epochs_bytes(config),
         .workers = workers_bytes(config),
         .fixed = fixed_bytes(config) + ledger_bytes(config),
+        .largest = largest_bytes(config),
     };
     bounds_split(out, config);
 }
@@ -221,21 +246,26 @@ uint64_t pipeline_memory_total(const struct config *config)
 void bounds_tell(char *out, size_t out_bytes, const struct memory_bounds *bounds)
 {
     snprintf(out, out_bytes,
-             "memory in MiB, at most: sockets %llu, batches in flight %llu, history %llu, recorded batches that are read %llu, "
-             "workers %llu, scene bases %llu, idle %llu, the rest %llu",
-             MIB(bounds->sockets), MIB(bounds->batches), MIB(bounds->history), MIB(bounds->stored), MIB(bounds->workers),
-             MIB(bounds->epochs), MIB(bounds->idle_arenas), MIB(bounds->fixed));
+             "memory in MiB, at most: sockets %llu, batches in flight %llu (the largest %llu), history %llu, recorded batches that are "
+             "read %llu, workers %llu, scene bases %llu, idle %llu, the rest %llu",
+             MIB(bounds->sockets), MIB(bounds->batches), MIB(bounds->largest), MIB(bounds->history), MIB(bounds->stored),
+             MIB(bounds->workers), MIB(bounds->epochs), MIB(bounds->idle_arenas), MIB(bounds->fixed));
 }
 
-/* What to lower is the part that is largest. */
+/* What to lower is the part that is largest; where all but batches fit, what makes a batch large. */
 enum fault bounds_check(const struct memory_bounds *bounds, const struct config *config, struct fault_note *note)
 {
     if (bounds->total <= bounds->max && bounds->batches > 0)
         return FAULT_NONE;
     uint64_t wire = bounds->sockets + bounds->stored + bounds->workers;
+    const char *max = config->memory_max ? "memory_max" : "3/4 of the memory there is";
+    if (bounds->batches > 0)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE,
+                         "%llu MiB computed are above %s, %llu: a batch of rows_max may take %llu MiB, %llu are left: lower "
+                         "limits.rows_max, message_max",
+                         MIB(bounds->total), max, MIB(bounds->max), MIB(bounds->largest), MIB(bounds->batches));
     return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%llu MiB computed are above %s, %llu MiB: lower %s", MIB(bounds->total),
-                     config->memory_max ? "memory_max" : "3/4 of the memory there is", MIB(bounds->max),
-                     wire > bounds->history ? "limits.message_max, rows_max, connections_max" : "history");
+                     max, MIB(bounds->max), wire > bounds->history ? "limits.message_max, rows_max, connections_max" : "history");
 }
 
 bool pipeline_memory_fits(const struct config *config, char *parts, size_t parts_bytes, struct fault_note *note)
@@ -254,15 +284,12 @@ size_t bounds_reply_of(const struct reply_names *names, uint32_t row_count, size
     return REPLY_HEAD_BYTES + (in_rows ? rows * wire_reply_row_bytes(names) + message_bytes : rows * REPLY_ROW_BYTES);
 }
 
-/* A frame holds what the message and the arena hold, in other words, and is as large as it could have become. */
 static size_t frame_bound(const struct job *job)
 {
-    const struct batch_limits *limits = &job->epoch->config->limits;
-    if (!op_changes_state(job->request.op))
-        return 0;
-    size_t values = least(job->message_bytes, limits->dict_values_max); /* a dictionary's values have keys as rows have */
-    return job->message_bytes + job->request.arena_bytes + FRAME_HEAD_BYTES + (size_t)FRAME_NOTE_BYTES * limits->notes_max +
-           FRAME_ROW_BYTES * (job->request.row_count + values);
+    const struct request *request = &job->request;
+    return op_changes_state(request->op)
+               ? frame_most(&job->epoch->config->limits, request->row_count, job->message_bytes, request->arena_bytes)
+               : 0;
 }
 
 enum fault bounds_reserve(struct job *job)

@@ -259,7 +259,8 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
 bool bounds_bases_may_change(const struct config *config);
 struct memory_bounds { /* bytes */
     uint64_t history, sockets, stored, epochs, workers, fixed, idle_arenas, batches, total;
-    uint64_t max; /* that the total may have */
+    uint64_t max;     /* that the total may have */
+    uint64_t largest; /* what the largest batch of the limits reserves, of what batches have */
 };
 void bounds_compute(struct memory_bounds *out, const struct config *config);
 void bounds_add_active(struct memory_bounds *bounds, const struct config *config, const struct scene_base *active);

@@ -95,7 +95,7 @@ static bool tables_take(struct pipeline *pipeline, const struct config *config)
 static void settings_take(struct pipeline *pipeline, const struct config *config)
 {
     struct memory_bounds bounds;
-    char parts[320];
+    char parts[PARTS_BYTES];
     bounds_compute(&bounds, config);
     arena_pool_init(&pipeline->arenas, bounds.idle_arenas);
     pipeline->worker_count = bounds_worker_count(config);

@@ -42,7 +42,9 @@ bool pipeline_ready(struct pipeline *pipeline, char *why, size_t why_bytes);
 bool pipeline_alive(struct pipeline *pipeline); /* the watchdog's question: no stage has stood still with work waiting */
 uint32_t pipeline_worker_count(const struct config *config);
 uint64_t pipeline_memory_total(const struct config *config); /* computed upper bound, printed at start */
-/* Within memory_max, or what the machine has; parts says of what it consists, note what is too much. */
+/* Within memory_max, or what the machine has, with room for the largest batch of the limits; parts says of what it consists, note what
+ * is too much. */
+enum { PARTS_BYTES = 400 };
 bool pipeline_memory_fits(const struct config *config, char *parts, size_t parts_bytes, struct fault_note *note);
 
 #endif

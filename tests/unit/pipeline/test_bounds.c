@@ -113,13 +113,14 @@ static void the_total_is_its_parts(void **state)
     struct config *config = rig_config("workers: 2\n" RIG_TENANTS, "base.safetensors");
     bounds_compute(&free_of_bound, config);
     assert_int_equal(free_of_bound.total, pipeline_memory_total(config));
+    assert_true(free_of_bound.batches >= free_of_bound.largest);
     uint64_t left = free_of_bound.batches + free_of_bound.idle_arenas, others = free_of_bound.total - left;
     assert_true(left == 1ull << 30 || (left < 1ull << 30 && free_of_bound.total == free_of_bound.max));
     assert_true(free_of_bound.total < 4ull << 30); /* what is not configured is moderate */
-    config->memory_max = others + (100 << 20);
+    config->memory_max = others + (600 << 20);
     bounds_compute(&bounds, config);
     assert_int_equal(bounds.total, config->memory_max);
-    assert_int_equal(bounds.batches + bounds.idle_arenas, 100 << 20);
+    assert_int_equal(bounds.batches + bounds.idle_arenas, 600 << 20);
     config->memory_max = others - 1;
     bounds_compute(&bounds, config);
     assert_int_equal(bounds.batches, 0);
@@ -156,7 +157,7 @@ static void bases_that_may_come_are_counted(void **state)
 
 static void too_much_is_told_with_its_parts(void **state)
 {
-    char parts[320];
+    char parts[PARTS_BYTES];
     struct fault_note note = {0};
     (void)state;
     struct config *config = rig_config("workers: 2\nconnections_max: 60000\nlimits: {message_max: 1GiB}\n" RIG_TENANTS, NULL);
@@ -170,6 +171,34 @@ static void too_much_is_told_with_its_parts(void **state)
     config->history.accounts_max = 100000000;
     assert_false(pipeline_memory_fits(config, parts, sizeof parts, &note));
     assert_non_null(strstr(note.text, "above memory_max, 1024 MiB: lower history"));
+    config_close(&config);
+}
+
+/* A server that starts can take a batch of rows_max; one that could not is refused, with figures and the keys to change. */
+static void a_batch_of_rows_max_fits_or_nothing_starts(void **state)
+{
+    static const char tight[] = "workers: 2\nconnections_max: 4\nmemory_max: 20GiB\nlimits: {message_max: 160MiB, rows_max: 1000000}\n";
+    char top[512], parts[PARTS_BYTES];
+    struct fault_note note = {0};
+    struct memory_bounds bounds;
+    (void)state;
+    snprintf(top, sizeof top, "%s%s", tight, RIG_TENANTS);
+    struct config *config = rig_config(top, NULL);
+    bounds_compute(&bounds, config);
+    assert_true(bounds.batches < bounds.largest && bounds.total > bounds.max);
+    assert_false(pipeline_memory_fits(config, parts, sizeof parts, &note));
+    char figures[64];
+    snprintf(figures, sizeof figures, "rows_max may take %llu MiB", (unsigned long long)bounds.largest >> 20);
+    assert_non_null(strstr(note.text, figures));
+    assert_non_null(strstr(note.text, "lower limits.rows_max, message_max"));
+    assert_non_null(strstr(parts, "batches in flight "));
+    config->memory_max = bounds.total;
+    assert_true(pipeline_memory_fits(config, parts, sizeof parts, &note)); /* what was printed is what it takes */
+    config->memory_max--;
+    assert_false(pipeline_memory_fits(config, parts, sizeof parts, &note));
+    config->memory_max = 0;
+    bounds_compute(&bounds, config);
+    assert_true(bounds.batches >= bounds.largest || bounds.total > bounds.max); /* more than batches have by default */
     config_close(&config);
 }
 
@@ -257,7 +286,8 @@ static void a_larger_base_leaves_less_for_batches(void **state)
 /* --- one batch ---------------------------------------------------------------------------------------------------------------- */
 
 static atomic_uint held_rows, batches_seen;
-static double closest; /* the largest share of a reservation that was used */
+static uint64_t largest_bytes; /* that a batch may reserve */
+static double closest;         /* the largest share of a reservation that was used */
 
 /* On the ledger thread, before the commit: all that the batch holds is there. */
 static enum fault measuring_commit(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note)
@@ -268,7 +298,7 @@ static enum fault measuring_commit(struct ledger *ledger, struct ledger_entry *e
         if (used > job->reserved_bytes || job->batch.arena.used > job->batch.arena.size)
             fprintf(stderr, "%.*s: arena %zu, frame %zu, reply %zu of %zu\n", (int)job->batch.id.bytes, job->batch.id.data,
                     job->batch.arena.size, frame, job->reply.bytes, job->reserved_bytes);
-        MUST(used <= job->reserved_bytes);
+        MUST(used <= job->reserved_bytes && job->reserved_bytes <= largest_bytes);
         double share = (double)used / (double)job->reserved_bytes;
         closest = share > closest ? share : closest;
         for (uint32_t row = 0; job->batch.op == OP_screen && row < job->batch.row_count; row++)
@@ -358,14 +388,18 @@ static void expect_within(struct wire_buffer *message, const char *what, bool in
 
 static void every_shape_stays_within_its_reservation(void **state)
 {
-    static const char strict[] = "limits: {message_max: 64MiB}\nstrategy:\n  - {risk_type: \"*\", level: none, verdict: hold, "
-                                 "countermeasure: confirm_with_payer}\n" RIG_TENANTS;
+    static const char strict[] =
+        "limits: {message_max: 64MiB, rows_max: 20000}\nstrategy:\n  - {risk_type: \"*\", level: none, verdict: hold, "
+        "countermeasure: confirm_with_payer}\n" RIG_TENANTS;
     static const uint32_t sizes[] = {1, 100, SLICE_ROWS + 1, 20000};
+    struct memory_bounds bounds;
     struct wire_buffer message;
     (void)state;
     rig_write_base("base.safetensors", 11);
     rig_open(rig_config(strict, "base.safetensors"));
     rig_ledger.commit = measuring_commit;
+    bounds_compute(&bounds, pipeline->epoch->config);
+    largest_bytes = bounds.largest;
     closest = 0;
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         char id[32];
@@ -422,6 +456,7 @@ int main(void)
         RIG_TEST(the_total_is_its_parts),
         RIG_TEST(bases_that_may_come_are_counted),
         RIG_TEST(too_much_is_told_with_its_parts),
+        RIG_TEST(a_batch_of_rows_max_fits_or_nothing_starts),
         RIG_TEST(groups_limit_the_machine),
         RIG_TEST(more_of_anything_is_more),
         RIG_TEST(a_larger_base_leaves_less_for_batches),
