@@ -126,6 +126,7 @@ static const struct recipe recipes[FEATURE_COUNT] = {
     [FEATURE_payer_address_count] = LOG1P(payer_address_count),
     [FEATURE_payer_address_link_age] = LOG1P(payer_address_link_age),
     [FEATURE_payer_network_new] = VALUE(payer_network_new),
+    [FEATURE_payer_network_change] = VALUE(payer_network_change),
     [FEATURE_payee_device_age] = LOG1P(payee_device_age),
     [FEATURE_payee_device_gap] = LOG1P(payee_device_gap),
     [FEATURE_payee_device_count] = LOG1P(payee_device_count),
@@ -139,6 +140,7 @@ static const struct recipe recipes[FEATURE_COUNT] = {
     [FEATURE_payee_address_count] = LOG1P(payee_address_count),
     [FEATURE_payee_address_link_age] = LOG1P(payee_address_link_age),
     [FEATURE_payee_network_new] = VALUE(payee_network_new),
+    [FEATURE_payee_network_change] = VALUE(payee_network_change),
     [FEATURE_shared_device] = VALUE(shared_device),
     [FEATURE_shared_address] = VALUE(shared_address),
 

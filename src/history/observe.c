@@ -34,7 +34,9 @@ static void contact_observe(struct history *history, uint64_t account, uint64_t 
 static void device_observe(struct history *history, uint64_t account, uint64_t device, uint32_t network, uint32_t second, bool is_use)
 {
     struct lookup place = lookup_of(place_hash(PLACE_DEVICE, device)), use = lookup_of(link_hash(LINK_DEVICE, account, device));
-    place_use(history, &place, account, network_bit(network), second, is_use);
+    struct place *used = place_use(history, &place, account, network_bit(network), second, is_use);
+    if (is_use)
+        place_network(used, network, second);
     if (is_use)
         link_use(history, &use, second);
     else

@@ -33,7 +33,8 @@ static struct place *place_make(struct history *history, struct lookup *lookup, 
     return place;
 }
 
-void place_use(struct history *history, struct lookup *lookup, uint64_t account, uint64_t network_bit, uint32_t second, bool is_counted)
+struct place *place_use(struct history *history, struct lookup *lookup, uint64_t account, uint64_t network_bit, uint32_t second,
+                        bool is_counted)
 {
     struct place *place = place_make(history, lookup, second);
     place->first = second < place->first ? second : place->first;
@@ -41,6 +42,13 @@ void place_use(struct history *history, struct lookup *lookup, uint64_t account,
     place->count += is_counted && place->count < UINT32_MAX;
     place->accounts |= 1ull << (account >> 58);
     place->networks |= network_bit;
+    return place;
+}
+
+void place_network(struct place *place, uint32_t network, uint32_t second)
+{
+    if (network && second >= place->last)
+        place->network = network;
 }
 
 static void bad_day_advance(struct place *place, uint32_t day)

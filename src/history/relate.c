@@ -100,6 +100,11 @@ static void pairs_read(float *row, const struct history *history, struct row_key
     PUT(back_contact_age, back ? gap_of(keys->second, back->first) : -1.0f);
 }
 
+static float is_new(uint32_t network, uint32_t known) /* -1: one of them is not known */
+{
+    return network && known ? (float)(network != known) : -1.0f;
+}
+
 static void payer_device_read(float *row, const struct history *history, struct row_keys *keys)
 {
     const struct place *place = place_find(history, &keys->places[PAYER_DEVICE]);
@@ -112,6 +117,8 @@ static void payer_device_read(float *row, const struct history *history, struct 
     PUT(payer_device_bad, place ? (float)place_bad(place, keys->known_by) : 0.0f);
     PUT(payer_device_link_age, use ? gap_of(keys->second, use->first) : -1.0f);
     PUT(payer_device_link_count, use ? (float)use->count : 0.0f);
+    if (place && !keys->networks[SENT])
+        PUT(payer_network_change, is_new(place->network, keys->last_networks[SENT]));
 }
 
 static void payer_address_read(float *row, const struct history *history, struct row_keys *keys)
@@ -136,6 +143,8 @@ static void payee_device_read(float *row, const struct history *history, struct 
     PUT(payee_device_bad, place ? (float)place_bad(place, keys->known_by) : 0.0f);
     PUT(payee_device_link_age, use ? gap_of(keys->second, use->first) : -1.0f);
     PUT(payee_device_link_count, use ? (float)use->count : 0.0f);
+    if (place && !keys->networks[RECEIVED])
+        PUT(payee_network_change, is_new(place->network, keys->last_networks[RECEIVED]));
 }
 
 static void payee_address_read(float *row, const struct history *history, struct row_keys *keys)
@@ -146,11 +155,6 @@ static void payee_address_read(float *row, const struct history *history, struct
     PUT(payee_address_accounts, place ? (float)popcount64(place->accounts) : 0.0f);
     PUT(payee_address_count, place ? (float)place->count : 0.0f);
     PUT(payee_address_link_age, use ? gap_of(keys->second, use->first) : -1.0f);
-}
-
-static float is_new(uint32_t named, uint32_t known) /* -1: one of them is not known */
-{
-    return named && known ? (float)(named != known) : -1.0f;
 }
 
 static void places_read(float *row, const struct history *history, struct row_keys *keys)
@@ -181,8 +185,12 @@ static void accounts_read(float *row, const struct history *history, struct row_
     keys_complete(keys, payer, payee);
     payer_read(row, history, keys, payer, &keys->question);
     payee_read(row, history, keys, payee, &keys->question);
-    PUT(payer_network_new, is_new(keys->networks[SENT], payer ? payer->network : 0));
-    PUT(payee_network_new, is_new(keys->networks[RECEIVED], payee ? payee->network : 0));
+    keys->last_networks[SENT] = payer ? payer->network : 0;
+    keys->last_networks[RECEIVED] = payee ? payee->network : 0;
+    const float payer_new = is_new(keys->networks[SENT], keys->last_networks[SENT]);
+    const float payee_new = is_new(keys->networks[RECEIVED], keys->last_networks[RECEIVED]);
+    PUT(payer_network_new, payer_new), PUT(payee_network_new, payee_new);
+    PUT(payer_network_change, payer_new), PUT(payee_network_change, payee_new); /* devices may tell more */
 }
 
 /* --- adding --------------------------------------------------------------------------------------------------------- */
@@ -223,10 +231,14 @@ static void places_add(struct history *history, struct row_keys *keys, bool is_r
         unsigned which = i < PAYER_PLACES ? SENT : RECEIVED;
         if (!keys->named[i])
             continue;
-        place_use(history, &keys->places[i], keys->accounts[which].hash, keys->network_bits[which], keys->second, true);
+        struct place *used =
+            place_use(history, &keys->places[i], keys->accounts[which].hash, keys->network_bits[which], keys->second, true);
+        const bool is_device = i == PAYER_DEVICE || i == PAYEE_DEVICE;
+        if (is_device)
+            place_network(used, keys->networks[which], keys->second);
         if (i < PAYER_PLACES)
             link_use(history, &keys->uses[i], keys->second);
-        if (is_risky && (i == PAYER_DEVICE || i == PAYEE_DEVICE))
+        if (is_risky && is_device)
             place_label(history, &keys->places[i], keys->second, 1);
     }
 }

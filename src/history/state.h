@@ -61,7 +61,7 @@ struct place { /* a device or an address */
     uint64_t accounts, networks; /* sketches */
     uint32_t bad_day;            /* newest of the days below */
     uint8_t bad[PLACE_BAD_DAYS]; /* day d at d % 16 */
-    uint32_t unused;
+    uint32_t network;            /* a device was last used from; 0: not known */
 };
 
 struct recent { /* one of the newest transfers of a side */
@@ -129,6 +129,7 @@ enum row_place { PAYER_DEVICE, PAYER_ADDRESS, PAYEE_DEVICE, PAYEE_ADDRESS, ROW_P
 
 struct row_keys {                 /* of one row, computed ahead */
     uint32_t second, networks[2]; /* of payer, payee; 0: absent */
+    uint32_t last_networks[2];    /* the accounts' last known; 0: none */
     uint64_t network_bits[2];
     struct side_question question;    /* of both accounts */
     uint32_t known_by;                /* second up to which labels of transfers act for it */
@@ -221,8 +222,10 @@ void link_meet(struct history *history, struct lookup *lookup, uint32_t second);
 enum place_kind { PLACE_DEVICE = 0x51, PLACE_ADDRESS = 0xa3 };
 uint64_t place_hash(enum place_kind kind, uint64_t key);
 const struct place *place_find(const struct history *history, struct lookup *lookup);
-void place_use(struct history *history, struct lookup *lookup, uint64_t account, uint64_t network_bit, uint32_t second, bool is_counted);
-static inline uint64_t network_bit(uint32_t network) /* in the sketch of a place */
+struct place *place_use(struct history *history, struct lookup *lookup, uint64_t account, uint64_t network_bit, uint32_t second,
+                        bool is_counted);
+void place_network(struct place *place, uint32_t network, uint32_t second); /* of the use just told; 0: not named */
+static inline uint64_t network_bit(uint32_t network)                        /* in the sketch of a place */
 {
     return network ? 1ull << (hash_mix(network) >> 58) : 0;
 }

@@ -293,6 +293,32 @@ static inline struct place_sum oracle_place(const struct oracle *oracle, uint64_
     return out;
 }
 
+static inline void device_tell(uint32_t *network, uint32_t *newest, uint32_t named, uint32_t second, bool is_use)
+{
+    if (is_use && named && second >= *newest)
+        *network = named;
+    *newest = second > *newest ? second : *newest;
+}
+
+/* From which a device was used last, in the order of telling; 0: not known. */
+static inline uint32_t oracle_network(const struct oracle *oracle, uint64_t device)
+{
+    uint32_t network = 0, newest = 0, noted = 0;
+    for (uint32_t i = 0; device && i <= oracle->count; i++) {
+        for (; noted < oracle->noted_count && oracle->noted[noted].after_rows <= i; noted++) {
+            const struct noted *n = &oracle->noted[noted];
+            if (n->device == device && (n->kind == OBSERVE_USE || n->kind == OBSERVE_REGISTRATION))
+                device_tell(&network, &newest, n->network, n->second, n->kind == OBSERVE_USE);
+        }
+        const struct told *t = &oracle->told[i];
+        if (i < oracle->count && t->payer_device == device)
+            device_tell(&network, &newest, t->payer_network, t->second, true);
+        if (i < oracle->count && t->payee_device == device)
+            device_tell(&network, &newest, t->payee_network, t->second, true);
+    }
+    return network;
+}
+
 /* --- all figures of a row ------------------------------------------------------------------------------------------- */
 
 static inline void oracle_accounts(float *row, const struct oracle *oracle, const struct told *t, uint32_t known_by)
@@ -426,6 +452,10 @@ static inline void oracle_places(float *row, const struct oracle *oracle, const 
     oracle_payee_places(row, oracle, t, payee_device, payee_address, known_by);
     row[FIGURE_payer_network_new] = t->payer_network && payer.network ? t->payer_network != payer.network : -1.0f;
     row[FIGURE_payee_network_new] = t->payee_network && payee.network ? t->payee_network != payee.network : -1.0f;
+    uint32_t payer_network = t->payer_network ? t->payer_network : oracle_network(oracle, payer_device);
+    uint32_t payee_network = t->payee_network ? t->payee_network : oracle_network(oracle, payee_device);
+    row[FIGURE_payer_network_change] = payer_network && payer.network ? payer_network != payer.network : -1.0f;
+    row[FIGURE_payee_network_change] = payee_network && payee.network ? payee_network != payee.network : -1.0f;
     if (payer_device && payee_device)
         row[FIGURE_shared_device] = payer_device == payee_device;
     if (payer_address && payee_address)

@@ -104,6 +104,17 @@ static const float *transfer_back(struct history *history, int64_t time_us, uint
     return rows.row[0];
 }
 
+static void transfer_to(struct history *history, int64_t time_us, uint64_t device, uint32_t network) /* 3 pays 4, counted */
+{
+    struct batch batch;
+    memset(&stream, 0, sizeof stream);
+    stream.count = 1;
+    stream.payer[0] = 3, stream.payee[0] = 4, stream.payer_device[0] = device, stream.payer_network[0] = network;
+    stream.amount[0] = 700, stream.time_us[0] = time_us;
+    stream_batch(&batch, &stream, OP_screen);
+    history_memory.relate(history, &batch, 0, 1, 0, true, NULL);
+}
+
 static void test_payee(void **state)
 {
     (void)state;
@@ -125,9 +136,33 @@ static void test_payee(void **state)
     history_memory.close(&history);
 }
 
+/* Where the row names no network, that of the last use of the side's device tells it; only uses do, and the newest counts. */
+static void test_network_of_a_device(void **state)
+{
+    (void)state;
+    struct history *history = history_of(10, 100, 1, 10, 10);
+    observe(history, OBSERVE_USE, DAY_0 + DAY_US, 0, 77, 88, 0); /* account 1, device 77, network 9 */
+    const float *figures = transfer_back(history, DAY_0 + 2 * DAY_US, 0, 0, false);
+    assert_true(figures[FIGURE_payee_network_change] == 0.0f && figures[FIGURE_payee_network_new] == -1.0f);
+    assert_true(figures[FIGURE_payer_network_change] == -1.0f);
+    transfer_to(history, DAY_0 + 3 * DAY_US, 77, 8); /* somebody else, on the same device */
+    figures = transfer_back(history, DAY_0 + 4 * DAY_US, 0, 0, false);
+    assert_true(figures[FIGURE_payee_network_change] == 1.0f && figures[FIGURE_payee_network_new] == -1.0f);
+    figures = transfer_back(history, DAY_0 + 4 * DAY_US, 79, 0, false); /* another device, of which nothing is known */
+    assert_true(figures[FIGURE_payee_network_change] == -1.0f);
+    transfer_to(history, DAY_0 + 2 * DAY_US, 77, 9); /* late: the newest stays */
+    assert_true(transfer_back(history, DAY_0 + 4 * DAY_US, 0, 0, false)[FIGURE_payee_network_change] == 1.0f);
+    observe(history, OBSERVE_REGISTRATION, DAY_0 + 4 * DAY_US, 0, 77, 0, 0); /* no use */
+    assert_true(transfer_back(history, DAY_0 + 5 * DAY_US, 0, 0, false)[FIGURE_payee_network_change] == 1.0f);
+    figures = transfer(history, DAY_0 + 5 * DAY_US, 77, false); /* named: 8 */
+    assert_true(figures[FIGURE_payer_network_change] == 1.0f && figures[FIGURE_payer_network_new] == 1.0f);
+    history_memory.close(&history);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_contact), cmocka_unit_test(test_registration_is_no_use),
-                                       cmocka_unit_test(test_use_and_attribute), cmocka_unit_test(test_payee)};
+                                       cmocka_unit_test(test_use_and_attribute), cmocka_unit_test(test_payee),
+                                       cmocka_unit_test(test_network_of_a_device)};
     return cmocka_run_group_tests_name("history observe", tests, NULL, NULL);
 }
