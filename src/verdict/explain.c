@@ -1,5 +1,5 @@
-/* The few rows that did not pass, one by one. Scene shares use the twin's arg-min, so the clusters explained are those
- * that made the recorded distance; the sums are in double. */
+/* The rows that did not pass, a tile of them at a time. The twin's arg-min names the clusters and points, so those explained
+ * are those that made the recorded distance; the sums are in double. */
 #include "verdict/explain.h"
 
 #include <math.h>
@@ -12,32 +12,63 @@ static const float *row_in_tiles(const float *z, uint32_t column_count, uint32_t
     return z + (size_t)(row / TILE_ROWS) * column_count * TILE_ROWS + row % TILE_ROWS;
 }
 
-/* The segment's cluster nearest to the row, the lower index of equals: of the row's whole tile, which a kernel does in less
- * time than the row alone takes by scalar steps. */
-static uint32_t nearest_in_segment(const float *z, uint32_t row, const struct panel *panel, uint32_t segment, const struct kernels *kernels)
+/* The rows' z of all columns as one tile; lanes past the last row are the first one's. */
+static const float *gather(float *tile, const float *z, uint32_t column_count, const struct explain_row *rows, uint32_t count)
+{
+    for (uint32_t lane = 0; lane < TILE_ROWS; lane++) {
+        const float *from = row_in_tiles(z, column_count, rows[lane < count ? lane : 0].row);
+        for (uint32_t j = 0; j < column_count; j++)
+            tile[j * TILE_ROWS + lane] = from[j * TILE_ROWS];
+    }
+    return tile;
+}
+
+/* The segment's cluster nearest to each lane, the lower index of equals. */
+static void nearest_in_segment(uint32_t *out, const float *tile, const struct panel *panel, uint32_t segment, const struct kernels *kernels)
 {
     const uint32_t first = panel->segment_first[segment];
     const struct panel part = {.column_count = panel->column_count,
                                .cluster_count = panel->segment_first[segment + 1] - first,
                                .ab = panel->ab + 2 * (size_t)panel->column_count * first,
                                .start = panel->start + first};
-    uint32_t nearest[TILE_ROWS];
     float least[TILE_ROWS];
-    kernels->panel_nearest(nearest, least, row_in_tiles(z, panel->column_count, row / TILE_ROWS * TILE_ROWS), 1, &part);
-    return first + nearest[row % TILE_ROWS];
+    kernels->panel_nearest(out, least, tile, 1, &part);
+    for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
+        out[lane] += first;
+}
+
+/* The clusters that made the distances of a dimension: the background's of every row, and each row's scene's. */
+static void find_clusters(struct explain_scratch *scratch, const struct decide_input *in, int g, const struct explain_row *rows,
+                          uint32_t count)
+{
+    const struct panel *panel = &in->base->dimensions[g].panel;
+    const struct kernels *kernels = in->kernels ? in->kernels : &kernels_ref;
+    const float *tile = gather(scratch->tile, in->scores->z[g], panel->column_count, rows, count);
+    uint32_t told = 0, nearest[TILE_ROWS]; /* bit per scene */
+    for (uint32_t lane = 0; lane < count; lane++) {
+        uint32_t scene = rows[lane].scene;
+        if (rows[lane].by_anomaly || told >> scene & 1)
+            continue;
+        if (!told && scene_has_clusters(in->base, g, 0))
+            nearest_in_segment(scratch->cluster[0][g], tile, panel, 0, kernels);
+        told |= 1u << scene;
+        if (!scene_has_clusters(in->base, g, scene))
+            continue;
+        nearest_in_segment(nearest, tile, panel, scene, kernels);
+        for (uint32_t same = lane; same < count; same++)
+            if (rows[same].scene == scene)
+                scratch->cluster[1][g][same] = nearest[same];
+    }
 }
 
 /* Adds weight · ½ ℓ (z − c)² of every column, to the feature that the column is made of. */
-static void add_shares(double *share, const struct decide_input *in, uint32_t row, int g, uint32_t segment, double weight)
+static void add_shares(double *share, const struct decide_input *in, uint32_t row, int g, uint32_t cluster, double weight)
 {
     const struct scene_dimension *dimension = &in->base->dimensions[g];
-    const struct panel *panel = &dimension->panel;
-    const float *z = row_in_tiles(in->scores->z[g], panel->column_count, row);
-    const struct kernels *kernels = in->kernels ? in->kernels : &kernels_ref;
-    if (panel->segment_first[segment] == panel->segment_first[segment + 1])
-        return;
-    size_t at = (size_t)nearest_in_segment(in->scores->z[g], row, panel, segment, kernels) * panel->column_count;
-    for (uint32_t j = 0; j < panel->column_count; j++) {
+    const uint32_t column_count = dimension->panel.column_count;
+    const float *z = row_in_tiles(in->scores->z[g], column_count, row);
+    size_t at = (size_t)cluster * column_count;
+    for (uint32_t j = 0; j < column_count; j++) {
         double offset = (double)z[j * TILE_ROWS] - (double)dimension->centres[at + j];
         share[dimension->columns[j].feature] += weight * 0.5 * (double)dimension->precisions[at + j] * offset * offset;
     }
@@ -64,17 +95,16 @@ static uint8_t take_strongest(struct reason *out, const struct decide_input *in,
     return count;
 }
 
-uint8_t explain_scene(struct reason *out, const struct decide_input *in, uint32_t row, uint32_t scene, struct explain_scratch *scratch)
+static void share_scene(double *share, const struct decide_input *in, const struct explain_row *row, uint32_t lane,
+                        const struct explain_scratch *scratch)
 {
     const struct scene_base *base = in->base;
-    memset(scratch->share, 0, sizeof scratch->share);
     for (int g = 0; g < DIMENSION_COUNT; g++) {
-        if (base->dimensions[g].panel.cluster_count == 0)
-            continue;
-        add_shares(scratch->share, in, row, g, 0, (double)base->scenes[0].weight[g]);
-        add_shares(scratch->share, in, row, g, scene, -(double)base->scenes[scene].weight[g]);
+        if (scene_has_clusters(base, g, 0))
+            add_shares(share, in, row->row, g, scratch->cluster[0][g][lane], (double)base->scenes[0].weight[g]);
+        if (scene_has_clusters(base, g, row->scene))
+            add_shares(share, in, row->row, g, scratch->cluster[1][g][lane], -(double)base->scenes[row->scene].weight[g]);
     }
-    return take_strongest(out, in, row, scratch->share);
 }
 
 static float distance_square(const float *z, const float *point, uint32_t stride)
@@ -91,45 +121,76 @@ static float distance_square(const float *z, const float *point, uint32_t stride
     return sum;
 }
 
-static const float *nearest_point(const struct anomaly_set *set, const float *z, uint32_t segment, float *least)
+/* The point of every segment that made the degree's part, of each lane. */
+static void find_points(struct explain_scratch *scratch, const struct decide_input *in, int which, const struct explain_row *rows,
+                        uint32_t count)
 {
-    const float *nearest = NULL;
-    *least = INFINITY;
-    for (uint32_t k = set->ensemble.segment_first[segment]; k < set->ensemble.segment_first[segment + 1]; k++) {
-        const float *point = set->points + (size_t)k * set->point_stride;
-        float square = distance_square(z, point, set->point_stride);
-        if (square < *least) {
-            *least = square;
-            nearest = point;
-        }
+    const struct points *ensemble = &in->base->anomaly[which].ensemble;
+    const struct kernels *kernels = in->kernels ? in->kernels : &kernels_ref;
+    const float *tile = gather(scratch->tile, in->scores->z_anomaly[which], ensemble->column_count, rows, count);
+    float square[TILE_ROWS];
+    for (uint32_t t = 0; t < ANOMALY_SEGMENTS; t++) {
+        const uint32_t first = ensemble->segment_first[t];
+        const struct points part = {.column_count = ensemble->column_count,
+                                    .point_count = ensemble->segment_first[t + 1] - first,
+                                    .weight = ensemble->weight + (size_t)first * ensemble->column_count,
+                                    .start = ensemble->start + first};
+        MUST(part.point_count);
+        kernels->points_nearest(scratch->point[which][t], square, tile, 1, &part);
+        for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
+            scratch->point[which][t][lane] += first;
     }
-    return nearest;
 }
 
-static void add_anomaly(struct explain_scratch *scratch, const struct decide_input *in, uint32_t row, int which)
+static void share_anomaly(double *share, const struct decide_input *in, uint32_t row, int which, uint32_t lane,
+                          struct explain_scratch *scratch)
 {
     const struct anomaly_set *set = &in->base->anomaly[which];
     const float *tile = row_in_tiles(in->scores->z_anomaly[which], set->column_count, row);
-    memset(scratch->share, 0, sizeof scratch->share);
-    memset(scratch->z, 0, sizeof scratch->z);
+    double of_column[DIMENSION_COLUMNS_MAX] = {0};
+    memset(scratch->line, 0, sizeof scratch->line);
     for (uint32_t j = 0; j < set->column_count; j++)
-        scratch->z[j] = tile[j * TILE_ROWS];
+        scratch->line[j] = tile[j * TILE_ROWS];
     for (uint32_t t = 0; t < ANOMALY_SEGMENTS; t++) {
-        float square;
-        const float *point = nearest_point(set, scratch->z, t, &square);
-        MUST(point);
+        const float *point = set->points + (size_t)scratch->point[which][t][lane] * set->point_stride;
+        float square = distance_square(scratch->line, point, set->point_stride);
         double scale = square > 0.0f ? 1.0 / (ANOMALY_SEGMENTS * sqrt((double)square)) : 0.0;
         for (uint32_t j = 0; j < set->column_count; j++) {
-            double offset = (double)scratch->z[j] - (double)point[j];
-            scratch->share[set->columns[j].feature] += scale * offset * offset;
+            double offset = (double)scratch->line[j] - (double)point[j];
+            of_column[j] += scale * offset * offset;
         }
     }
+    for (uint32_t j = 0; j < set->column_count; j++)
+        share[set->columns[j].feature] += of_column[j];
 }
 
-uint8_t explain_anomaly(struct reason *out, const struct decide_input *in, uint32_t row, int which, struct explain_scratch *scratch)
+/* The clusters and points of all rows, each only where a row asks for it. */
+static void find_all(struct explain_scratch *scratch, const struct decide_input *in, const struct explain_row *rows, uint32_t count)
 {
-    add_anomaly(scratch, in, row, which);
-    return take_strongest(out, in, row, scratch->share);
+    bool asked[ANOMALY_COUNT] = {false}, by_scene = false;
+    for (uint32_t i = 0; i < count; i++)
+        *(rows[i].by_anomaly ? &asked[rows[i].set] : &by_scene) = true;
+    for (int which = 0; which < ANOMALY_COUNT; which++)
+        if (asked[which])
+            find_points(scratch, in, which, rows, count);
+    for (int g = 0; g < DIMENSION_COUNT && by_scene; g++)
+        if (in->base->dimensions[g].panel.cluster_count)
+            find_clusters(scratch, in, g, rows, count);
+}
+
+void explain_rows(struct reason *out, uint8_t *reason_count, const struct decide_input *in, const struct explain_row *rows, uint32_t count,
+                  struct explain_scratch *scratch)
+{
+    MUST(count > 0 && count <= TILE_ROWS);
+    find_all(scratch, in, rows, count);
+    for (uint32_t i = 0; i < count; i++) {
+        memset(scratch->share, 0, sizeof scratch->share);
+        if (rows[i].by_anomaly)
+            share_anomaly(scratch->share, in, rows[i].row, rows[i].set, i, scratch);
+        else
+            share_scene(scratch->share, in, &rows[i], i, scratch);
+        reason_count[i] = take_strongest(out + (size_t)i * REASONS_MAX, in, rows[i].row, scratch->share);
+    }
 }
 
 /* --- the whole ------------------------------------------------------------------------------------------------------- */
@@ -144,16 +205,12 @@ static void note_columns(struct explain_whole *out, const struct scene_column *c
     }
 }
 
-/* One side of a dimension: shares and offset of the segment's nearest cluster, times weight. */
-static void add_segment(struct explain_whole *out, const struct decide_input *in, uint32_t row, int g, uint32_t segment, double weight)
+/* One side of a dimension: shares and offset of the cluster, times weight. */
+static void add_cluster(struct explain_whole *out, const struct decide_input *in, uint32_t row, int g, uint32_t cluster, double weight)
 {
-    const struct scene_dimension *dimension = &in->base->dimensions[g];
-    const struct kernels *kernels = in->kernels ? in->kernels : &kernels_ref;
     double share[FEATURE_COUNT] = {0};
-    if (!scene_has_clusters(in->base, g, segment))
-        return;
-    add_shares(share, in, row, g, segment, weight);
-    out->offset -= weight * (double)dimension->offsets[nearest_in_segment(in->scores->z[g], row, &dimension->panel, segment, kernels)];
+    add_shares(share, in, row, g, cluster, weight);
+    out->offset -= weight * (double)in->base->dimensions[g].offsets[cluster];
     for (unsigned f = 0; f < FEATURE_COUNT; f++) {
         out->share[f] += share[f];
         out->of[g] += share[f];
@@ -163,28 +220,33 @@ static void add_segment(struct explain_whole *out, const struct decide_input *in
 void explain_scene_whole(struct explain_whole *out, const struct decide_input *in, uint32_t row, uint32_t scene)
 {
     const struct scene_base *base = in->base;
+    const struct explain_row asked = {.row = row, .scene = (uint8_t)scene};
+    struct explain_scratch scratch;
+    find_all(&scratch, in, &asked, 1);
     *out = (struct explain_whole){.bias = (double)base->scenes[scene].bias - (double)base->scenes[0].bias};
     for (int g = 0; g < DIMENSION_COUNT; g++) {
         const struct scene_dimension *dimension = &base->dimensions[g];
         if (dimension->panel.cluster_count == 0)
             continue;
         note_columns(out, dimension->columns, dimension->column_count, row_in_tiles(in->scores->z[g], dimension->column_count, row));
-        add_segment(out, in, row, g, 0, (double)base->scenes[0].weight[g]);
-        add_segment(out, in, row, g, scene, -(double)base->scenes[scene].weight[g]);
+        if (scene_has_clusters(base, g, 0))
+            add_cluster(out, in, row, g, scratch.cluster[0][g][0], (double)base->scenes[0].weight[g]);
+        if (scene_has_clusters(base, g, scene))
+            add_cluster(out, in, row, g, scratch.cluster[1][g][0], -(double)base->scenes[scene].weight[g]);
     }
 }
 
 void explain_anomaly_whole(struct explain_whole *out, const struct decide_input *in, uint32_t row, int which)
 {
     const struct anomaly_set *set = &in->base->anomaly[which];
+    const struct explain_row asked = {.row = row, .set = (uint8_t)which, .by_anomaly = true};
     struct explain_scratch scratch;
     *out = (struct explain_whole){0};
     if (set->ensemble.point_count == 0)
         return;
-    add_anomaly(&scratch, in, row, which);
+    find_all(&scratch, in, &asked, 1);
+    share_anomaly(out->share, in, row, which, 0, &scratch);
     note_columns(out, set->columns, set->column_count, row_in_tiles(in->scores->z_anomaly[which], set->column_count, row));
-    for (unsigned f = 0; f < FEATURE_COUNT; f++) {
-        out->share[f] = scratch.share[f];
-        out->of[feature_infos[f].dimension] += scratch.share[f];
-    }
+    for (unsigned f = 0; f < FEATURE_COUNT; f++)
+        out->of[feature_infos[f].dimension] += out->share[f];
 }

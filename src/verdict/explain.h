@@ -3,16 +3,27 @@
 
 #include "verdict/verdict.h"
 
-/* Reasons of one row that did not pass, see verdict.h. */
+/* Reasons of rows that did not pass, see verdict.h. */
 
-struct explain_scratch {
-    double share[FEATURE_COUNT];
-    float z[DIMENSION_COLUMNS_MAX];
+/* A row of the slice and what it is explained by: its scene, or an anomaly set. */
+struct explain_row {
+    uint32_t row;
+    uint8_t scene, set;
+    bool by_anomaly;
 };
 
-/* Row of the slice; out holds REASONS_MAX; returns how many there are. */
-uint8_t explain_scene(struct reason *out, const struct decide_input *in, uint32_t row, uint32_t scene, struct explain_scratch *scratch);
-uint8_t explain_anomaly(struct reason *out, const struct decide_input *in, uint32_t row, int set, struct explain_scratch *scratch);
+struct explain_scratch {
+    _Alignas(64) float tile[DIMENSION_COLUMNS_MAX * TILE_ROWS]; /* the rows' z side by side */
+    float line[DIMENSION_COLUMNS_MAX];
+    uint32_t cluster[2][DIMENSION_COUNT][TILE_ROWS]; /* background's, scene's */
+    uint32_t point[ANOMALY_COUNT][ANOMALY_SEGMENTS][TILE_ROWS];
+    double share[FEATURE_COUNT];
+};
+
+/* 1 to TILE_ROWS rows of a slice, in one go, as the kernels take no longer for a tile than for a row. out holds REASONS_MAX for
+ * each, reason_count says how many there are. */
+void explain_rows(struct reason *out, uint8_t *reason_count, const struct decide_input *in, const struct explain_row *rows, uint32_t count,
+                  struct explain_scratch *scratch);
 
 /* The whole of it, every column counted, in double. Of a scene: bias + offset + Σ share = e_s − e_0, and Σ share of a
  * dimension's columns is `of`; of an anomaly set: Σ share = the raw degree, bias and offset are 0, `of` goes by the features' own

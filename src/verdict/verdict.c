@@ -1,4 +1,4 @@
-/* Sixteen rows at a time in loops without branches; only rows that do not pass are looked at one by one. Nothing here
+/* Sixteen rows at a time in loops without branches; those that do not pass are explained sixteen at a time. Nothing here
  * knows a clock or keeps state, so the same numbers in give the same numbers out, on any thread. */
 #include "verdict/verdict.h"
 
@@ -281,14 +281,18 @@ static enum fault take_reasons(struct reason_block *block, struct batch *batch, 
 static void explain_held(struct reason_block *block, const struct batch *batch, uint32_t first, const struct decide_input *in,
                          struct decide_scratch *scratch)
 {
-    for (uint32_t i = 0; i < block->count; i++) {
-        uint32_t at = scratch->held[i], row = first + at;
-        struct reason *out = block->reasons + (size_t)i * REASONS_MAX;
-        block->row[i] = row;
-        if (batch->results.cause[row] == CAUSE_ANOMALY)
-            block->reason_count[i] = explain_anomaly(out, in, at, scratch->anomaly_set[at], &scratch->explain);
-        else
-            block->reason_count[i] = explain_scene(out, in, at, batch->results.scene[row], &scratch->explain);
+    for (uint32_t i = 0; i < block->count; i += TILE_ROWS) {
+        uint32_t count = block->count - i < TILE_ROWS ? block->count - i : TILE_ROWS;
+        struct explain_row rows[TILE_ROWS];
+        for (uint32_t k = 0; k < count; k++) {
+            uint32_t at = scratch->held[i + k], row = first + at;
+            block->row[i + k] = row;
+            rows[k] = (struct explain_row){.row = at,
+                                           .scene = batch->results.scene[row],
+                                           .set = scratch->anomaly_set[at],
+                                           .by_anomaly = batch->results.cause[row] == CAUSE_ANOMALY};
+        }
+        explain_rows(block->reasons + (size_t)i * REASONS_MAX, block->reason_count + i, in, rows, count, &scratch->explain);
     }
 }
 

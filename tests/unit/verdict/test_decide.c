@@ -93,7 +93,7 @@ static void slice_open(struct slice *slice, uint32_t scenes, uint32_t columns, u
     fill_features(slice, seed, ROWS);
     score(slice);
     take_results(slice, ROWS);
-    slice->scratch = memory_take(decide_scratch_bytes());
+    slice->scratch = memory_take_aligned(decide_scratch_bytes(), 64);
     slice->in = (struct decide_input){.base = slice->base,
                                       .strategy = &slice->strategy,
                                       .levels = &slice->levels,
