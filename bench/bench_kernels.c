@@ -1,7 +1,7 @@
 /* The kernels alone, one thread: panel_min against the FMA peak of the same instruction set and against the product form
  * (pack, sgemm, bound, segment minimum), taken in turn in every round (peak, kernel, product, peak, …); medians of the rounds.
  * Only real clusters count. Then points_mean against the same peak, panel_nearest, standardise, log, log1p,
- * exp, row_norm and sqrt_mean. A table, then one JSON line.
+ * exp, row_norm, sqrt_mean and point_shares. A table, then one JSON line.
  * usage: bench_kernels [ROUNDS] */
 #include <math.h>
 #include <stdio.h>
@@ -319,10 +319,21 @@ static double sqrt_mean_ns(const struct kernels *kernels, const float *min, cons
     return (seconds() - start) / (20.0 * ROWS) * 1e9;
 }
 
+static double point_shares_ns(const struct kernels *kernels, const float *points, float *out)
+{
+    static uint32_t index[64];
+    double start = seconds();
+    for (uint32_t i = 0; i < 64; i++)
+        index[i] = (i * 37) % (ROWS - 1) + 1;
+    for (int i = 0; i < 500; i++)
+        kernels->point_shares(out, points, points, 64, index, 64);
+    return (seconds() - start) / 500 * 1e9;
+}
+
 static void bench_maps(const struct kernels *kernels, unsigned rounds)
 {
-    enum { LOG, LOG1P, EXP, STANDARDISE, ROW_NORM, SQRT_MEAN, MAP_COUNT };
-    static const char *const names[MAP_COUNT] = {"log", "log1p", "exp", "standardise", "row_norm", "sqrt_mean"};
+    enum { LOG, LOG1P, EXP, STANDARDISE, ROW_NORM, SQRT_MEAN, POINT_SHARES, MAP_COUNT };
+    static const char *const names[MAP_COUNT] = {"log", "log1p", "exp", "standardise", "row_norm", "sqrt_mean", "point_shares"};
     static double times[MAP_COUNT][ROUNDS_MOST];
     float *x = filled(ROWS, 0.1f, 10), *min = filled((size_t)64 * ROWS, 0, 9), *out = filled(ROWS, 0, 1);
     for (unsigned i = 0; i < rounds; i++) {
@@ -332,15 +343,17 @@ static void bench_maps(const struct kernels *kernels, unsigned rounds)
         times[STANDARDISE][i] = standardise_ns(kernels, x, out);
         times[ROW_NORM][i] = row_norm_ns(kernels, min, out);
         times[SQRT_MEAN][i] = sqrt_mean_ns(kernels, min, x, out);
+        times[POINT_SHARES][i] = point_shares_ns(kernels, min, out);
     }
     printf("%-8s", kernels->name);
     for (int m = 0; m < MAP_COUNT; m++) {
         double ns = median(times[m], rounds);
         printf(" %12.3f", ns);
         figure(kernels->name, names[m], "", ns,
-               m == SQRT_MEAN  ? "ns/row of 64 segments"
-               : m == ROW_NORM ? "ns/row of 64 columns"
-                               : "ns/float");
+               m == POINT_SHARES ? "ns/row of 64 columns and points"
+               : m == SQRT_MEAN  ? "ns/row of 64 segments"
+               : m == ROW_NORM   ? "ns/row of 64 columns"
+                                 : "ns/float");
     }
     printf("\n");
     memory_give(x);
@@ -475,14 +488,15 @@ int main(int argc, char **argv)
             bench_shape(&isas[i], &chosen[i], &shapes[s], rounds);
         figure(chosen[i].name, "peak", "", peak_flops(&isas[i]) * 1e-9, "GFLOP/s");
     }
-    printf("%-8s %12s %12s %12s %12s %12s %12s\n", "isa", "log", "log1p", "exp", "standardise", "row_norm", "sqrt_mean");
+    printf("%-8s %12s %12s %12s %12s %12s %12s %12s\n", "isa", "log", "log1p", "exp", "standardise", "row_norm", "sqrt_mean",
+           "point_shares");
     for (size_t i = 0; i < ISA_COUNT; i++)
         if ((cpu_detect() & isas[i].mask) == isas[i].mask)
             bench_maps(&chosen[i], rounds);
     for (size_t i = 0; i < ISA_COUNT; i++)
         if ((cpu_detect() & isas[i].mask) == isas[i].mask)
             bench_learning(&chosen[i], rounds);
-    printf("(ns per float; row_norm: per row of 64 columns; sqrt_mean: per row of 64 segments)\n");
+    printf("(ns per float; row_norm: per row of 64 columns; sqrt_mean: of 64 segments; point_shares: of 64 columns and points)\n");
     json_print(cpu, rounds);
     return 0;
 }

@@ -15,6 +15,7 @@
     SQRT_MEAN_FN(sqrt_mean_##isa); \
     ROW_NORM_FN(row_norm_##isa); \
     POINTS_NEAREST_FN(points_nearest_##isa); \
+    POINT_SHARES_FN(point_shares_##isa); \
     OFFSET_SUMS_FN(offset_sums_##isa); \
     RESIDUALS_FN(residuals_##isa); \
     ADAM_FN(adam_##isa); \
@@ -30,10 +31,10 @@
     { \
         .name = #isa, .panel_min = panel_min_##isa, .panel_nearest = panel_nearest_##isa, .standardise = standardise_##isa, \
         .log = log_##isa, .log1p = log1p_##isa, .exp = exp_##isa, .points_mean = points_mean_##isa, .sqrt_mean = sqrt_mean_##isa, \
-        .row_norm = row_norm_##isa, .points_nearest = points_nearest_##isa, .offset_sums = offset_sums_##isa, \
-        .residuals = residuals_##isa, .adam = adam_##isa, .panel_pack = panel_pack_##isa, .columns_add = columns_add_##isa, \
-        .columns_subtract = columns_subtract_##isa, .columns_less = columns_less_##isa, .columns_least = columns_least_##isa, \
-        .columns_equal = columns_equal_##isa, .columns_choose = columns_choose_##isa, \
+        .row_norm = row_norm_##isa, .points_nearest = points_nearest_##isa, .point_shares = point_shares_##isa, \
+        .offset_sums = offset_sums_##isa, .residuals = residuals_##isa, .adam = adam_##isa, .panel_pack = panel_pack_##isa, \
+        .columns_add = columns_add_##isa, .columns_subtract = columns_subtract_##isa, .columns_less = columns_less_##isa, \
+        .columns_least = columns_least_##isa, .columns_equal = columns_equal_##isa, .columns_choose = columns_choose_##isa, \
     }
 
 KERNELS_OF(ref)

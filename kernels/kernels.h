@@ -77,6 +77,15 @@ struct points {
 #define POINTS_NEAREST_FN(name) \
     void name(uint32_t *restrict index, float *restrict square, const float *restrict z, size_t tiles, const struct points *points)
 
+/* A row's distances to count points taken apart by column: out[j] is column j's share of (1/count)·Σ distance. line, points and
+ * out lie as lines of stride floats, a multiple of 16, 64-byte aligned; what is past the columns is 0. Points t in order, j in order:
+ *     d = line[j] - points[index[t]·stride + j];  part[j mod 16] = fma(d, d, part[j mod 16]), from 0
+ *     square: part[i] += part[i + n] for i < n = 8, 4, 2, 1;  scale = square > 0 ? (1/count) / sqrt(square) : 0
+ *     out[j] = fma(d·d, scale, out[j]), from 0 */
+#define POINT_SHARES_FN(name) \
+    void name(float *restrict out, const float *restrict line, const float *restrict points, size_t stride, \
+              const uint32_t *restrict index, size_t count)
+
 /* Learning. Rows, centres and sums lie as lines: line i begins at i · stride, a multiple of 16 floats, 64-byte aligned; what is
  * past the columns is 0 and stays 0.
  *
@@ -129,6 +138,7 @@ typedef POINTS_MEAN_FN(points_mean_fn);
 typedef SQRT_MEAN_FN(sqrt_mean_fn);
 typedef ROW_NORM_FN(row_norm_fn);
 typedef POINTS_NEAREST_FN(points_nearest_fn);
+typedef POINT_SHARES_FN(point_shares_fn);
 typedef OFFSET_SUMS_FN(offset_sums_fn);
 typedef RESIDUALS_FN(residuals_fn);
 typedef ADAM_FN(adam_fn);
@@ -147,6 +157,7 @@ struct kernels {
     sqrt_mean_fn *sqrt_mean;
     row_norm_fn *row_norm;
     points_nearest_fn *points_nearest;
+    point_shares_fn *point_shares;
     offset_sums_fn *offset_sums;
     residuals_fn *residuals;
     adam_fn *adam;

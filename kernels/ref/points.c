@@ -82,3 +82,25 @@ POINTS_NEAREST_FN(points_nearest_ref)
         square[row] = least > 0 ? least : 0;
     }
 }
+
+POINT_SHARES_FN(point_shares_ref)
+{
+    for (size_t j = 0; j < stride; j++)
+        out[j] = 0.0f;
+    for (size_t t = 0; t < count; t++) {
+        const float *point = points + index[t] * stride;
+        float part[16] = {0};
+        for (size_t j = 0; j < stride; j++) {
+            float d = line[j] - point[j];
+            part[j % 16] = fmaf(d, d, part[j % 16]);
+        }
+        for (size_t n = 8; n > 0; n /= 2)
+            for (size_t i = 0; i < n; i++)
+                part[i] += part[i + n];
+        float scale = part[0] > 0.0f ? share_of(count) / sqrtf(part[0]) : 0.0f;
+        for (size_t j = 0; j < stride; j++) {
+            float d = line[j] - point[j];
+            out[j] = fmaf(d * d, scale, out[j]);
+        }
+    }
+}

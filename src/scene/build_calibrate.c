@@ -43,8 +43,8 @@ enum fault build_anomaly(struct builder *builder)
         enum fault fault = build_matrix(&rows, builder, set->columns, set->column_count, 0);
         if (fault != FAULT_NONE)
             return fault;
-        set->point_stride = (set->column_count + 7) / 8 * 8;
-        builder->points[i] = memory_take_zeroed((size_t)count * set->point_stride, sizeof(float));
+        set->point_stride = (set->column_count + 15) / 16 * 16;
+        builder->points[i] = memory_take_aligned((size_t)count * set->point_stride * sizeof(float), 64);
         builder->table[i] = memory_take_zeroed(ANOMALY_TABLE_MAX, sizeof(float));
         if (builder->points[i] && builder->table[i])
             draw_points(builder, builder->points[i], set->point_stride, &rows);

@@ -12,7 +12,7 @@
 #include "scene/safetensors.h"
 #include "scene/seal.h"
 
-enum { POINT_ALIGN_COLUMNS = 8 };
+enum { POINT_ALIGN_COLUMNS = 16 };
 
 struct scene_base_block { /* base and the arena that it points to */
     struct scene_base base;

@@ -51,7 +51,7 @@ struct anomaly_set { /* points: ANOMALY_SEGMENTS subsamples of equal size; none:
     uint32_t column_count;
     struct scene_column *columns;
     struct points ensemble;
-    uint32_t point_stride; /* column_count rounded up to 8 */
+    uint32_t point_stride; /* column_count rounded up to 16 */
     const float *points;   /* [point][point_stride], zeros past column_count */
     uint32_t table_count;
     const float *table; /* ascending scores of reference rows: calibrated = share of entries below the score */

@@ -107,20 +107,6 @@ static void share_scene(double *share, const struct decide_input *in, const stru
     }
 }
 
-static float distance_square(const float *z, const float *point, uint32_t stride)
-{
-    enum { LANES = 8 };
-    float part[LANES] = {0}, sum = 0.0f;
-    for (uint32_t j = 0; j < stride; j += LANES)
-        for (uint32_t lane = 0; lane < LANES; lane++) {
-            float offset = z[j + lane] - point[j + lane];
-            part[lane] += offset * offset;
-        }
-    for (uint32_t lane = 0; lane < LANES; lane++)
-        sum += part[lane];
-    return sum;
-}
-
 /* The point of every segment that made the degree's part, of each lane. */
 static void find_points(struct explain_scratch *scratch, const struct decide_input *in, int which, const struct explain_row *rows,
                         uint32_t count)
@@ -128,6 +114,7 @@ static void find_points(struct explain_scratch *scratch, const struct decide_inp
     const struct points *ensemble = &in->base->anomaly[which].ensemble;
     const struct kernels *kernels = in->kernels ? in->kernels : &kernels_ref;
     const float *tile = gather(scratch->tile, in->scores->z_anomaly[which], ensemble->column_count, rows, count);
+    uint32_t nearest[TILE_ROWS];
     float square[TILE_ROWS];
     for (uint32_t t = 0; t < ANOMALY_SEGMENTS; t++) {
         const uint32_t first = ensemble->segment_first[t];
@@ -136,9 +123,9 @@ static void find_points(struct explain_scratch *scratch, const struct decide_inp
                                     .weight = ensemble->weight + (size_t)first * ensemble->column_count,
                                     .start = ensemble->start + first};
         MUST(part.point_count);
-        kernels->points_nearest(scratch->point[which][t], square, tile, 1, &part);
-        for (uint32_t lane = 0; lane < TILE_ROWS; lane++)
-            scratch->point[which][t][lane] += first;
+        kernels->points_nearest(nearest, square, tile, 1, &part);
+        for (uint32_t lane = 0; lane < count; lane++)
+            scratch->point[which][lane][t] = first + nearest[lane];
     }
 }
 
@@ -146,22 +133,14 @@ static void share_anomaly(double *share, const struct decide_input *in, uint32_t
                           struct explain_scratch *scratch)
 {
     const struct anomaly_set *set = &in->base->anomaly[which];
+    const struct kernels *kernels = in->kernels ? in->kernels : &kernels_ref;
     const float *tile = row_in_tiles(in->scores->z_anomaly[which], set->column_count, row);
-    double of_column[DIMENSION_COLUMNS_MAX] = {0};
     memset(scratch->line, 0, sizeof scratch->line);
     for (uint32_t j = 0; j < set->column_count; j++)
         scratch->line[j] = tile[j * TILE_ROWS];
-    for (uint32_t t = 0; t < ANOMALY_SEGMENTS; t++) {
-        const float *point = set->points + (size_t)scratch->point[which][t][lane] * set->point_stride;
-        float square = distance_square(scratch->line, point, set->point_stride);
-        double scale = square > 0.0f ? 1.0 / (ANOMALY_SEGMENTS * sqrt((double)square)) : 0.0;
-        for (uint32_t j = 0; j < set->column_count; j++) {
-            double offset = (double)scratch->line[j] - (double)point[j];
-            of_column[j] += scale * offset * offset;
-        }
-    }
+    kernels->point_shares(scratch->of_column, scratch->line, set->points, set->point_stride, scratch->point[which][lane], ANOMALY_SEGMENTS);
     for (uint32_t j = 0; j < set->column_count; j++)
-        share[set->columns[j].feature] += of_column[j];
+        share[set->columns[j].feature] += (double)scratch->of_column[j];
 }
 
 /* The clusters and points of all rows, each only where a row asks for it. */

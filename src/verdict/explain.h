@@ -14,9 +14,9 @@ struct explain_row {
 
 struct explain_scratch {
     _Alignas(64) float tile[DIMENSION_COLUMNS_MAX * TILE_ROWS]; /* the rows' z side by side */
-    float line[DIMENSION_COLUMNS_MAX];
+    _Alignas(64) float line[DIMENSION_COLUMNS_MAX], of_column[DIMENSION_COLUMNS_MAX];
     uint32_t cluster[2][DIMENSION_COUNT][TILE_ROWS]; /* background's, scene's */
-    uint32_t point[ANOMALY_COUNT][ANOMALY_SEGMENTS][TILE_ROWS];
+    uint32_t point[ANOMALY_COUNT][TILE_ROWS][ANOMALY_SEGMENTS];
     double share[FEATURE_COUNT];
 };
 

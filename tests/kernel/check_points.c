@@ -1,5 +1,5 @@
-/* points_mean, points_nearest, sqrt_mean, row_norm: every instruction set gives the twin's bits on every shape; rows do not see each other;
- * the way in one go and the way by minima give the same; the twin is within its bound of the oracle. */
+/* points_mean, points_nearest, point_shares, sqrt_mean, row_norm: every instruction set gives the twin's bits on every shape; rows do not
+ * see each other; the way in one go and the way by minima give the same; the twin is within its bound of the oracle. */
 #include "kernel/check.h"
 
 struct points_case {
@@ -205,6 +205,67 @@ static void nearest_check(struct check *check, const struct kernels *kernels)
         shapes(check, kernels, nearest_shape);
 }
 
+/* --- point_shares -------------------------------------------------------------------------------------------------------- */
+
+/* Of the oracle: what every column adds, in double. The twin's sums of at most count + 2 rounded terms are all of one sign. */
+static void shares_are_exact(struct check *check, const float *out, const float *line, const float *points, size_t stride,
+                             const uint32_t *index, size_t count)
+{
+    double nu = ((double)stride + (double)count + 8) * 0x1p-24;
+    for (size_t j = 0; j < stride; j++) {
+        double share = 0;
+        for (size_t t = 0; t < count; t++) {
+            double square = 0, d = (double)line[j] - (double)points[index[t] * stride + j];
+            for (size_t i = 0; i < stride; i++)
+                square += pow((double)line[i] - (double)points[index[t] * stride + i], 2);
+            share += square > 0 ? d * d / sqrt(square) / (double)count : 0;
+        }
+        check_that(check, fabs((double)out[j] - share) <= nu / (1 - nu) * share + 0x1p-100, "column %zu of %zu, %zu points: %.9g for %.17g",
+                   j, stride, count, (double)out[j], share);
+    }
+}
+
+static void shares_shape(struct check *check, const struct kernels *kernels, size_t columns, size_t point_count, size_t count)
+{
+    size_t stride = (columns + 15) / 16 * 16;
+    enum check_fill fill = check_below(check, 3) ? FILL_USUAL : (enum check_fill)check_below(check, FILL_COUNT);
+    struct guarded line = guarded_take(stride, 0), points = guarded_take(point_count * stride, 0);
+    struct guarded out = guarded_take(stride, 0), twin = guarded_take(stride, 0);
+    uint32_t *index = memory_take_zeroed(count + 1, sizeof *index);
+    MUST(index);
+    for (size_t j = 0; j < stride; j++)
+        line.data[j] = j < columns ? filled(check, fill) : 0.0f;
+    for (size_t i = 0; i < point_count * stride; i++)
+        points.data[i] = i % stride < columns ? filled(check, fill) : 0.0f;
+    for (size_t t = 0; t < count; t++)
+        index[t] = check_below(check, (uint32_t)point_count);
+    if (check_below(check, 4) == 0) /* a row that is a point */
+        memcpy(line.data, points.data + index[0] * stride, stride * sizeof(float));
+    kernels->point_shares(out.data, line.data, points.data, stride, index, count);
+    kernels_ref.point_shares(twin.data, line.data, points.data, stride, index, count);
+    check_digest(check, kernels->point_shares == kernels_ref.point_shares ? out.data : NULL, stride);
+    check_that(check, same_bits(out.data, twin.data, stride), "%zu columns, %zu points differ from the twin", columns, count);
+    if (fill == FILL_USUAL || fill == FILL_CLIPPED)
+        shares_are_exact(check, twin.data, line.data, points.data, stride, index, count);
+    check_that(check, guarded_intact(&out) && guarded_intact(&line) && guarded_intact(&points), "%zu columns, %zu points: written outside",
+               columns, count);
+    memory_give(index);
+    struct guarded *taken[] = {&line, &points, &out, &twin};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        guarded_give(taken[i]);
+}
+
+static void shares_check(struct check *check, const struct kernels *kernels)
+{
+    for (int round = 0; round < (check->soak ? 100 : 3); round++)
+        for (size_t columns = 1; columns <= 128; columns++) {
+            const uint32_t point_count = 1 + check_below(check, 40), count = check_below(check, 70);
+            shares_shape(check, kernels, columns, point_count, count);
+            if (columns % 16 < 2)
+                shares_shape(check, kernels, columns, 512, 64);
+        }
+}
+
 /* --- sqrt_mean, row_norm ------------------------------------------------------------------------------------------------- */
 
 static void sqrt_mean_shape(struct check *check, const struct kernels *kernels, size_t rows, size_t segments)
@@ -301,6 +362,7 @@ int main(int argc, char **argv)
     check_open(&check, argc, argv);
     check_everywhere(&check, "points_mean", mean_check);
     check_everywhere(&check, "points_nearest", nearest_check);
+    check_everywhere(&check, "point_shares", shares_check);
     check_everywhere(&check, "sqrt_mean", sqrt_mean_check);
     check_everywhere(&check, "row_norm", row_norm_check);
     if (check_begin(&check, "points_oracle", "ref")) {
