@@ -83,6 +83,10 @@ enum fault batch_take_facts(struct batch *batch, struct fault_note *note)
     facts->payer = array_take(batch, sizeof *facts->payer);
     facts->payee = array_take(batch, sizeof *facts->payee);
     take_places(batch);
+    if (batch->op == OP_screen || batch->op == OP_score) {
+        facts->transfer = array_take(batch, sizeof *facts->transfer);
+        facts->flags = array_take(batch, sizeof *facts->flags);
+    }
     facts->amount = array_take(batch, sizeof *facts->amount);
     facts->label = array_take_of(batch, COLUMN_label, sizeof *facts->label);
     facts->time_us = array_take(batch, sizeof *facts->time_us);
@@ -133,7 +137,7 @@ void batch_row_fails(struct batch *batch, uint32_t row, uint16_t column, enum ch
 /* Upper bounds, array by array, of what the functions above and the other rooms take. */
 
 enum {
-    FACTS_ROW_BYTES = 6 * sizeof(uint64_t) + 2 * sizeof(uint32_t) + 2 * sizeof(int64_t) + 2 * sizeof(uint8_t),
+    FACTS_ROW_BYTES = 7 * sizeof(uint64_t) + 2 * sizeof(uint32_t) + 2 * sizeof(int64_t) + 3 * sizeof(uint8_t),
     RESULTS_ROW_BYTES = 7 * sizeof(uint8_t) + (5 + DIMENSION_COUNT) * sizeof(float),
     REASONS_ROW_BYTES = sizeof(uint32_t) + sizeof(uint8_t) + REASONS_MAX * sizeof(struct reason),
     ARRAYS_MAX = 64,       /* arrays of row_count in facts, results and scratch, each may lose ARRAY_ALIGN */

@@ -97,8 +97,16 @@ enum dimension { DIMENSION_transaction, DIMENSION_device, DIMENSION_behaviour, D
 
 enum verdict { VERDICT_PASS, VERDICT_HOLD, VERDICT_REJECT, VERDICT_INVALID, VERDICT_COUNT };
 enum level { LEVEL_NONE, LEVEL_LOW, LEVEL_MEDIUM, LEVEL_HIGH, LEVEL_CRITICAL, LEVEL_COUNT };
-/* What made the level: nothing, the best scene's match, the anomaly degree, both, a failed check. */
-enum cause { CAUSE_NONE, CAUSE_SCENE, CAUSE_ANOMALY, CAUSE_SCENE_AND_ANOMALY, CAUSE_CHECK, CAUSE_COUNT };
+/* What made the level: nothing, the best scene's match, the anomaly degree, both, a failed check; or what made the verdict
+ * whatever the level is: a transfer id seen before. */
+enum cause { CAUSE_NONE, CAUSE_SCENE, CAUSE_ANOMALY, CAUSE_SCENE_AND_ANOMALY, CAUSE_CHECK, CAUSE_DUPLICATE, CAUSE_COUNT };
+static inline bool cause_is_scored(enum cause cause) /* the scores say why */
+{
+    return cause > CAUSE_NONE && cause < CAUSE_CHECK;
+}
+
+/* What the log says of a row, beside its scores. */
+enum row_flag { FLAG_SEEN = 1 /* the transfer's id, within the tenant's duplicate_days */ };
 
 extern const char *const dimension_names[DIMENSION_COUNT];
 extern const char *const verdict_names[VERDICT_COUNT];
@@ -126,11 +134,13 @@ static inline bool op_is_of_models(enum op op) /* base.put and its like */
  * Keys are hash64 over the account namespace and the id; 0: absent. Filled by intake. */
 struct batch_facts {
     uint64_t *payer, *payee;
+    uint64_t *transfer; /* of its id; screen, score; NULL in batches of before it was kept, as flags */
     uint64_t *payer_device, *payee_device, *payer_address, *payee_address; /* NULL: column absent */
     uint32_t *payer_network, *payee_network;                               /* 32-bit tags; NULL: column absent */
     int64_t *amount; /* reference minor units, through the rate table; 0 where not funds */
     int64_t *time_us;
     uint8_t *invalid;   /* 1: the row failed a check and goes no further */
+    uint8_t *flags;     /* bits of enum row_flag; screen, score: history's */
     uint8_t *label;     /* import, label: 0 unknown, 1 good, 2 a risk scene; NULL: column absent */
     float *in_batch[8]; /* batch-scope figures, in the order of feature/in_batch.tbl; filled by feature */
 };
@@ -193,6 +203,7 @@ struct batch {
     uint64_t scene_epoch, config_epoch;
     uint64_t key_seed;         /* of the account namespace; kept in the ledger, so that keys and history can be rebuilt */
     int64_t feedback_delay_us; /* of the tenant when the batch was taken; kept in the ledger for the same reason */
+    int64_t duplicate_us;      /* how long a transfer's id counts as seen; 0: never */
 
     struct batch_facts facts;
     struct results results;

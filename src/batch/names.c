@@ -45,7 +45,7 @@ const char *const op_names[OP_COUNT] = {
 const char *const dimension_names[DIMENSION_COUNT] = {"transaction", "device", "behaviour", "social"};
 const char *const verdict_names[VERDICT_COUNT] = {"pass", "hold", "reject", "invalid"};
 const char *const level_names_of_risk[LEVEL_COUNT] = {"none", "low", "medium", "high", "critical"};
-const char *const cause_names[CAUSE_COUNT] = {"none", "scene", "anomaly", "scene_and_anomaly", "check"};
+const char *const cause_names[CAUSE_COUNT] = {"none", "scene", "anomaly", "scene_and_anomaly", "check", "duplicate"};
 const char *const observe_names[OBSERVE_COUNT] = {"none", "attribute", "contact", "registration", "use"};
 const char *const check_rule_names[RULE_COUNT] = {"missing", "range", "length", "unique", "enum", "time", "utf8", "type"};
 

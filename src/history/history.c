@@ -51,6 +51,7 @@ static size_t state_lay(struct history *history, unsigned char *state)
     history->ring_events = part_take(state, &used, history->ring_units, RING_UNIT_EVENTS * sizeof *history->ring_events);
     history->ring_free_heads = part_take(state, &used, history->ring_units, sizeof *history->ring_free_heads);
     history->busies = part_take(state, &used, history->busy_max, sizeof *history->busies);
+    table_lay(&history->seen, state, &used, limits->transfers_max, sizeof(struct seen), head ? &head->seen : NULL);
     history->dues = part_take(state, &used, history->due_max, sizeof *history->dues);
     return used;
 }
@@ -66,11 +67,8 @@ static enum fault limits_check(const struct history_limits *limits, struct fault
     const struct {
         const char *name;
         uint64_t value;
-    } all[] = {{"accounts", limits->accounts_max},
-               {"events", limits->events_max},
-               {"busy", limits->busy_max},
-               {"links", limits->links_max},
-               {"places", limits->places_max}};
+    } all[] = {{"accounts", limits->accounts_max}, {"events", limits->events_max}, {"busy", limits->busy_max},
+               {"links", limits->links_max},       {"places", limits->places_max}, {"transfers", limits->transfers_max}};
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].value > RECORDS_MAX)
             return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "history: %s_max is %llu, at most %llu", all[i].name,
@@ -204,7 +202,8 @@ static void history_count(const struct history *history, struct history_counts *
         .events = head->events,
         .links = head->links.used,
         .places = head->places.used,
-        .evicted = head->accounts.evicted + head->links.evicted + head->places.evicted,
+        .transfers = head->seen.used,
+        .evicted = head->accounts.evicted + head->links.evicted + head->places.evicted + head->seen.evicted,
         .bytes = history_bytes(&history->limits),
         .dropped = head->dropped,
         .account_bytes = head->accounts.used * (sizeof(struct account) + sizeof(struct set) / SET_SLOTS) * 5 / 4 +

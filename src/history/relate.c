@@ -360,4 +360,5 @@ void history_relate(struct history *history, const struct batch *batch, uint32_t
         if (out && (lane == BLOCK_ROWS - 1 || row + 1 == walk.end))
             block_store(out, history, row - first - lane, lane + 1);
     }
+    seen_relate(history, batch, first, count, add);
 }

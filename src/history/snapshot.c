@@ -16,7 +16,7 @@
 #include "base/must.h"
 #include "history/sides.h"
 
-enum { SNAPSHOT_VERSION = 2, DIGEST_SEED = 1, CHUNK_BYTES = 1 << 18, LINE_BYTES = 64, CHUNK_LINES = CHUNK_BYTES / LINE_BYTES };
+enum { SNAPSHOT_VERSION = 3, DIGEST_SEED = 1, CHUNK_BYTES = 1 << 18, LINE_BYTES = 64, CHUNK_LINES = CHUNK_BYTES / LINE_BYTES };
 #define SNAPSHOT_MAGIC 0x31534948454c4c53ull
 #define CHUNK_END      UINT64_MAX
 
@@ -259,7 +259,8 @@ static bool rest_holds(const struct history *history)
 static bool state_holds(const struct history *history)
 {
     return rest_holds(history) && rings_hold(history) && accounts_hold(history) && table_counts_hold(&history->accounts) &&
-           table_counts_hold(&history->links) && table_counts_hold(&history->places) && table_counts_hold(&history->waiting);
+           table_counts_hold(&history->links) && table_counts_hold(&history->places) && table_counts_hold(&history->waiting) &&
+           table_counts_hold(&history->seen);
 }
 
 /* --- loading -------------------------------------------------------------------------------------------------------- */

@@ -103,6 +103,11 @@ struct due {
     uint32_t second, slot;
 };
 
+struct seen { /* a transfer's id, of one tenant */
+    uint64_t hash;
+    int64_t last_us; /* now of the newest batch that had it */
+};
+
 struct history_head {
     uint32_t clock; /* newest second of an added row */
     uint32_t sweep; /* account slot looked at next for what is long idle */
@@ -111,7 +116,7 @@ struct history_head {
     uint32_t due_count;
     uint32_t added; /* rows, for the pace of the sweep */
     uint64_t busy_used, ring_units_used, events, dropped;
-    struct table_counts accounts, links, places, waiting;
+    struct table_counts accounts, links, places, waiting, seen;
 };
 
 struct buckets { /* the ones that an hour lies in, of each window */
@@ -151,7 +156,7 @@ struct history {
     unsigned char *state;
     size_t state_bytes;
     struct history_head *head;
-    struct table accounts, links, places, waiting;
+    struct table accounts, links, places, waiting, seen;
     uint64_t *ring_events;
     uint8_t *ring_free_heads; /* class + 1 at the first unit of a free block */
     uint32_t ring_units;
@@ -239,6 +244,9 @@ bool waiting_take(struct history *history, const struct history_label *label); /
 void waiting_fire(struct history *history);                                    /* all that are due at head->clock */
 
 void label_apply(struct history *history, const struct history_label *label, uint8_t before);
+
+/* history/seen.c: flags of rows of screen and score whose id came before, and, when add, their ids from then on */
+void seen_relate(struct history *history, const struct batch *batch, uint32_t first, uint32_t count, bool add);
 
 /* history/snapshot.c */
 enum { SNAPSHOT_ROOM_BYTES = (1 << 18) + (1 << 10) }; /* taken while one is saved or loaded */

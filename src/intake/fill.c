@@ -73,6 +73,7 @@ static enum fault fill_places(struct batch *batch, uint64_t seed, struct fault_n
     bool is_observe = batch->op == OP_observe;
     fill_keys(batch, facts->payer, is_observe ? COLUMN_account_id : COLUMN_payer_id, seed);
     fill_keys(batch, facts->payee, is_observe ? COLUMN_contact_id : COLUMN_payee_id, seed);
+    fill_keys(batch, facts->transfer, COLUMN_transfer_id, seed);
     fill_keys(batch, facts->payer_device, is_observe ? COLUMN_device_id : COLUMN_payer_device, seed);
     fill_keys(batch, facts->payer_address, is_observe ? COLUMN_address : COLUMN_payer_address, seed);
     fill_keys(batch, facts->payee_device, COLUMN_payee_device, seed);

@@ -228,7 +228,10 @@ static unsigned keys_how(const struct batch *batch, const struct frame_field *fi
         if (id == COLUMN_COUNT || batch->columns[id].form == FORM_ABSENT)
             continue;
         const struct column *column = &batch->columns[id];
-        const uint64_t *hashes = id == COLUMN_payer_id ? known->keys[1] : id == COLUMN_payee_id ? known->keys[2] : NULL;
+        const uint64_t *hashes = id == COLUMN_transfer_id ? known->keys[0]
+                                 : id == COLUMN_payer_id  ? known->keys[1]
+                                 : id == COLUMN_payee_id  ? known->keys[2]
+                                                          : NULL;
         if (!hashes) {
             column_hashes(column, column->form == FORM_STR ? batch->row_count : 0, batch->key_seed, scratch, scratch);
             hashes = scratch;

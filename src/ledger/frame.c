@@ -55,6 +55,8 @@ const struct frame_field frame_fact_fields[] = {
     FACT(time_us, 8, true, COLUMN_time),
     FACT(invalid, 1, true, COLUMN_COUNT),
     FACT(label, 1, true, COLUMN_COUNT),
+    KEYS(transfer, 8, transfer_id, COLUMN_COUNT),
+    FACT(flags, 1, true, COLUMN_COUNT),
 };
 const unsigned frame_fact_field_count = sizeof frame_fact_fields / sizeof *frame_fact_fields;
 

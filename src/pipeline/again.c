@@ -32,7 +32,7 @@ struct remaking {
     float *columns;
     pthread_mutex_t lock;
     struct recorded {
-        uint8_t verdict, level, cause, scene, runner_up;
+        uint8_t verdict, level, cause, scene, runner_up, flags;
         float numbers[5 + DIMENSION_COUNT];
     } recorded;
 };
@@ -197,7 +197,7 @@ static enum fault change_look(struct remaking *remaking, struct fault_note *note
                                        .resident = remaking->resident,
                                        .scratch = remaking->scratch,
                                        .row = &again->features};
-    again->could_change = remaking->has_rules && remaking->recorded.verdict != VERDICT_PASS;
+    again->could_change = remaking->has_rules && remaking->recorded.verdict != VERDICT_PASS && remaking->recorded.cause < CAUSE_CHECK;
     return again->could_change ? change_find(&again->change, &input, note) : FAULT_NONE;
 }
 
@@ -212,6 +212,7 @@ static enum fault score_again(struct remaking *remaking, struct fault_note *note
                                        .scores = &scores,
                                        .features = &again->features,
                                        .kernels = again->kernels};
+    remaking->scored.facts.flags = &remaking->recorded.flags;
     if (fault == FAULT_NONE)
         fault = verdict_decide(&remaking->scored, 0, 1, &input, remaking->decide_scratch, &remaking->lock, note);
     if (fault != FAULT_NONE)
@@ -241,6 +242,7 @@ static enum fault row_look(struct remaking *remaking, struct pipeline *pipeline,
     uint32_t row = walking->row;
     MUST(batch.op == OP_screen && row < batch.row_count);
     recorded_take(&remaking->recorded, &batch.results, row);
+    remaking->recorded.flags = batch.facts.flags ? batch.facts.flags[row] : 0;
     walk_look(walking, &batch);
     rules_find(remaking, pipeline, epoch, config_hex, batch.tenant);
     if (batch.facts.invalid[row])

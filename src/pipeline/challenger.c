@@ -20,7 +20,7 @@ struct kept_slice {
     uint64_t sequence;
     uint32_t first, count, tenant;
     struct level_rules levels;
-    uint8_t invalid[SLICE_ROWS], verdict[SLICE_ROWS], scene[SLICE_ROWS];
+    uint8_t invalid[SLICE_ROWS], flags[SLICE_ROWS], verdict[SLICE_ROWS], scene[SLICE_ROWS];
     float match[SLICE_ROWS], risk[SLICE_ROWS];
     uint64_t key[SLICE_ROWS]; /* of tenant and transfer */
     char id[SLICE_ROWS][SWITCHED_ID_BYTES];
@@ -244,6 +244,7 @@ static void rows_keep(struct kept_slice *out, const struct batch *batch, const s
     const struct column *ids = &batch->columns[COLUMN_transfer_id];
     const struct results *results = &batch->results;
     memcpy(out->invalid, batch->facts.invalid + slice->first, slice->count);
+    memcpy(out->flags, batch->facts.flags + slice->first, slice->count);
     memcpy(out->verdict, results->verdict + slice->first, slice->count);
     memcpy(out->scene, results->scene + slice->first, slice->count);
     memcpy(out->match, results->match + slice->first, slice->count * sizeof *out->match);
@@ -384,6 +385,7 @@ static enum fault slice_decide(struct worker *worker, struct kept_slice *slice, 
                                        .kernels = epoch->kernels};
     kept->batch.row_count = slice->count;
     kept->batch.facts.invalid = slice->invalid;
+    kept->batch.facts.flags = slice->flags;
     arena_reset(&kept->batch.arena);
     return verdict_decide(&kept->batch, 0, slice->count, &input, worker->decide_scratch, &kept->lock, note);
 }

@@ -207,7 +207,7 @@ static enum fault risk_type_read(uint8_t *out, const struct reading *reading, co
 static enum fault strategy_outcome(struct strategy_row *out, const struct reading *reading, const char *path,
                                    const struct strategy_text *text)
 {
-    const struct strategy *strategy = &reading->config->strategy;
+    struct strategy *strategy = &reading->config->strategy;
     int level = text->level ? value_choice(text->level, level_names_of_risk, LEVEL_COUNT) : -1;
     int verdict = text->verdict ? value_choice(text->verdict, verdict_names, VERDICT_INVALID) : -1;
     uint32_t at = 0;
@@ -220,7 +220,8 @@ static enum fault strategy_outcome(struct strategy_row *out, const struct readin
     while (text->countermeasure && at < strategy->countermeasure_count &&
            strcmp(strategy->countermeasures[at].name, text->countermeasure) != 0)
         at++;
-    if (text->countermeasure && at == strategy->countermeasure_count)
+    if (text->countermeasure && at == strategy->countermeasure_count &&
+        (at = strategy_countermeasure_add(strategy, text->countermeasure)) == COUNTERMEASURES_MAX)
         return config_wrong(reading, path, "countermeasure '%.40s' is neither built in nor under countermeasures", text->countermeasure);
     out->level_least = (enum level)level;
     out->verdict = (enum verdict)verdict;

@@ -32,6 +32,7 @@ struct config_tenant {
     uint32_t weight;                /* fair share against the others, default 1 */
     uint32_t score_rows_per_minute; /* 0: no limit */
     enum level anomaly_cap;
+    uint32_t duplicate_days; /* 0: an id may come again */
 };
 
 struct config {

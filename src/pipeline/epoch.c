@@ -130,7 +130,7 @@ static enum fault epoch_device(struct epoch *epoch, struct fault_note *note)
         return fault;
     epoch->kernels = epoch->device_ops->kernels(epoch->device);
     if (!epoch->base)
-        return FAULT_NONE;
+        return strategy_complete(&epoch->strategy, note);
     if ((fault = strategy_bind(&epoch->strategy, epoch->base, note)) != FAULT_NONE)
         return fault;
     fault = epoch->device_ops->prepare(&epoch->resident, epoch->device, epoch->base, note);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "pipeline/replay_internal.h"
 
 static size_t dict_values(const struct batch *batch)
@@ -27,11 +28,21 @@ static enum fault again_begin(struct replay_job *job, struct fault_note *note)
     *again = *stored;
     again->arena = arena;
     again->facts = (struct batch_facts){0};
+    again->duplicate_us = 0;
     again->results = (struct results){0};
     again->notes = NULL;
     again->note_count = again->note_max = 0;
     memset(again->rule_counts, 0, sizeof again->rule_counts);
-    return batch_take_facts(again, note);
+    enum fault fault = batch_take_facts(again, note);
+    if (fault == FAULT_NONE && !stored->facts.flags) /* of before ids were looked up */
+        again->facts.flags = NULL, again->facts.transfer = NULL;
+    return fault;
+}
+
+static void tenant_take(struct replay_job *job, uint32_t index)
+{
+    job->job.tenant_index = job->job.batch.tenant_index = index;
+    job->job.batch.duplicate_us = job->job.epoch->config->tenants[index].duplicate_days * US_PER_DAY;
 }
 
 static enum fault tenant_of(struct replay_job *job, struct fault_note *note)
@@ -39,7 +50,7 @@ static enum fault tenant_of(struct replay_job *job, struct fault_note *note)
     const struct config *config = job->job.epoch->config;
     for (uint32_t i = 0; i < config->tenant_count; i++)
         if (strcmp(config->tenants[i].name, job->tenant) == 0)
-            return job->job.tenant_index = job->job.batch.tenant_index = i, FAULT_NONE;
+            return tenant_take(job, i), FAULT_NONE;
     return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the configuration of batch %" PRIu64 " knows no tenant %.60s",
                      job->stored.sequence, job->tenant);
 }

@@ -49,6 +49,8 @@ static const char *stopped_by(const struct reply_names *names, const struct resu
     switch (results->cause[row]) {
     case CAUSE_CHECK:
         return "(invalid)";
+    case CAUSE_DUPLICATE:
+        return "(duplicate)";
     case CAUSE_ANOMALY:
         return "(anomaly)";
     case CAUSE_SCENE:

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/memory.h"
 
@@ -72,6 +73,7 @@ enum step_next step_decode(struct worker *worker, struct job *job)
                STEP_FAULT;
     batch->tenant_index = job->tenant_index;
     batch->feedback_delay_us = job->epoch->config->tenants[job->tenant_index].feedback_delay_us;
+    batch->duplicate_us = job->epoch->config->tenants[job->tenant_index].duplicate_days * US_PER_DAY;
     batch->key_seed = job->epoch->key_seed[job->tenant_index];
     if (wire_batch_read(batch, request, limits, &job->note) != FAULT_NONE)
         return STEP_FAULT;

@@ -1,6 +1,7 @@
 /* The strategy table: small, read in order, the first row that applies wins. */
 #include "verdict/verdict.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,22 +45,73 @@ static uint32_t risk_type_find(const struct strategy *strategy, const char *name
     return i;
 }
 
+static const struct unscored {
+    const char *risk_type, *countermeasure, *text;
+    enum verdict verdict;
+    size_t place; /* of the risk type's number in struct strategy */
+} unscored[STRATEGY_UNSCORED] = {
+    {"duplicate", "check_for_duplicate", "The transfer's id was screened before. Pay it once; a new transfer needs a new id.", VERDICT_HOLD,
+     offsetof(struct strategy, risk_type_duplicate)},
+};
+
+uint32_t strategy_countermeasure_add(struct strategy *strategy, const char *name)
+{
+    uint32_t at = strategy->countermeasure_count, i = 0;
+    while (i < STRATEGY_UNSCORED && strcmp(unscored[i].countermeasure, name) != 0)
+        i++;
+    if (i == STRATEGY_UNSCORED || at == COUNTERMEASURES_MAX)
+        return COUNTERMEASURES_MAX;
+    snprintf(strategy->countermeasures[at].name, sizeof strategy->countermeasures[at].name, "%s", name);
+    snprintf(strategy->countermeasures[at].text, sizeof strategy->countermeasures[at].text, "%s", unscored[i].text);
+    return strategy->countermeasure_count++;
+}
+
+static uint32_t countermeasure_of(struct strategy *strategy, const char *name)
+{
+    for (uint32_t i = 0; i < strategy->countermeasure_count; i++)
+        if (strcmp(strategy->countermeasures[i].name, name) == 0)
+            return i;
+    return strategy_countermeasure_add(strategy, name);
+}
+
+static enum fault risk_type_take(uint8_t *out, struct strategy *strategy, const char *name, struct fault_note *note)
+{
+    uint32_t found = risk_type_find(strategy, name);
+    if (found == RISK_TYPES_MAX)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "risk type %s: more than %d risk types", name, RISK_TYPES_MAX);
+    if (found == strategy->risk_type_count) {
+        snprintf(strategy->risk_types[found], sizeof strategy->risk_types[found], "%s", name);
+        strategy->risk_type_count++;
+    }
+    *out = (uint8_t)found;
+    return FAULT_NONE;
+}
+
+enum fault strategy_complete(struct strategy *strategy, struct fault_note *note)
+{
+    if (strategy->risk_type_duplicate)
+        return FAULT_NONE;
+    for (uint32_t i = 0; i < STRATEGY_UNSCORED; i++) {
+        uint8_t *place = (uint8_t *)strategy + unscored[i].place;
+        uint32_t measure = countermeasure_of(strategy, unscored[i].countermeasure);
+        if (risk_type_take(place, strategy, unscored[i].risk_type, note) != FAULT_NONE)
+            return FAULT_limit;
+        strategy->rows[strategy->row_count++] =
+            (struct strategy_row){.risk_type = *place,
+                                  .level_least = LEVEL_NONE,
+                                  .verdict = unscored[i].verdict,
+                                  .countermeasure = measure < COUNTERMEASURES_MAX ? (uint8_t)measure : 0};
+    }
+    return FAULT_NONE;
+}
+
 enum fault strategy_bind(struct strategy *strategy, const struct scene_base *base, struct fault_note *note)
 {
     memset(strategy->scene_risk_type, 0, sizeof strategy->scene_risk_type);
-    for (uint32_t s = 1; s < base->scene_count; s++) {
-        const char *name = base->scenes[s].risk_type;
-        uint32_t found = risk_type_find(strategy, name);
-        if (found == RISK_TYPES_MAX)
-            return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "risk type %s of scene %s: more than %d risk types", name,
-                             base->scenes[s].name, RISK_TYPES_MAX);
-        if (found == strategy->risk_type_count) {
-            snprintf(strategy->risk_types[found], sizeof strategy->risk_types[found], "%s", name);
-            strategy->risk_type_count++;
-        }
-        strategy->scene_risk_type[s] = (uint8_t)found;
-    }
-    return FAULT_NONE;
+    enum fault fault = FAULT_NONE;
+    for (uint32_t s = 1; s < base->scene_count && fault == FAULT_NONE; s++)
+        fault = risk_type_take(&strategy->scene_risk_type[s], strategy, base->scenes[s].risk_type, note);
+    return fault == FAULT_NONE ? strategy_complete(strategy, note) : fault;
 }
 
 struct strategy_row strategy_find(const struct strategy *strategy, uint8_t risk_type, enum level level)
@@ -69,5 +121,5 @@ struct strategy_row strategy_find(const struct strategy *strategy, uint8_t risk_
         if (level >= row.level_least && (row.risk_type == risk_type || row.risk_type == STRATEGY_ANY))
             return row.place = (uint16_t)i, row;
     }
-    return (struct strategy_row){.verdict = VERDICT_PASS, .place = STRATEGY_ROWS_MAX};
+    return (struct strategy_row){.verdict = VERDICT_PASS, .place = STRATEGY_ROWS_MAX + STRATEGY_UNSCORED};
 }

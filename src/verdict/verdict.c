@@ -206,6 +206,21 @@ static void record_scores(struct results *results, uint32_t row, const struct de
     results->anomaly_linked[row] = scratch->calibrated[ANOMALY_LINKED][lane];
 }
 
+/* Whatever the scores are: the stricter verdict of both, that of the log where both hold. It is looked up at level none. */
+static void overrule_row(struct results *results, uint32_t row, const struct batch_facts *facts, const struct strategy *strategy)
+{
+    if (!facts->flags || !(facts->flags[row] & FLAG_SEEN))
+        return;
+    const struct strategy_row answer = strategy_find(strategy, strategy->risk_type_duplicate, LEVEL_NONE);
+    enum verdict scored = (enum verdict)results->verdict[row];
+    if (answer.verdict < scored || (answer.verdict == scored && scored != VERDICT_HOLD))
+        return;
+    results->verdict[row] = (uint8_t)answer.verdict;
+    results->cause[row] = CAUSE_DUPLICATE;
+    results->risk_type[row] = strategy->risk_type_duplicate;
+    results->countermeasure[row] = answer.countermeasure;
+}
+
 /* The highest of scene and anomaly makes the level, the strategy turns it into verdict and countermeasure; where both raise
  * it, the row that stands first in the table speaks, the scene's when it is the same. */
 static void decide_row(struct results *results, uint32_t row, const struct decide_input *in, struct decide_scratch *scratch, uint32_t at,
@@ -227,8 +242,13 @@ static void decide_row(struct results *results, uint32_t row, const struct decid
         results->cause[row] = scene == anomaly ? CAUSE_SCENE_AND_ANOMALY : scene > anomaly ? CAUSE_SCENE : CAUSE_ANOMALY;
         results->risk_type[row] = by_scene ? in->strategy->scene_risk_type[best] : in->strategy->risk_type_anomaly;
     }
-    if (answer->verdict != VERDICT_PASS)
-        scratch->held[scratch->held_count++] = at + lane;
+}
+
+/* Rows that do not pass for their scores are explained. */
+static void note_held(struct decide_scratch *scratch, const struct results *results, uint32_t row, uint32_t at)
+{
+    if (results->verdict[row] != VERDICT_PASS && results->cause[row] < CAUSE_CHECK)
+        scratch->held[scratch->held_count++] = at;
 }
 
 static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32_t lanes, const struct decide_input *in,
@@ -248,6 +268,8 @@ static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32
         }
         record_scores(&batch->results, row, scratch, lane);
         decide_row(&batch->results, row, in, scratch, at, lane);
+        overrule_row(&batch->results, row, &batch->facts, in->strategy);
+        note_held(scratch, &batch->results, row, at + lane);
     }
 }
 
@@ -257,6 +279,8 @@ static void decide_without_base(struct batch *batch, uint32_t first, uint32_t co
         clear_row(&batch->results, row);
         if (batch->facts.invalid[row])
             invalid_row(&batch->results, row, strategy);
+        else
+            overrule_row(&batch->results, row, &batch->facts, strategy);
     }
 }
 

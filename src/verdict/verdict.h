@@ -24,7 +24,7 @@ struct level_rules {
 };
 #define LEVEL_RULES_DEFAULT ((struct level_rules){.low = 0.5f, .medium = 0.8f, .critical = 0.8f, .anomaly_cap = LEVEL_HIGH})
 
-enum { RISK_TYPES_MAX = 64, COUNTERMEASURES_MAX = 64, STRATEGY_ROWS_MAX = 256 };
+enum { RISK_TYPES_MAX = 64, COUNTERMEASURES_MAX = 64, STRATEGY_ROWS_MAX = 256, STRATEGY_UNSCORED = 1 };
 
 /* The strategy table: risk type × level → verdict and countermeasure. First matching row wins; "*" matches any risk type.
  * Index 0 of both name lists is "none". */
@@ -50,16 +50,22 @@ struct strategy {
         char name[64];
         char text[160];
     } countermeasures[COUNTERMEASURES_MAX];
-    struct strategy_row rows[STRATEGY_ROWS_MAX];
+    struct strategy_row rows[STRATEGY_ROWS_MAX + STRATEGY_UNSCORED];
     uint8_t scene_risk_type[SCENES_MAX]; /* of the base's scenes, see strategy_bind */
     uint8_t risk_type_anomaly, risk_type_invalid;
+    uint8_t risk_type_duplicate; /* 0 until strategy_complete */
 };
 /* What the table says; verdict pass and countermeasure 0, behind all rows, when none applies. */
 struct strategy_row strategy_find(const struct strategy *strategy, uint8_t risk_type, enum level level);
-/* Built-in table: critical → reject "do_not_pay", high → hold "confirm_with_payer", invalid → "correct_and_resubmit", else pass. */
+/* Built-in table: critical → reject "do_not_pay", high → hold "confirm_with_payer", invalid → "correct_and_resubmit", else pass;
+ * once complete, duplicate → hold "check_for_duplicate". */
 void strategy_default(struct strategy *out);
-/* Adds the base's risk types to the list and fills scene_risk_type. FAULT_limit when the list is full. */
+/* A built-in countermeasure of what is not scored, added with its text; COUNTERMEASURES_MAX: not one, or the list is full. */
+uint32_t strategy_countermeasure_add(struct strategy *strategy, const char *name);
+/* Adds the base's risk types to the list and fills scene_risk_type, then completes it. FAULT_limit when the list is full. */
 enum fault strategy_bind(struct strategy *strategy, const struct scene_base *base, struct fault_note *note);
+/* Adds what is not scored: risk types, countermeasures and rows behind all others, so that those keep their numbers. */
+enum fault strategy_complete(struct strategy *strategy, struct fault_note *note);
 
 float verdict_match(double difference); /* of a scene's evidence to the background's, as it is recorded */
 

@@ -233,8 +233,8 @@ void server_configure(struct server *server, const struct server_options *option
                  "100000\n"
                  "tenants:\n"
                  "  - name: flow\n    token_hash: %s\n    rights: [submit, score, label, query, operate, explain]\n"
-                 "    score_rows_per_minute: 0\n"
-                 "  - name: other\n    token_hash: %s\n    rights: [submit]\n%s",
+                 "    score_rows_per_minute: 0\n    duplicate_days: 0\n"
+                 "  - name: other\n    token_hash: %s\n    rights: [submit]\n    duplicate_days: 0\n%s",
                  server->folder, base[0] ? "base: " : "", base, base[0] ? "\n" : "", options->device ? options->device : device_of_all(),
                  options->workers ? options->workers : 2, options->cpu_mask ? "cpu_mask: " : "", options->cpu_mask ? options->cpu_mask : "",
                  options->cpu_mask ? "\n" : "", options->top ? options->top : "connections_max: 512\nmemory_max: 1TiB\n", server->data_url,

@@ -405,14 +405,45 @@ static void every_instruction_set_decides_alike(void **state)
     slice_close(&other);
 }
 
+/* A transfer that was seen is held, unless its scores reject it; what is invalid stays so. */
+static void a_transfer_seen_before_is_held(void **state)
+{
+    (void)state;
+    struct slice slice;
+    uint8_t flags[ROWS], before[ROWS];
+    uint32_t counts[VERDICT_COUNT] = {0};
+    slice_open(&slice, 4, 4, 5);
+    slice.batch.facts.invalid[17] = 1;
+    slice_decide(&slice);
+    memcpy(before, slice.batch.results.verdict, ROWS);
+    memset(flags, FLAG_SEEN, ROWS);
+    flags[0] = 0;
+    slice.batch.facts.flags = flags;
+    slice_decide(&slice);
+    const struct results *r = &slice.batch.results;
+    for (uint32_t row = 0; row < ROWS; row++) {
+        bool overruled = flags[row] && before[row] < VERDICT_REJECT;
+        assert_int_equal(r->verdict[row], overruled ? VERDICT_HOLD : before[row]);
+        assert_int_equal(r->cause[row] == CAUSE_DUPLICATE, overruled);
+        assert_int_equal(r->risk_type[row] == slice.strategy.risk_type_duplicate, overruled);
+        if (overruled)
+            assert_string_equal(slice.strategy.countermeasures[r->countermeasure[row]].name, "check_for_duplicate");
+        counts[before[row]]++;
+    }
+    assert_true(counts[VERDICT_PASS] && counts[VERDICT_HOLD] && counts[VERDICT_REJECT] && counts[VERDICT_INVALID] == 1);
+    for (uint32_t i = 0; i < r->reasons[0].count; i++)
+        assert_true(r->cause[r->reasons[0].row[i]] < CAUSE_CHECK);
+    slice_close(&slice);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matches_follow_the_formula),          cmocka_unit_test(levels_and_verdicts_follow_the_rules),
-        cmocka_unit_test(scene_shares_make_the_evidence),      cmocka_unit_test(anomaly_shares_make_the_degree),
-        cmocka_unit_test(strongest_reasons_are_kept),          cmocka_unit_test(without_a_base_only_checks_decide),
-        cmocka_unit_test(ties_go_by_the_order_of_the_table),   cmocka_unit_test(a_full_arena_is_a_fault),
-        cmocka_unit_test(every_instruction_set_decides_alike),
+        cmocka_unit_test(matches_follow_the_formula),        cmocka_unit_test(levels_and_verdicts_follow_the_rules),
+        cmocka_unit_test(a_transfer_seen_before_is_held),    cmocka_unit_test(scene_shares_make_the_evidence),
+        cmocka_unit_test(anomaly_shares_make_the_degree),    cmocka_unit_test(strongest_reasons_are_kept),
+        cmocka_unit_test(without_a_base_only_checks_decide), cmocka_unit_test(ties_go_by_the_order_of_the_table),
+        cmocka_unit_test(a_full_arena_is_a_fault),           cmocka_unit_test(every_instruction_set_decides_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

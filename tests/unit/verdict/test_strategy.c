@@ -34,11 +34,15 @@ static void binding_adds_risk_types_once(void **state)
     strategy_default(&strategy);
     snprintf(strategy.risk_types[strategy.risk_type_count++], 64, "risk_3");
     assert_int_equal(strategy_bind(&strategy, base, NULL), FAULT_NONE);
-    assert_int_equal(strategy.risk_type_count, 7);
+    assert_int_equal(strategy.risk_type_count, 7 + STRATEGY_UNSCORED);
     assert_int_equal(strategy.scene_risk_type[3], 3);
     assert_string_equal(strategy.risk_types[strategy.scene_risk_type[4]], "risk_4");
     assert_int_equal(strategy_bind(&strategy, base, NULL), FAULT_NONE);
-    assert_int_equal(strategy.risk_type_count, 7);
+    assert_int_equal(strategy.risk_type_count, 7 + STRATEGY_UNSCORED);
+    assert_string_equal(strategy.risk_types[strategy.risk_type_duplicate], "duplicate"); /* behind the others */
+    assert_int_equal(strategy.risk_type_duplicate, 7);
+    assert_int_equal(strategy_find(&strategy, strategy.risk_type_duplicate, LEVEL_NONE).verdict, VERDICT_HOLD);
+    assert_int_equal(strategy.row_count, 3 + STRATEGY_UNSCORED);
     scene_base_close(&base);
 }
 
