@@ -16,7 +16,14 @@
 #include "base/must.h"
 #include "history/sides.h"
 
-enum { SNAPSHOT_VERSION = 3, DIGEST_SEED = 1, CHUNK_BYTES = 1 << 18, LINE_BYTES = 64, CHUNK_LINES = CHUNK_BYTES / LINE_BYTES };
+enum {
+    SNAPSHOT_VERSION = 4,
+    HEAD_SEED = 2,
+    CHUNKS_SEED = 1,
+    CHUNK_BYTES = 1 << 18,
+    LINE_BYTES = 64,
+    CHUNK_LINES = CHUNK_BYTES / LINE_BYTES
+};
 #define SNAPSHOT_MAGIC 0x31534948454c4c53ull
 #define CHUNK_END      UINT64_MAX
 
@@ -48,7 +55,7 @@ static struct snapshot_head snapshot_head_of(const struct history *history, uint
         .figure_layout = sizeof(struct busy) | (uint64_t)RING_CLASSES << 32 | (uint64_t)FIGURE_COUNT << 48,
         .limits = history->limits,
     };
-    head.digest = hash128(SNAPSHOT_VERSION, &head, offsetof(struct snapshot_head, digest));
+    head.digest = hash128(HEAD_SEED, &head, offsetof(struct snapshot_head, digest));
     return head;
 }
 
@@ -79,7 +86,7 @@ static bool is_zero(const unsigned char *data, size_t bytes) /* bytes: a multipl
 static struct digest digest_chain(struct digest before, uint64_t index, struct digest chunk)
 {
     const uint64_t all[5] = {before.low, before.high, index, chunk.low, chunk.high};
-    return hash128(DIGEST_SEED, all, sizeof all);
+    return hash128(CHUNKS_SEED, all, sizeof all);
 }
 
 struct digest history_state_digest(const struct history *history)
@@ -324,7 +331,7 @@ static const char *snapshot_read(int fd, struct packed_chunk *room, struct histo
     if (!read_next(fd, &head, sizeof head, &offset) || head.magic != SNAPSHOT_MAGIC)
         return "it is not a history snapshot";
     const struct snapshot_head expected = snapshot_head_of(history, head.sequence);
-    if (!digest_equal(head.digest, hash128(SNAPSHOT_VERSION, &head, offsetof(struct snapshot_head, digest))))
+    if (!digest_equal(head.digest, hash128(HEAD_SEED, &head, offsetof(struct snapshot_head, digest))))
         return "its head is damaged";
     if (memcmp(&head, &expected, sizeof head) != 0)
         return "it was made with other limits or by another version";
@@ -342,8 +349,8 @@ bool history_snapshot_peek(uint64_t *sequence, struct history_limits *limits, co
     int fd = file_ops->open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return false;
-    bool is_one = read_next(fd, &head, sizeof head, &offset) && head.magic == SNAPSHOT_MAGIC &&
-                  digest_equal(head.digest, hash128(SNAPSHOT_VERSION, &head, offsetof(struct snapshot_head, digest)));
+    bool is_one = read_next(fd, &head, sizeof head, &offset) && head.magic == SNAPSHOT_MAGIC && head.version == SNAPSHOT_VERSION &&
+                  digest_equal(head.digest, hash128(HEAD_SEED, &head, offsetof(struct snapshot_head, digest)));
     file_ops->close(fd);
     if (is_one)
         *sequence = head.sequence, *limits = head.limits;
