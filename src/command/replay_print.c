@@ -15,13 +15,17 @@ static double rate_of(const struct replay_result *result)
 
 static void span_print(const struct replay_result *result)
 {
-    char from[32], to[32];
+    char from[32], to[32], epochs[48];
     show_time(from, sizeof from, result->from_us);
     show_time(to, sizeof to, result->to_us);
+    if (result->epochs == 1)
+        snprintf(epochs, sizeof epochs, "one configuration and base");
+    else
+        snprintf(epochs, sizeof epochs, "%u configurations and bases", result->epochs);
     printf("batches %" PRIu64 " to %" PRIu64 ", %s to %s UTC, history from behind batch %" PRIu64 "\n", result->from_sequence,
            result->to_sequence, from, to, result->history_sequence);
-    printf("%" PRIu64 " batches, %" PRIu64 " rows (%" PRIu64 " screened), %u configurations and bases, %.2f s, %.0f rows/s\n",
-           result->batches, result->rows, result->screened, result->epochs, result->seconds, rate_of(result));
+    printf("%" PRIu64 " batches, %" PRIu64 " rows (%" PRIu64 " screened), %s, %.2f s, %.0f rows/s\n", result->batches, result->rows,
+           result->screened, epochs, result->seconds, rate_of(result));
 }
 
 static void span_json(const struct replay_result *result)

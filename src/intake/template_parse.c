@@ -194,28 +194,33 @@ static uint16_t parse_if(struct parser *parser, const struct token *at)
     return node_choice(parser, at, condition, yes, no);
 }
 
-/* when a then b … else c end: one choice inside another; the depth of parsing bounds them. */
-static uint16_t parse_when(struct parser *parser, const struct token *at)
+/* when a then b … else c end: a choice whose other side is the next one. Side by side, not one inside another. */
+static uint16_t parse_whens(struct parser *parser)
 {
-    if (++parser->depth > DEPTH_MAX) {
-        lexer_refuse(parser->lexer, FAULT_limit, at->line, at->column, "nested more than %d deep", (int)DEPTH_MAX);
-        return 0;
-    }
-    const struct token when = parser->lexer->token;
-    uint16_t node = 0;
-    if (take_word(parser, "when")) {
+    struct node *nodes = parser->tree->nodes;
+    uint16_t first = 0, last = 0; /* last: what the newest choice gives, next to which its other side comes */
+    for (;;) {
+        const struct token when = parser->lexer->token;
+        if (!take_word(parser, "when"))
+            break;
         uint16_t condition = parse_expression(parser);
         uint16_t yes = condition && need_word(parser, "then") ? parse_expression(parser) : 0;
-        uint16_t no = yes ? parse_when(parser, at) : 0;
-        node = node_choice(parser, &when, condition, yes, no);
-    } else if (take_word(parser, "else")) {
-        node = parse_expression(parser);
-        node = node && need_word(parser, "end") ? node : 0;
-    } else {
-        refuse(parser, "when or else");
+        uint16_t node = yes ? node_new(parser, NODE_IF, &when) : 0;
+        if (!node)
+            return 0;
+        nodes[node].child = condition;
+        nodes[condition].next = yes;
+        nodes[last].next = last ? node : 0;
+        first = first ? first : node;
+        last = yes;
     }
-    parser->depth--;
-    return node;
+    if (!take_word(parser, "else"))
+        return refuse(parser, "when or else");
+    uint16_t other = parse_expression(parser);
+    if (!other || !need_word(parser, "end"))
+        return 0;
+    nodes[last].next = other;
+    return first;
 }
 
 static uint16_t parse_name(struct parser *parser)
@@ -226,7 +231,7 @@ static uint16_t parse_name(struct parser *parser)
         return parse_if(parser, &name);
     if (text_equal(name.text, text_of("case"))) {
         if (is_word(parser, "when"))
-            return parse_when(parser, &name);
+            return parse_whens(parser);
         return refuse(parser, "when");
     }
     if (text_equal(name.text, text_of("null")))

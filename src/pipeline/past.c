@@ -96,7 +96,7 @@ static enum fault observe_until(struct past *past, int64_t time_us, int64_t *nex
         history_memory.observe(past->history, &earliest->batch);
         enum fault fault = observed_next(earliest, &past->rules, note);
         if (fault != FAULT_NONE)
-            return fault;
+            return csv_fault_of(note, past->options.observations[earliest - past->observed].path, fault);
     }
 }
 

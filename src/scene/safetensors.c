@@ -153,9 +153,12 @@ enum fault safetensors_read(struct safetensors *out, const void *bytes, size_t b
     if (byte_count < SAFETENSORS_LEAD_BYTES)
         return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "%zu bytes: too short for a header", byte_count);
     uint64_t header_bytes = safetensors_header_bytes(bytes, byte_count);
-    if (header_bytes > byte_count - SAFETENSORS_LEAD_BYTES || header_bytes > SAFETENSORS_HEADER_BYTES_MAX)
-        return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "header of %llu bytes: above the file's size or %d",
-                         (unsigned long long)header_bytes, SAFETENSORS_HEADER_BYTES_MAX);
+    if (header_bytes > SAFETENSORS_HEADER_BYTES_MAX)
+        return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "no scene base: it does not begin with a header of at most %d bytes",
+                         SAFETENSORS_HEADER_BYTES_MAX);
+    if (header_bytes > byte_count - SAFETENSORS_LEAD_BYTES)
+        return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "header of %llu bytes: above the file's size",
+                         (unsigned long long)header_bytes);
     const char *text = (const char *)bytes + SAFETENSORS_LEAD_BYTES;
     const unsigned char *data = (const unsigned char *)text + header_bytes;
     size_t data_bytes = byte_count - SAFETENSORS_LEAD_BYTES - (size_t)header_bytes;

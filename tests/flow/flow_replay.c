@@ -173,7 +173,7 @@ static void test_a_running_server(void **state)
     traffic(0);
     assert_int_equal(verify(ledger, NULL, NULL), 0);
     assert_non_null(strstr(output, "to the bit"));
-    assert_non_null(strstr(output, " 1 configurations and bases"));
+    assert_non_null(strstr(output, " one configuration and base,"));
 }
 
 /* The second base comes with a restart, the first again after a kill with batches in flight. */

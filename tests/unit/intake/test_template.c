@@ -103,6 +103,28 @@ static void test_by_hand(void **state)
     }
 }
 
+/* As many as a list of rules needs: they stand side by side, not one inside another. */
+static void test_many_whens(void **state)
+{
+    enum { WHENS = 500 };
+    static struct rows rows;
+    static struct made made;
+    static char source[WHENS * 32 + 64], cell[64], *at = source;
+    (void)state;
+    rows_by_hand(&rows);
+    at += sprintf(at, "x = case ");
+    for (int i = 0; i < WHENS; i++)
+        at += sprintf(at, "when a > %d then %d ", WHENS - 1 - i, WHENS - i);
+    sprintf(at, "else -1 end");
+    made_run(&made, source, &rows);
+    static const char *const cells[] = {"7", "-1", "-1", "500"};
+    for (uint32_t row = 0; row < 4; row++) {
+        cell_text(cell, &made, 0, row);
+        assert_string_equal(cell, cells[row]);
+    }
+    made_free(&made);
+}
+
 static void test_each(void **state)
 {
     (void)state;
@@ -222,7 +244,7 @@ static void test_deep_and_long(void **state)
     assert_limit("x = ", "(", 100, "1", "nested more than 64 deep");
     assert_limit("x = ", "-(", 100, "1", "nested more than 64 deep");
     assert_limit("x = ", "not ", 100, "flag", "nested more than 64 deep");
-    assert_limit("x = case ", "when flag then 1 ", 100, "else 2 end", "nested more than 64 deep");
+    assert_limit("x = case ", "when flag then 1 ", 600, "else 2 end", "of more than 512 parts in a row");
     assert_limit("x = a", " + a", 600, "", "of more than 512 parts in a row");
     assert_limit("x = a", " + a", 6000, "", "more than 8191 parts of expressions");
     assert_limit("", "x = a ", 300, "", "more than 256 statements");
@@ -251,8 +273,10 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),  cmocka_unit_test(test_each),          cmocka_unit_test(test_absent_and_foreign_columns_are_null),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_deep_and_long), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_by_hand),  cmocka_unit_test(test_many_whens),
+        cmocka_unit_test(test_each),     cmocka_unit_test(test_absent_and_foreign_columns_are_null),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_deep_and_long),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

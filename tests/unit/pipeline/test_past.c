@@ -123,6 +123,12 @@ static void observations_come_in_their_time(void **state)
     assert_int_equal(end, FAULT_NONE);
     for (int i = 0; i < 20; i++)
         assert_true(contact[i] == (i < 8 ? 0.0f : 1.0f));
+    snprintf(text, sizeof text, "account_id,contact_id,time\nx,y,%lld\na,b,%lld\na,\"c,5\n", T0 - 5000000LL, T0 + 7500000LL);
+    options.observations[0].path = file_make("contact.csv", text);
+    read_all(&options, FEATURE_contact, contact, &end, &note);
+    assert_true(end != FAULT_NONE); /* in the middle of the transfers, with the file's own name and line */
+    if (!strstr(note.text, "contact.csv, line 4: "))
+        fail_msg("%s", note.text);
     free(path);
 }
 

@@ -348,7 +348,9 @@ static void wrong_sizes_are_refused(void **state)
     }
     expect_refused(bytes, byte_count - 1, "data_offsets are not inside the file");
     memset(bytes, 0xff, 8);
-    expect_refused(bytes, byte_count, "above the file's size");
+    expect_refused(bytes, byte_count, "no scene base");
+    memcpy(bytes, "transfer_id,payer_id", 20);
+    expect_refused(bytes, byte_count, "no scene base: it does not begin with a header");
     memory_give(bytes);
     tiny_base_fini(&tiny);
 }

@@ -134,8 +134,10 @@ def container_read(file: bytes) -> Container:
     if len(file) < LEAD_BYTES:
         raise refuse(f"{len(file)} bytes: too short for a header")
     header_bytes = int.from_bytes(file[:LEAD_BYTES], "little")
-    if header_bytes > len(file) - LEAD_BYTES or header_bytes > HEADER_BYTES_MAX:
-        raise refuse(f"header of {header_bytes} bytes: above the file's size or {HEADER_BYTES_MAX}")
+    if header_bytes > HEADER_BYTES_MAX:
+        raise refuse(f"no scene base: it does not begin with a header of at most {HEADER_BYTES_MAX} bytes")
+    if header_bytes > len(file) - LEAD_BYTES:
+        raise refuse(f"header of {header_bytes} bytes: above the file's size")
     header = json_read(file[LEAD_BYTES : LEAD_BYTES + header_bytes], "header")
     if not isinstance(header, dict):
         raise refuse("header: not a JSON object")
