@@ -43,7 +43,7 @@ endforeach()
 list(FILTER room_sources EXCLUDE REGEX "/src/compute/${opencl_left_out}")
 # Loops over the rows of a slice are wanted as vectors; at -O2 gcc makes them only of loops whose count it knows.
 set_source_files_properties(src/feature/feature.c src/scene/drift.c src/scene/build_reference.c src/scene/cluster.c PROPERTIES COMPILE_OPTIONS "-O3")
-set(room_libraries kernels nng::nng PkgConfig::MSGPACK PkgConfig::CYAML PkgConfig::YAML PkgConfig::JANSSON PkgConfig::ZSTD PkgConfig::XXHASH
+set(room_libraries kernels nng::nng PkgConfig::MSGPACK PkgConfig::CYAML PkgConfig::YAML PkgConfig::EXPAT PkgConfig::JANSSON PkgConfig::ZSTD PkgConfig::XXHASH
   PkgConfig::SQLITE PkgConfig::MICROHTTPD PkgConfig::SODIUM PkgConfig::SYSTEMD ${opencl_libraries} Threads::Threads m)
 add_library(rooms STATIC ${room_sources})
 target_link_libraries(rooms PUBLIC ${room_libraries})

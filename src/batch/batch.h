@@ -115,6 +115,7 @@ extern const char *const cause_names[CAUSE_COUNT];
 extern const char *const op_names[OP_COUNT];
 extern const char *const observe_names[OBSERVE_COUNT];
 
+int currency_exponent(const char *code);  /* decimal places of its minor unit (currencies.tbl); -1: no code of ISO 4217 */
 const char *column_name(uint16_t column); /* "" for COLUMN_NONE */
 const char *column_meaning(uint16_t column);
 enum column_type column_type_of(uint16_t column);

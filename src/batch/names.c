@@ -106,3 +106,20 @@ enum right op_right(enum op op)
 {
     return ops[op].right;
 }
+
+static const struct {
+    char code[4];
+    int exponent;
+} currencies[] = {
+#define CURRENCY(code, exponent, name) {#code, exponent},
+#include "batch/currencies.tbl"
+#undef CURRENCY
+};
+
+int currency_exponent(const char *code)
+{
+    for (size_t i = 0; i < sizeof currencies / sizeof *currencies; i++)
+        if (strcmp(code, currencies[i].code) == 0)
+            return currencies[i].exponent;
+    return -1;
+}

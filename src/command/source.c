@@ -6,13 +6,15 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "command/command.h"
+#include "wire/iso20022/iso20022.h"
 #include "wire/wire.h"
 
 enum { LINE_BYTES_MEAN_MAX = 512 }; /* of a batch of lines; what is beyond needs smaller batches */
 
 struct source {
     struct batch_limits limits;
-    struct csv_reader *csv; /* NULL: a saved request */
+    struct csv_reader *csv;  /* or */
+    struct pain001 *pain001; /* or neither: a saved request */
     struct file_map saved;
     struct request request;
     bool saved_is_read;
@@ -52,6 +54,21 @@ static enum fault saved_open(struct source *source, const char *path, struct fau
     return fault;
 }
 
+bool source_is_pain001(const char *path)
+{
+    return ends_with(path, ".xml");
+}
+
+static enum fault pain001_of_file(struct source *source, const char *path, struct fault_note *note)
+{
+    enum fault fault = file_map_open(&source->saved, path, note);
+    if (fault == FAULT_NONE)
+        fault = pain001_open(&source->pain001, source->saved.data, source->saved.bytes, &source->limits, note);
+    if (fault == FAULT_NONE)
+        source->rows_expected = pain001_transactions(source->pain001);
+    return fault;
+}
+
 enum fault source_open(struct source **out, const char *path, struct fault_note *note)
 {
     struct source *source = memory_take_zeroed(1, sizeof *source);
@@ -61,6 +78,8 @@ enum fault source_open(struct source **out, const char *path, struct fault_note 
     enum fault fault;
     if (ends_with(path, ".columns")) {
         fault = saved_open(source, path, note);
+    } else if (source_is_pain001(path)) {
+        fault = pain001_of_file(source, path, note);
     } else {
         fault = csv_open(&source->csv, path, &source->limits, note);
         source->rows_expected = lines_count(path);
@@ -79,6 +98,7 @@ void source_close(struct source **source_p)
         return;
     if (source->csv)
         csv_close(&source->csv);
+    pain001_close(&source->pain001);
     file_map_close(&source->saved);
     memory_give(source);
 }
@@ -106,18 +126,21 @@ static enum fault saved_read(struct source *source, struct batch *batch, struct 
 enum fault source_read(struct source *source, struct batch *batch, uint32_t rows_max, struct fault_note *note)
 {
     batch_empty(batch);
+    if (source->pain001)
+        return pain001_read(source->pain001, batch, rows_max, note);
     return source->csv ? csv_read(source->csv, batch, rows_max, note) : saved_read(source, batch, note);
 }
 
 uint32_t source_batch_rows(const struct source *source, uint32_t wanted)
 {
-    return source->csv ? wanted : source->request.row_count;
+    return source->csv || source->pain001 ? wanted : source->request.row_count;
 }
 
 size_t source_arena_bytes(const struct source *source, uint32_t rows)
 {
+    bool is_lines = source->csv || source->pain001;
     size_t bytes =
-        source->csv ? (size_t)rows * LINE_BYTES_MEAN_MAX + source->limits.text_bytes_max * (size_t)COLUMN_COUNT : source->saved.bytes;
+        is_lines ? (size_t)rows * LINE_BYTES_MEAN_MAX + source->limits.text_bytes_max * (size_t)COLUMN_COUNT : source->saved.bytes;
     return batch_arena_bytes(&source->limits, rows, bytes);
 }
 

@@ -3,10 +3,11 @@
 
 #include "batch/batch.h"
 
-/* Rows out of a file: .csv and .jsonl (or "-") in batches of any size, .columns as the one request that it holds. */
+/* Rows out of a file: .csv and .jsonl (or "-") and .xml (pain.001) in batches of any size, .columns as the one request that it holds. */
 
 struct source;
 enum fault source_open(struct source **out, const char *path, struct fault_note *note);
+bool source_is_pain001(const char *path);
 void source_close(struct source **source_p); /* safe on NULL */
 /* Empties the batch and reads the next rows into it; 0 rows: the end. */
 enum fault source_read(struct source *source, struct batch *batch, uint32_t rows_max, struct fault_note *note);

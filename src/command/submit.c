@@ -3,14 +3,17 @@
 #include <string.h>
 
 #include "command/feed.h"
+#include "command/payments.h"
+#include "command/source.h"
 #include "command/verdicts.h"
 
-enum { KEY_OP = 0x300, KEY_SCORES, KEY_ONLY, KEY_HEAD };
+enum { KEY_OP = 0x300, KEY_SCORES, KEY_ONLY, KEY_HEAD, KEY_PAIN002, KEY_RELEASED };
 
 struct submit {
     struct feed_options feed;
     struct verdicts verdicts;
-    const char *output_path, *scores_path;
+    struct payments payments; /* of a pain.001 whose answers are wanted as files */
+    const char *output_path, *scores_path, *pain002_path, *released_path;
     bool head_given, broken;
 };
 
@@ -22,6 +25,8 @@ static const struct argp_option options[] = {
     {"scores", KEY_SCORES, "FILE", 0, "Also write transfer_id,risk,scene,match,anomaly of every row to FILE", 1},
     {"only", KEY_ONLY, "held|passed|all", 0, "Show these transfers; held: all that did not pass (default all)", 1},
     {"head", KEY_HEAD, "N", 0, "Show at most N transfers, 0: all (default 50 in a table, all otherwise)", 1},
+    {"pain002", KEY_PAIN002, "FILE", 0, "Of a pain.001 (.xml): also write its status report, pain.002, to FILE", 1},
+    {"released", KEY_RELEASED, "FILE", 0, "Of a pain.001: also write a pain.001 with the transactions that passed to FILE", 1},
     {0},
 };
 
@@ -33,6 +38,17 @@ static int choice_of(struct argp_state *state, const char *option, const char *t
     argp_error(state, "--%s takes %s%s%s or %s, not '%s'", option, choices[0], choices[2] ? ", " : "", choices[2] ? choices[1] : "",
                choices[2] ? choices[2] : choices[1], text);
     return 0;
+}
+
+/* ISO 20022 files are answers to one of their own, and only what was recorded is released. */
+static void answers_check(struct argp_state *state, const struct submit *submit)
+{
+    if (!submit->pain002_path && !submit->released_path)
+        return;
+    if (!source_is_pain001(submit->feed.path) || submit->feed.save_path)
+        argp_error(state, "--pain002 and --released answer a pain.001 (.xml) that is sent");
+    if (submit->released_path && submit->feed.op == OP_score)
+        argp_error(state, "--released is of what was screened, not scored");
 }
 
 static error_t option_parse(int key, char *argument, struct argp_state *state)
@@ -66,6 +82,15 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
         out->verdicts.rows_max = (uint64_t)command_integer(state, "head", argument, 0, INT64_MAX);
         out->head_given = true;
         return 0;
+    case KEY_PAIN002:
+        out->pain002_path = argument;
+        return 0;
+    case KEY_RELEASED:
+        out->released_path = argument;
+        return 0;
+    case ARGP_KEY_SUCCESS:
+        answers_check(state, out);
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -74,6 +99,8 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
 static void answer_show(void *context, const struct feed_answer *answer)
 {
     struct submit *submit = context;
+    if (submit->payments.pain001)
+        payments_take(&submit->payments, answer);
     if (!verdicts_print(&submit->verdicts, answer->batch, answer->reply))
         submit->broken = true;
 }
@@ -119,8 +146,9 @@ int command_submit(int argc, char **argv)
         .options = options,
         .parser = option_parse,
         .args_doc = "FILE",
-        .doc = "Screen the transfers of FILE (.csv with a header line, .jsonl, .columns, or - for standard input) and show one verdict "
-               "for each.\vExit status: 0 all passed, 1 some did not, 2 refused, 3 could not reach the server.",
+        .doc =
+            "Screen the transfers of FILE (.csv with a header line, .jsonl, .xml with a pain.001, .columns, or - for standard input) and "
+            "show one verdict for each.\vExit status: 0 all passed, 1 some did not, 2 refused, 3 could not reach the server.",
         .children = children,
     };
     struct submit submit = {.feed = FEED_OPTIONS_DEFAULT, .verdicts = {.all = true}};
@@ -131,10 +159,15 @@ int command_submit(int argc, char **argv)
     if (!submit.head_given)
         submit.verdicts.rows_max = submit.verdicts.format == VERDICTS_TABLE ? VERDICTS_TABLE_ROWS : 0;
     int status = files_open(&submit);
+    if (status == COMMAND_DONE && (submit.pain002_path || submit.released_path))
+        status = payments_open(&submit.payments, "submit", submit.feed.path);
     if (status == COMMAND_DONE) {
         status = feed_run(&submit.feed, answer_show, &submit, &totals);
+        if (status == COMMAND_DONE && submit.payments.pain001)
+            status = payments_write(&submit.payments, "submit", submit.pain002_path, submit.released_path);
         status = submit_finish(&submit, status, &totals);
     }
+    payments_close(&submit.payments);
     int written = file_finish(submit.verdicts.out, submit.output_path);
     int scored = file_finish(submit.verdicts.scores, submit.scores_path);
     return written != COMMAND_DONE ? written : scored != COMMAND_DONE ? scored : status;

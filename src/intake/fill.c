@@ -6,23 +6,6 @@
 
 __extension__ typedef unsigned __int128 uint128;
 
-static const struct {
-    char code[4];
-    int exponent;
-} currencies[] = {
-#define CURRENCY(code, exponent, name) {#code, exponent},
-#include "intake/currencies.tbl"
-#undef CURRENCY
-};
-
-int currency_exponent(const char *code)
-{
-    for (size_t i = 0; i < sizeof currencies / sizeof *currencies; i++)
-        if (strcmp(code, currencies[i].code) == 0)
-            return currencies[i].exponent;
-    return -1;
-}
-
 uint32_t currency_find(const struct currency_table *table, struct text code)
 {
     for (uint32_t i = 0; i < table->count && code.bytes == 3; i++)

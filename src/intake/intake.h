@@ -8,6 +8,7 @@
 
 /* check: which rows may go on; fill: the facts that every later room reads. Pure; any thread. */
 
+/* ISO 4217 exponents and rates into factors. A currency without a rate is a row fault. */
 struct currency_rate {
     char code[4];
     uint64_t factor_q32;
@@ -16,8 +17,6 @@ struct currency_table {
     uint32_t count;
     struct currency_rate rates[64];
 };
-/* ISO 4217 exponents (currencies.tbl) and rates into factors. A currency without a rate is a row fault. */
-int currency_exponent(const char *code); /* -1: unknown */
 
 struct intake_rules {
     struct batch_limits limits;

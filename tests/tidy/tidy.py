@@ -46,6 +46,7 @@ THIRD_PARTY = {
     "nng/": ["src/server/*", "src/client/*"],
     "sqlite3": ["src/ledger/*"],
     "zstd": ["src/ledger/*"],
+    "expat": ["src/wire/iso20022/walk.*"],
     "yaml.h": ["src/pipeline/config_yaml.c"],
     "cyaml/": ["src/pipeline/config*.c", "src/scene/build_file.c"],
     "microhttpd": ["src/server/http*"],
