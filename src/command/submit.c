@@ -25,7 +25,7 @@ static const struct argp_option options[] = {
     {"scores", KEY_SCORES, "FILE", 0, "Also write transfer_id,risk,scene,match,anomaly of every row to FILE", 1},
     {"only", KEY_ONLY, "held|passed|all", 0, "Show these transfers; held: all that did not pass (default all)", 1},
     {"head", KEY_HEAD, "N", 0, "Show at most N transfers, 0: all (default 50 in a table, all otherwise)", 1},
-    {"pain002", KEY_PAIN002, "FILE", 0, "Of a pain.001 (.xml): also write its status report, pain.002, to FILE", 1},
+    {"status-report", KEY_PAIN002, "FILE", 0, "Of a pain.001 (.xml): also write its status report, pain.002, to FILE", 1},
     {"released", KEY_RELEASED, "FILE", 0, "Of a pain.001: also write a pain.001 with the transactions that passed to FILE", 1},
     {0},
 };
@@ -46,7 +46,7 @@ static void answers_check(struct argp_state *state, const struct submit *submit)
     if (!submit->pain002_path && !submit->released_path)
         return;
     if (!source_is_pain001(submit->feed.path) || submit->feed.save_path)
-        argp_error(state, "--pain002 and --released answer a pain.001 (.xml) that is sent");
+        argp_error(state, "--status-report and --released answer a pain.001 (.xml) that is sent");
     if (submit->released_path && submit->feed.op == OP_score)
         argp_error(state, "--released is of what was screened, not scored");
 }
