@@ -151,6 +151,7 @@ static enum fault file_check(struct pain001 *of, struct fault_note *note)
     if (fault == FAULT_NONE)
         fault = iso_walk_run(walk, note);
     of->version = walk->version;
+    memcpy(of->message_name, walk->message_name, sizeof of->message_name);
     if (fault == FAULT_NONE)
         fault = told_compare(&check.group, walk, "GrpHdr");
     iso_walk_fini(walk);

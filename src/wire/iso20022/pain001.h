@@ -20,7 +20,7 @@ struct pain001 {
     const void *bytes;
     size_t byte_count;
     unsigned version;
-    char message_id[ISO_ID_BYTES], created[ISO_ID_BYTES], control_sum[64]; /* control_sum "": none */
+    char message_name[36], message_id[ISO_ID_BYTES], created[ISO_ID_BYTES], control_sum[64]; /* control_sum "": none */
     uint32_t transaction_count, payment_count, payment_capacity;
     uint32_t *payment_ends; /* of each PmtInf: the transaction behind its last */
     struct batch_limits limits;

@@ -64,7 +64,7 @@ static void head_write(struct report *report, const char *message_id, int64_t no
     xml_end(xml, "GrpHdr");
     xml_begin(xml, "OrgnlGrpInfAndSts");
     xml_leaf(xml, "OrgnlMsgId", text_of(of->message_id));
-    xml_leaf(xml, "OrgnlMsgNmId", text_of(of->version == 3 ? "pain.001.001.03" : "pain.001.001.09"));
+    xml_leaf(xml, "OrgnlMsgNmId", text_of(of->message_name));
     xml_leaf(xml, "OrgnlCreDtTm", text_of(of->created));
     xml_number(xml, "OrgnlNbOfTxs", of->transaction_count);
     if (of->control_sum[0])

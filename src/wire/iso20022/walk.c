@@ -146,20 +146,36 @@ static const char *name_local(const struct walk *walk, const char *name)
     return strncmp(name, walk->space, bytes) == 0 && name[bytes] == ' ' ? name + bytes + 1 : NULL;
 }
 
+/* ISO's own names, and those of a community that narrows a message down, as pain.001.001.03.ch.02 does. */
+static unsigned version_of(const char *message)
+{
+    static const char *const messages[] = {"pain.001.001.03", "pain.001.001.09"};
+    for (unsigned i = 0; i < sizeof messages / sizeof *messages; i++) {
+        size_t bytes = strlen(messages[i]);
+        if (strncmp(message, messages[i], bytes) == 0 && (message[bytes] == '\0' || message[bytes] == '.'))
+            return i ? 9 : 3;
+    }
+    return 0;
+}
+
 static void document_begins(struct walk *walk, const char *name)
 {
-    static const char before[] = "urn:iso:std:iso:20022:tech:xsd:";
-    const char *end = strchr(name, ' ');
-    size_t bytes = end ? (size_t)(end - name) : 0;
-    if (strncmp(name, before, sizeof before - 1) != 0 || bytes >= sizeof walk->space) {
-        iso_walk_fault(walk, FAULT_schema, "no message of ISO 20022 but %.60s", end ? end + 1 : name);
+    const char *end = strchr(name, ' '), *local = end ? end + 1 : name;
+    size_t bytes = end ? (size_t)(end - name) : 0, from = bytes;
+    if (bytes == 0 || bytes >= sizeof walk->space || strcmp(local, "Document") != 0) {
+        iso_walk_fault(walk, FAULT_schema, "no Document of ISO 20022 but %.60s", local);
         return;
     }
-    snprintf(walk->space, sizeof walk->space, "%.*s", (int)bytes, name);
-    const char *message = walk->space + sizeof before - 1;
-    walk->version = strcmp(message, "pain.001.001.03") == 0 ? 3 : strcmp(message, "pain.001.001.09") == 0 ? 9 : 0;
-    if (!walk->version || strcmp(end + 1, "Document") != 0)
-        iso_walk_fault(walk, FAULT_schema, "%s is not taken, pain.001.001.03 and pain.001.001.09 are", message);
+    memcpy(walk->space, name, bytes);
+    walk->space[bytes] = '\0';
+    while (from > 0 && name[from - 1] != ':' && name[from - 1] != '/')
+        from--;
+    if (bytes >= from + 4 && strcmp(walk->space + bytes - 4, ".xsd") == 0) /* some have it, and it is no part of the message's name */
+        bytes -= 4;
+    snprintf(walk->message_name, sizeof walk->message_name, "%.*s", (int)(bytes - from), walk->space + from);
+    walk->version = version_of(walk->message_name);
+    if (!walk->version)
+        iso_walk_fault(walk, FAULT_schema, "%s is not taken, pain.001.001.03 and pain.001.001.09 are", walk->message_name);
     else
         walk->frames[walk->depth++] = (struct walk_frame){.content = CONTENT_Document, .part = PART_COUNT, .last = PART_COUNT};
 }

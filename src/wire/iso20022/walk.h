@@ -43,9 +43,10 @@ struct walk {
     const unsigned char *bytes;
     size_t byte_count, fed;
     void *parser;
-    size_t parser_bytes; /* that it has taken */
-    unsigned version;    /* 3 or 9, once the document's element came */
-    char space[48];      /* its namespace */
+    size_t parser_bytes;   /* that it has taken */
+    unsigned version;      /* 3 or 9, once the document's element came */
+    char space[96];        /* its namespace */
+    char message_name[36]; /* pain.001.001.03 */
     struct walk_frame frames[WALK_DEPTH_MAX];
     uint32_t depth, passed_over; /* frames open; elements open inside one that is passed over */
     bool in_text, too_long;

@@ -165,6 +165,16 @@ static void test_version_09(void **state)
     pain001_close(&pain001);
 }
 
+/* A community's own name of the message. */
+static void test_swiss(void **state)
+{
+    (void)state;
+    struct pain001 *pain001 = opened(message_with("urn:iso:std:iso:20022:tech:xsd:pain.001.001.03",
+                                                  "http://www.six-interbank-clearing.com/de/pain.001.001.03.ch.02.xsd"));
+    assert_int_equal(pain001_transactions(pain001), 3);
+    pain001_close(&pain001);
+}
+
 static void assert_file_refused(const char *text, enum fault fault, uint32_t line, const char *words)
 {
     struct pain001 *pain001;
@@ -209,7 +219,8 @@ static void test_what_is_refused(void **state)
         {"<Document", "<!DOCTYPE Document [<!ENTITY a \"b\">]><Document", FAULT_syntax, 2, "DOCTYPE"},
         {"encoding=\"UTF-8\"", "encoding=\"ISO-8859-1\"", FAULT_syntax, 1, "encoding ISO-8859-1"},
         {"pain.001.001.03", "pain.001.001.12", FAULT_schema, 2, "pain.001.001.12 is not taken"},
-        {"urn:iso:std:iso:20022:tech:xsd:pain.001.001.03", "urn:other", FAULT_schema, 2, "no message of ISO 20022"},
+        {"urn:iso:std:iso:20022:tech:xsd:pain.001.001.03", "urn:other", FAULT_schema, 2, "other is not taken"},
+        {"pain.001.001.03", "pain.001.001.030", FAULT_schema, 2, "pain.001.001.030 is not taken"},
         {"<MsgId>", "<MsgId xmlns=\"urn:other\">", FAULT_schema, 4, "MsgId is no part of it"},
         {"</Document>", "</Document><more/>", FAULT_syntax, 20, "junk after document element"},
         {"</CstmrCdtTrfInitn>", "x</CstmrCdtTrfInitn>", FAULT_schema, 20, "text where elements must be"},
@@ -484,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_in_batches),
         cmocka_unit_test(test_version_09),
+        cmocka_unit_test(test_swiss),
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_wrong_amounts_are_of_their_row),
