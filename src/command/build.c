@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "command/build_progress.h"
 #include "command/command.h"
 #include "command/figures.h"
 #include "pipeline/build_file.h"
@@ -20,6 +21,7 @@ enum {
     KEY_FEATURES,
     KEY_WITHOUT,
     KEY_PASSES,
+    KEY_PATIENCE,
     KEY_LABELLED,
     KEY_RATE,
     KEY_DECAY,
@@ -92,6 +94,8 @@ static const struct argp_option options[] = {
     {"features", KEY_FEATURES, "LIST", 0, "Learn from these alone: features and dimensions, with commas between (default: all)", 4},
     {"without", KEY_WITHOUT, "LIST", 0, "Leave these features or dimensions out", 4},
     {"passes", KEY_PASSES, "N", 0, "Times that training goes over the rows (default 30)", 4},
+    {"patience", KEY_PATIENCE, "N", 0,
+     "End training when the loss on the rows to validate has not fallen for N passes, and keep the best pass (default 10; 0: never)", 4},
     {"rate", KEY_RATE, "SHARE", 0, "Learning rate at the start (default 0.05)", 4},
     {"decay", KEY_DECAY, "SHARE", 0, "How fast columns that tell nothing apart fade (default 0.07)", 4},
     {"risk-type", KEY_RISK_TYPE, "SCENE=TYPE", 0, "Risk type of a scene (default: the scene's name); may be repeated", 4},
@@ -327,6 +331,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_PASSES:
         build->passes = (uint32_t)command_integer(state, "passes", text, 1, 1000);
         break;
+    case KEY_PATIENCE:
+        build->patience = (uint32_t)command_integer(state, "patience", text, 0, 1000);
+        break;
     case KEY_RATE:
         build->rate = share_read(state, "rate", text);
         break;
@@ -396,11 +403,6 @@ static enum fault windows_find(struct build_command *command, struct fault_note 
     if (command->plan.train_days)
         build->train_from_us = build->train_to_us - command->plan.train_days * US_PER_DAY;
     return FAULT_NONE;
-}
-
-static void progress(const char *text)
-{
-    fprintf(stderr, "%s\n", text);
 }
 
 /* DIR/index.html as seen from the folder of the card, where DIR lies in it; otherwise as it was given. */
@@ -501,7 +503,7 @@ int command_build(int argc, char **argv)
         command.is_read = true;
         argp_parse(&argp, argc, argv, 0, NULL, &command);
     }
-    command.plan.options.progress = command.quiet ? NULL : progress;
+    build_progress_begin(&command.plan.options, command.quiet);
     if (build_run(&command, &note) == FAULT_NONE)
         return COMMAND_DONE;
     return command_note_fail("build", &note);

@@ -23,6 +23,14 @@ struct build_sample {
     double background_weight; /* rows that one background row stands for */
 };
 
+/* How training goes, told at the end of every pass. NAN: not measured. */
+struct build_watch {
+    uint64_t seed;
+    uint32_t pass, passes, best_pass;                      /* from 1; best_pass 0: nothing to judge by */
+    double loss;                                           /* cross-entropy of a row learned from, in nats, mean since the pass before */
+    double validation_loss, least_loss, average_precision; /* of the rows to validate */
+};
+
 struct build_options {
     const char *name, *version;
     uint64_t seed;
@@ -33,6 +41,7 @@ struct build_options {
     uint32_t background_clusters, scene_clusters;
     uint32_t background_rows_max;
     uint32_t passes;             /* over the rows that are learned from */
+    uint32_t patience;           /* passes without a lower loss on the rows to validate that end training, the best kept; 0: all */
     double rate, decay;          /* of learning at the start; of log precisions, times the rate */
     bool overshoot;              /* columns for what background never reached */
     double alert_rate;           /* share of later rows that scenes may raise to high */
@@ -43,8 +52,9 @@ struct build_options {
     const uint32_t (*known)[2];  /* [FEATURE_COUNT]: background rows where a feature is known, and is not; NULL: not told */
     const char *provenance;      /* JSON object kept in the file, or NULL */
     const struct kernels *kernels;
-    uint32_t thread_count;              /* that learn; 0: one for each processor; the bytes do not depend on it */
-    void (*progress)(const char *text); /* NULL: silent */
+    uint32_t thread_count;                          /* that learn; 0: one for each processor; the bytes do not depend on it */
+    void (*progress)(const char *text);             /* NULL: silent */
+    void (*watch)(const struct build_watch *watch); /* NULL: silent */
 };
 #define BUILD_OPTIONS_DEFAULT \
     ((struct build_options){.version = "1", \
@@ -54,6 +64,7 @@ struct build_options {
                             .scene_clusters = 6, \
                             .background_rows_max = 120000, \
                             .passes = 30, \
+                            .patience = 10, \
                             .rate = 0.05, \
                             .decay = 0.07, \
                             .overshoot = true, \

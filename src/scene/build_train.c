@@ -13,6 +13,7 @@
 
 enum { BATCH_ROWS = 512, STEPS_MAX = 6000 };
 enum { BLOCK_ROWS = 128, BLOCK_TILES = BLOCK_ROWS / TILE_ROWS, BATCH_BLOCKS = BATCH_ROWS / BLOCK_ROWS };
+enum { LOSS_STEPS = 1 };     /* every so many steps the loss is looked at */
 enum { STEP_CLUSTERS = 12 }; /* that a thread takes a step for at once */
 #define KEEP_FIRST      0.9f
 #define KEEP_SECOND     0.999f
@@ -31,6 +32,7 @@ struct part { /* one dimension */
     float *tiles, *lines; /* all rows, block after block */
     struct moments centres, logs;
     float *precision;  /* exp of logs */
+    float *best;       /* centres, then precisions, of the best pass; NULL: the last is kept */
     float *ab, *start; /* as the distance kernel reads them */
 };
 
@@ -48,6 +50,9 @@ struct training {
     float *label, *weight, *ones;
     struct part parts[DIMENSION_COUNT];
     struct moments biases;
+    float best_biases[SCENES_MAX];
+    bool is_judged;           /* there are rows to validate, and the best pass is kept */
+    double loss, loss_weight; /* since the last pass */
     struct block_sums sums[BATCH_BLOCKS];
     float *memory;                    /* what the pointers above point into */
     size_t sums_stride;               /* floats from a block's sums to those of the next */
@@ -103,6 +108,7 @@ static void carve_all(struct training *training, struct carving *carving)
         carve_moments(&part->centres, carving, part->cells);
         carve_moments(&part->logs, carving, part->cells);
         part->precision = carve(carving, part->cells);
+        part->best = training->is_judged ? carve(carving, 2 * part->cells) : NULL;
         part->ab = carve(carving, 2 * (size_t)part->clusters * part->columns);
         part->start = carve(carving, part->clusters);
     }
@@ -355,36 +361,41 @@ static double rate_at(uint32_t step, uint32_t steps)
     return (1.0 - t * t * (3.0 - 2.0 * t));
 }
 
-static void train(struct training *training, uint32_t steps)
+/* Loss of the batch before its step: a residual is the weight times what the label's probability lacks. */
+static void batch_loss(struct training *training)
+{
+    for (uint32_t b = 0; b < training->batch_blocks; b++)
+        for (uint32_t i = 0; i < BLOCK_ROWS; i++) {
+            const size_t row = (size_t)training->batch[b] * BLOCK_ROWS + i;
+            const float weight = training->weight[row], *residual = training->sums[b].residual;
+            if (weight == 0.0f)
+                continue;
+            training->loss +=
+                (double)(weight * build_cross_entropy(1.0f + residual[(size_t)training->label[row] * BLOCK_ROWS + i] / weight));
+            training->loss_weight += (double)weight;
+        }
+}
+
+static void train_step(struct training *training, double rate, double first_left, double second_left)
 {
     struct builder *builder = training->builder;
-    const uint32_t units = step_units(training);
     const size_t biases = tile_count(training->scenes) * TILE_ROWS;
-    double first_left = 1.0, second_left = 1.0; /* powers of KEEP_*, for the moments' bias */
-    float log_most = kernel_log((float)builder->precision_max);
-    for (uint32_t step = 0; step < steps; step++) {
-        double rate = builder->options->rate * rate_at(step, steps);
-        training->batch = draw_batch(training);
-        team_run(builder->team, training->batch_blocks, block_work, training);
-        first_left *= (double)KEEP_FIRST;
-        second_left *= (double)KEEP_SECOND;
-        training->centre_step = (struct adam){.factor = 1.0f,
-                                              .keep_first = KEEP_FIRST,
-                                              .keep_second = KEEP_SECOND,
-                                              .rate = (float)(rate / (1.0 - first_left)),
-                                              .second_scale = (float)(1.0 / (1.0 - second_left)),
-                                              .small = 1e-8f,
-                                              .low = -INFINITY,
-                                              .high = INFINITY};
-        training->log_step = training->centre_step;
-        training->log_step.factor = -0.5f;
-        training->log_step.shift = (float)(rate * builder->options->decay);
-        training->log_step.low = LOG_LEAST;
-        training->log_step.high = log_most;
-        team_run(builder->team, units, step_work, training);
-        builder->kernels.adam(training->biases.value, training->biases.first, training->biases.second, training->sums[0].biases,
-                              training->batch_blocks, training->sums_stride, training->ones, biases, &training->centre_step);
-    }
+    training->centre_step = (struct adam){.factor = 1.0f,
+                                          .keep_first = KEEP_FIRST,
+                                          .keep_second = KEEP_SECOND,
+                                          .rate = (float)(rate / (1.0 - first_left)),
+                                          .second_scale = (float)(1.0 / (1.0 - second_left)),
+                                          .small = 1e-8f,
+                                          .low = -INFINITY,
+                                          .high = INFINITY};
+    training->log_step = training->centre_step;
+    training->log_step.factor = -0.5f;
+    training->log_step.shift = (float)(rate * builder->options->decay);
+    training->log_step.low = LOG_LEAST;
+    training->log_step.high = kernel_log((float)builder->precision_max);
+    team_run(builder->team, step_units(training), step_work, training);
+    builder->kernels.adam(training->biases.value, training->biases.first, training->biases.second, training->sums[0].biases,
+                          training->batch_blocks, training->sums_stride, training->ones, biases, &training->centre_step);
 }
 
 /* What was learnt, into the draft's clusters and scenes; dimensions weigh alike, their precisions tell how much. */
@@ -407,6 +418,69 @@ static void keep(struct training *training)
     }
 }
 
+static void best_keep(struct training *training)
+{
+    memcpy(training->best_biases, training->biases.value, sizeof training->best_biases);
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        struct part *part = &training->parts[g];
+        memcpy(part->best, part->centres.value, part->cells * sizeof(float));
+        memcpy(part->best + part->cells, part->precision, part->cells * sizeof(float));
+    }
+}
+
+static void best_take(struct training *training)
+{
+    memcpy(training->biases.value, training->best_biases, sizeof training->best_biases);
+    for (int g = 0; g < DIMENSION_COUNT; g++) {
+        struct part *part = &training->parts[g];
+        memcpy(part->centres.value, part->best, part->cells * sizeof(float));
+        memcpy(part->precision, part->best + part->cells, part->cells * sizeof(float));
+    }
+}
+
+static enum fault pass_end(struct training *training, struct build_watch *watch)
+{
+    bool is_best;
+    watch->pass++;
+    watch->loss = training->loss_weight > 0.0 ? training->loss / training->loss_weight : NAN;
+    training->loss = training->loss_weight = 0.0;
+    if (training->is_judged)
+        keep(training);
+    enum fault fault = build_watch_pass(watch, &is_best, training->builder);
+    if (fault == FAULT_NONE && is_best)
+        best_keep(training);
+    return fault;
+}
+
+static enum fault train(struct training *training, uint32_t steps)
+{
+    struct builder *builder = training->builder;
+    const struct build_options *options = builder->options;
+    const uint32_t passes = steps < options->passes ? steps : options->passes;
+    struct build_watch watch = {
+        .seed = options->seed, .passes = passes, .validation_loss = NAN, .least_loss = INFINITY, .average_precision = NAN};
+    double first_left = 1.0, second_left = 1.0; /* powers of KEEP_*, for the moments' bias */
+    enum fault fault = FAULT_NONE;
+    for (uint32_t step = 0; fault == FAULT_NONE && step < steps; step++) {
+        training->batch = draw_batch(training);
+        team_run(builder->team, training->batch_blocks, block_work, training);
+        if (options->watch && step % LOSS_STEPS == 0)
+            batch_loss(training);
+        first_left *= (double)KEEP_FIRST;
+        second_left *= (double)KEEP_SECOND;
+        train_step(training, options->rate * rate_at(step, steps), first_left, second_left);
+        if (step + 1 >= (uint64_t)steps * (watch.pass + 1) / passes)
+            fault = pass_end(training, &watch);
+        if (build_watch_ended(&watch, options))
+            break;
+    }
+    if (watch.best_pass && watch.best_pass < watch.pass)
+        best_take(training);
+    if (watch.best_pass)
+        build_say(builder, "training: pass %u of %u was the best, loss to validate %.5f", watch.best_pass, watch.pass, watch.least_loss);
+    return fault;
+}
+
 enum fault build_train(struct builder *builder)
 {
     struct training *training = memory_take_zeroed(1, sizeof *training);
@@ -415,6 +489,7 @@ enum fault build_train(struct builder *builder)
     training->builder = builder;
     training->scenes = builder->options->scene_count;
     training->rows = builder->picked.count;
+    training->is_judged = builder->options->patience && builder->validate->chunk_count && training->scenes > 1;
     training->block_count = (training->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     training->batch_blocks = training->block_count < BATCH_BLOCKS ? training->block_count : BATCH_BLOCKS;
     uint32_t batch_rows = training->rows < BATCH_ROWS ? training->rows : BATCH_ROWS;
@@ -422,10 +497,10 @@ enum fault build_train(struct builder *builder)
     steps = training->scenes < 2 ? 0 : steps < STEPS_MAX ? steps : STEPS_MAX;
     build_say(builder, "training: %u steps of %u rows", steps, batch_rows);
     enum fault fault = training_open(training);
-    if (fault == FAULT_NONE) {
-        train(training, steps);
+    if (fault == FAULT_NONE)
+        fault = train(training, steps);
+    if (fault == FAULT_NONE)
         keep(training);
-    }
     training_fini(training);
     return fault;
 }

@@ -48,11 +48,14 @@ struct builder {
 };
 
 /* The steps, in order. */
-enum fault build_pick(struct builder *builder);                       /* which rows are learned from */
-enum fault build_columns(struct builder *builder);                    /* columns of dimensions and anomaly sets, mean and rscale */
-enum fault build_clusters(struct builder *builder);                   /* of every scene and dimension */
-enum fault build_anomaly(struct builder *builder);                    /* points; table: build_calibrate */
-enum fault build_train(struct builder *builder);                      /* centres, precisions, biases */
+enum fault build_pick(struct builder *builder);     /* which rows are learned from */
+enum fault build_columns(struct builder *builder);  /* columns of dimensions and anomaly sets, mean and rscale */
+enum fault build_clusters(struct builder *builder); /* of every scene and dimension */
+enum fault build_anomaly(struct builder *builder);  /* points; table: build_calibrate */
+enum fault build_train(struct builder *builder);    /* centres, precisions, biases */
+float build_cross_entropy(float probability);       /* of a row whose label has that probability */
+enum fault build_watch_pass(struct build_watch *watch, bool *is_best, struct builder *builder); /* a pass over the draft has ended */
+bool build_watch_ended(const struct build_watch *watch, const struct build_options *options);   /* it is of no use to go on */
 enum fault build_base(struct builder *builder);                       /* draft → base, by writing and reading it */
 enum fault build_match_error(struct builder *builder, double *error); /* largest |match − match in double| over the picked rows */
 enum fault build_validate(struct builder *builder);                   /* match told as often as it is right; figures */

@@ -1,14 +1,18 @@
 /* From labelled transfers to a base and its figures: the same seed gives the same file, a running server gives the scores that
  * `sluice eval` gives offline, bit for bit, and wrong usage is told. */
+#define _XOPEN_SOURCE 700 /* posix_openpt */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "flow/harness.h"
 
@@ -27,6 +31,60 @@ static void expect_told(const char *word)
 {
     if (!strstr(output, word))
         fail_msg("expected \"%s\", is: %.600s", word, output);
+}
+
+/* The program with a terminal for its standard error; what it wrote there. */
+static int run_on_terminal(char *out, size_t out_bytes, const char *const *arguments)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY), status = 0;
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    int end = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    assert_true(end >= 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(end, STDERR_FILENO);
+        execv(flow_binary(), (char *const *)(uintptr_t)arguments);
+        _exit(127);
+    }
+    assert_true(pid > 0);
+    close(end);
+    size_t used = 0;
+    for (ssize_t got; (got = read(terminal, out + used, out_bytes - 1 - used)) > 0;) /* EIO when the last end is closed */
+        used += (size_t)got;
+    out[used] = '\0';
+    close(terminal);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_progress_is_told(void **state)
+{
+    (void)state;
+    char told[512], bar[512], from[32], to[32];
+    struct table *table = table_read(flow_past());
+    snprintf(from, sizeof from, "%s", table_cell(table, table->row_count / 2, "time"));
+    snprintf(to, sizeof to, "%s", table_cell(table, table->row_count / 4 * 3, "time"));
+    table_free(table);
+    flow_path(told, sizeof told, "told.safetensors");
+    flow_path(bar, sizeof bar, "bar.safetensors");
+    const char *const words[] = {"sluice",     "build", "--name",        "a", "--passes", "40", "--patience", "4",
+                                 "--train-to", from,    "--validate-to", to,  "--out",    bar,  flow_past(),  NULL};
+    assert_int_equal(FLOW_RUN(output, "build", "--name", "a", "--passes", "40", "--patience", "4", "--train-to", from, "--validate-to", to,
+                              "--out", told, flow_past()),
+                     0);
+    expect_told("\nseed 1  pass 4/40  loss 0.");
+    expect_told("  to validate 0.");
+    expect_told("  average precision 0.");
+    expect_told("was the best, loss to validate 0.");
+    assert_null(strchr(output, '\r'));
+    assert_int_equal(run_on_terminal(output, sizeof output, words), 0);
+    expect_told("\r[");
+    expect_told("#.");
+    expect_told("] seed 1  pass 3/40  loss 0.");
+    expect_same_files(told, bar, true);
+    assert_int_equal(FLOW_RUN(output, "build", "--passes", "20", "--out", told, flow_past()), 0);
+    expect_told("\nseed 1  pass 20/20  loss 0.");
+    assert_null(strstr(output, "to validate"));
 }
 
 static void test_same_seed_same_file(void **state)
@@ -299,7 +357,7 @@ int main(void)
         cmocka_unit_test(test_same_seed_same_file),  cmocka_unit_test(test_figures_are_good),
         cmocka_unit_test(test_two_bases_at_once),    cmocka_unit_test(test_reports_are_written),
         cmocka_unit_test(test_poor_tables_are_told), cmocka_unit_test(test_offline_is_the_server),
-        cmocka_unit_test(test_wrong_usage_is_told),
+        cmocka_unit_test(test_wrong_usage_is_told),  cmocka_unit_test(test_progress_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,6 +67,7 @@ static void a_file_tells_all_options(void **state)
                                         "learning:\n"
                                         "  seeds: [3, 1]\n"
                                         "  passes: 7\n"
+                                        "  patience: 4\n"
                                         "  rate: 0.02\n"
                                         "  overshoot: false\n"
                                         "thresholds:\n"
@@ -89,6 +90,7 @@ static void a_file_tells_all_options(void **state)
     assert_int_equal(options->seeds[0], 3);
     assert_int_equal(options->seeds[1], 1);
     assert_int_equal(options->build.passes, 7);
+    assert_int_equal(options->build.patience, 4);
     assert_true(options->build.rate > 0.0199 && options->build.rate < 0.0201 && !options->build.overshoot);
     assert_true(options->build.alert_cost > 2499.9 && options->build.alert_cost < 2500.1);
     assert_true(set_has(&options->include, FEATURE_amount) && set_has(&options->include, FEATURE_payer_count_1d));

@@ -161,6 +161,66 @@ static void same_seed_same_bytes(void **state)
     rows_fini(&later);
 }
 
+static struct build_watch watched[64];
+static uint32_t watch_count;
+
+static void watch(const struct build_watch *watch)
+{
+    assert_true(watch_count < 64);
+    watched[watch_count++] = *watch;
+}
+
+static struct build_result build_judged(const struct build_options *options, const struct rows *train, const struct rows *later)
+{
+    struct build_result result;
+    struct fault_note note = {0};
+    watch_count = 0;
+    if (scene_build(&result, options, &train->sample, &later->sample, &later->sample, &note) != FAULT_NONE)
+        fail_msg("%s", note.text);
+    return result;
+}
+
+/* The pass of the least loss on the rows to validate is kept, and training goes on no longer than it has patience. */
+static void training_ends_early(void **state)
+{
+    (void)state;
+    struct rows train, later;
+    struct build_options options = options_make(&fastest), other = options_make(NULL), all = options_make(&fastest);
+    options.passes = other.passes = all.passes = 60;
+    options.patience = other.patience = 3;
+    all.patience = 0;
+    options.watch = all.watch = watch;
+    options.thread_count = 3;
+    other.thread_count = 1;
+    rows_make(&train, 3, 1);
+    rows_make(&later, 2, 2);
+    struct build_result ended = build_judged(&options, &train, &later);
+    const uint32_t count = watch_count;
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(watched[i].pass == i + 1 && watched[i].passes == 60 && watched[i].loss > 0.0 && watched[i].validation_loss > 0.0);
+        best = watched[i].validation_loss < watched[best].validation_loss ? i : best;
+        assert_int_equal(watched[i].best_pass, best + 1);
+    }
+    assert_true(watched[0].loss > 2.0 * watched[best].loss);
+    assert_true(count < 60);
+    assert_int_equal(best + 1 + 3, count);
+    assert_true(ended.validation == watched[best].average_precision && ended.validation != watched[count - 1].average_precision);
+    struct build_result same = build_judged(&other, &train, &later);
+    assert_int_equal(watch_count, 0); /* whether it is watched changes nothing */
+    assert_int_equal(ended.byte_count, same.byte_count);
+    assert_memory_equal(ended.bytes, same.bytes, ended.byte_count);
+    struct build_result whole = build_judged(&all, &train, &later);
+    assert_int_equal(watch_count, 60);
+    assert_true(isnan(watched[59].validation_loss) && watched[59].best_pass == 0);
+    assert_true(whole.byte_count != ended.byte_count || memcmp(whole.bytes, ended.bytes, ended.byte_count) != 0);
+    build_result_fini(&ended);
+    build_result_fini(&same);
+    build_result_fini(&whole);
+    rows_fini(&train);
+    rows_fini(&later);
+}
+
 static void golden_distances_hold(void **state)
 {
     (void)state;
@@ -304,13 +364,15 @@ static void memory_faults_leave_nothing(void **state)
     rows_make(&train, 2, 1);
     rows_make(&later, 1, 2);
     options.background_clusters = options.scene_clusters = 1;
+    options.passes = 3;
+    options.patience = 2;
     uint64_t live = memory_live_count();
     enum fault fault = FAULT_memory;
     for (uint64_t nth = 0; nth < 1000 && fault == FAULT_memory; nth = nth < 40 ? nth + 1 : nth + 23) {
         struct build_result result = {0};
         struct fault_note note = {0};
         memory_fail_at(nth);
-        fault = scene_build(&result, &options, &train.sample, &none, &later.sample, &note);
+        fault = scene_build(&result, &options, &train.sample, &later.sample, &later.sample, &note);
         memory_fail_at(UINT64_MAX);
         build_result_fini(&result);
         assert_int_equal(memory_live_count(), live);
@@ -326,7 +388,7 @@ int main(void)
         cmocka_unit_test(scenes_are_told_apart),         cmocka_unit_test(same_seed_same_bytes),
         cmocka_unit_test(golden_distances_hold),         cmocka_unit_test(too_few_rows_are_refused),
         cmocka_unit_test(no_scene_is_a_base_of_anomaly), cmocka_unit_test(memory_faults_leave_nothing),
-        cmocka_unit_test(reference_is_the_background),
+        cmocka_unit_test(reference_is_the_background),   cmocka_unit_test(training_ends_early),
     };
     kernels_select(&fastest, CPU_MASK_ALL);
     return cmocka_run_group_tests(tests, NULL, NULL);
