@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "batch/batch.h"
+#include "batch/life.h"
 
 /* The one log of every change. Frames (columns and results of a batch, zstd, checksummed) are appended to segment files
  * and synced per commit group; the SQLite transaction after it is the commit point. A reply leaves only after it. Frames
@@ -39,6 +40,37 @@ struct ledger_base_change {
 };
 typedef bool ledger_base_fn(void *context, const struct ledger_base_change *change); /* false: enough */
 
+/* The life of a screened batch. */
+struct ledger_life {
+    uint64_t sequence; /* of its first screening: what names it here */
+    enum life_state state;
+    uint32_t releases; /* second batches so far */
+    int64_t due_us;    /* when what is left to correct is given up; 0: nothing waits for that */
+    uint64_t changed;  /* sequence of the last change */
+};
+/* What a change does to it; released: those rows leave as release number life.releases, as a row_set (ledger/row_set.h). */
+struct ledger_life_change {
+    struct ledger_life life; /* as it is behind the change; changed is set by commit */
+    const void *released;    /* borrowed; NULL: nothing is released */
+    size_t released_bytes;
+    uint32_t released_rows;
+    struct digest payload_digest;
+};
+
+/* A second batch on its way to the processor. */
+struct ledger_outbox {
+    uint64_t entry;                                     /* ascending in order of release */
+    uint64_t batch_sequence, sequence;                  /* of the first screening; of the change that released */
+    char tenant[129], batch[129], derived_id[129 + 16]; /* <batch>/r<n>: what the processor must deduplicate by */
+    struct digest payload_digest;                       /* of the rows and of what they were recorded with: never changes */
+    uint32_t row_count, attempts;
+    enum outbox_state state;
+    int64_t due_us; /* not before */
+};
+/* Rows of one recorded batch that are in it, ascending; the batch is borrowed. Batches come in the order of their sequences: first the
+ * screening, then resubmissions. false: enough */
+typedef bool ledger_outbox_fn(void *context, const struct batch *batch, const uint32_t *rows, uint32_t row_count);
+
 /* One change, ready to commit: what frame_encode made of a batch, and what the index keeps. */
 struct ledger_entry {
     const struct batch *batch; /* borrowed until ledger_commit returns; results NULL for ops without verdicts */
@@ -47,6 +79,7 @@ struct ledger_entry {
     const char *const *scenes; /* names of the scene codes in results, borrowed; kept once per distinct list; NULL: none */
     uint32_t scene_count;
     const struct ledger_base_change *base_change; /* borrowed; NULL: none */
+    const struct ledger_life_change *life;        /* borrowed; NULL: none */
     enum fault fault;                             /* set by ledger_commit */
 };
 
@@ -141,6 +174,15 @@ struct ledger_ops {
                                struct fault_note *note);
     /* Newest first: the bases that were put, or everything else that was done to bases. */
     enum fault (*base_changes)(struct ledger *ledger, bool puts, ledger_base_fn *each, void *context, struct fault_note *note);
+    /* The first second batch behind after_entry that nobody acknowledged and that is due; tenant NULL: of any. FAULT_not_found: none. */
+    enum fault (*outbox_next)(struct ledger *ledger, struct ledger_outbox *out, const char *tenant, uint64_t after_entry, int64_t now_us,
+                              struct fault_note *note);
+    enum fault (*outbox_rows)(struct ledger *ledger, uint64_t entry, ledger_outbox_fn *each, void *context, struct fault_note *note);
+    /* What became of sending it; durable when it returns. due_us: when it is tried again. */
+    enum fault (*outbox_mark)(struct ledger *ledger, uint64_t entry, enum outbox_state state, uint32_t attempts, int64_t due_us,
+                              struct fault_note *note);
+    /* FAULT_not_found: the batch was never screened, or by a program that knew no lives. */
+    enum fault (*life_find)(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
     uint64_t (*disk_bytes)(const struct ledger *ledger);
 };
 extern const struct ledger_ops ledger_sqlite;

@@ -338,5 +338,9 @@ const struct ledger_ops ledger_sqlite = {
     .document_put = sqlite_document_put,
     .document_get = sqlite_document_get,
     .base_changes = sqlite_base_changes,
+    .outbox_next = sqlite_outbox_next,
+    .outbox_rows = sqlite_outbox_rows,
+    .outbox_mark = sqlite_outbox_mark,
+    .life_find = sqlite_life_find,
     .disk_bytes = sqlite_disk_bytes,
 };

@@ -99,8 +99,9 @@ void reserve_free(const struct ledger *ledger);
 /* sqlite_commit.c */
 enum fault sqlite_commit(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note);
 void sqlite_idle(struct ledger *ledger);
-void transaction_undo(struct ledger *ledger, bool was_commit); /* after a step of a transaction that failed */
-void ledger_recover(struct ledger *ledger);                    /* after a change that failed */
+enum fault ledger_is_able(struct ledger *ledger, struct fault_note *note); /* to write; under write_lock */
+void transaction_undo(struct ledger *ledger, bool was_commit);             /* after a step of a transaction that failed */
+void ledger_recover(struct ledger *ledger);                                /* after a change that failed */
 enum fault sqlite_base_changes(struct ledger *ledger, bool puts, ledger_base_fn *each, void *context, struct fault_note *note);
 enum fault sqlite_document_put(struct ledger *ledger, const char *kind, struct digest digest, const char *name, const void *bytes,
                                size_t byte_count, struct fault_note *note);
@@ -163,6 +164,15 @@ bool line_is_kept(const struct ledger *ledger, uint64_t sequence);
 /* Every full segment has its filter, made again where it is missing; that of the last one is filled as far as its frames go. */
 enum fault summaries_open(struct ledger *ledger, struct fault_note *note);
 void summaries_follow(struct ledger *ledger, const struct ledger_entry *entries, uint32_t entry_count); /* they are committed */
+
+/* sqlite_life.c */
+enum fault life_insert(struct connection *writer, const struct ledger_entry *entry, int64_t tenant, struct fault_note *note);
+enum fault sqlite_outbox_next(struct ledger *ledger, struct ledger_outbox *out, const char *tenant, uint64_t after_entry, int64_t now_us,
+                              struct fault_note *note);
+enum fault sqlite_outbox_rows(struct ledger *ledger, uint64_t entry, ledger_outbox_fn *each, void *context, struct fault_note *note);
+enum fault sqlite_outbox_mark(struct ledger *ledger, uint64_t entry, enum outbox_state state, uint32_t attempts, int64_t due_us,
+                              struct fault_note *note);
+enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
 
 /* sqlite_resolve.c */
 enum fault sqlite_find_transfers(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count,

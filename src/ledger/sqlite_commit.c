@@ -190,6 +190,8 @@ static enum fault entry_insert(struct connection *writer, const struct ledger_en
         fault = labels_insert(writer, entry->batch, tenant, note);
     if (fault == FAULT_NONE)
         fault = base_change_insert(writer, entry, note);
+    if (fault == FAULT_NONE)
+        fault = life_insert(writer, entry, tenant, note);
     return fault;
 }
 
@@ -275,7 +277,7 @@ void ledger_recover(struct ledger *ledger)
         log_line(LOG_ERROR, "ledger", "a failed commit is not settled yet: %s", sqlite3_errmsg(ledger->writer.db));
 }
 
-static enum fault ledger_is_able(struct ledger *ledger, struct fault_note *note)
+enum fault ledger_is_able(struct ledger *ledger, struct fault_note *note)
 {
     enum fault fault = FAULT_NONE;
     if (ledger->is_full && (fault = reserve_fill(ledger, note)) == FAULT_NONE) {

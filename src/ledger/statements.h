@@ -20,6 +20,12 @@
     "(SELECT sequence FROM batch WHERE tenant = " tenant " AND name = " name \
     " UNION ALL SELECT sequence FROM batch WHERE tenant = " tenant " AND id = " name " AND name IS NULL)"
 
+/* outbox_of reads these, in this order. */
+#define OUTBOX \
+    "entry, batch, sequence, derived_id, payload_digest, rows, attempts, state, due_us," \
+    " (SELECT t.name FROM tenant t WHERE t.tenant = outbox.tenant), (SELECT coalesce(b.name, b.id) FROM batch b WHERE b.sequence =" \
+    " outbox.batch)"
+
 #define LEDGER_STATEMENTS(S) \
     S(begin, WRITES, "BEGIN IMMEDIATE") \
     S(commit, WRITES, "COMMIT") \
@@ -50,6 +56,17 @@
     S(document_put, WRITES, "INSERT INTO document(kind, digest, name, bytes) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(kind, digest) DO NOTHING") \
     S(base_change_put, WRITES, "INSERT INTO base_change VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)") \
     S(base_changes, READS, "SELECT * FROM base_change WHERE (op = 'base.put') = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3") \
+    S(life_put, WRITES, \
+      "INSERT INTO life(sequence, tenant, state, releases, due_us, changed) VALUES(?1, ?2, ?3, ?4, ?5, ?6)" \
+      " ON CONFLICT(sequence) DO UPDATE SET state = ?3, releases = ?4, due_us = ?5, changed = ?6") \
+    S(outbox_put, WRITES, \
+      "INSERT INTO outbox(tenant, batch, release, sequence, derived_id, payload_digest, payload, rows)" \
+      " VALUES(?1, ?2, ?3, ?4, (SELECT coalesce(name, id) FROM batch WHERE sequence = ?2) || '/r' || ?3, ?5, ?6, ?7)") \
+    S(outbox_mark, WRITES, "UPDATE outbox SET state = ?2, attempts = ?3, due_us = ?4 WHERE entry = ?1") \
+    S(outbox_next, READS, \
+      "SELECT " OUTBOX " FROM outbox WHERE state = 0 AND (?1 = 0 OR tenant = ?1) AND entry > ?2 AND due_us <= ?3 ORDER BY entry LIMIT 1") \
+    S(outbox_payload, READS, "SELECT payload FROM outbox WHERE entry = ?1") \
+    S(life_get, READS, "SELECT sequence, state, releases, due_us, changed FROM life WHERE sequence = ?1") \
     S(tenant_get, WRITES | READS, "SELECT tenant FROM tenant WHERE name = ?1") \
     S(request_get, READS, "SELECT sequence, digest, op FROM batch WHERE tenant = ?1 AND id = ?2") \
     S(batch_get, READS, \

@@ -1,6 +1,7 @@
 /* Admission and leaving: every accepted request gets exactly one answer, and gives back all that it held. The lines of the
  * tenants are bounded: by requests in flight, by memory reserved, and by the time that a request may wait. */
 #include "pipeline/internal.h"
+#include "pipeline/life.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +117,7 @@ static void step_follow_up(struct job *job)
     line_release_memory(job);
     if (job->change)
         base_change_over(job->change, job->pipeline);
+    life_give(&job->life);
     pthread_mutex_destroy(&job->arena_lock);
     epoch_release(&job->epoch);
     memory_give(job);

@@ -19,6 +19,8 @@
 enum { TENANTS_MAX = 256, LISTEN_MAX = 8, CREDENTIALS_MAX = 8, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8, BASE_KEYS_MAX = 16 };
 enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256 };
 
+enum release_policy { RELEASE_SETTLED, RELEASE_AT_ONCE, RELEASE_PARTIAL };
+
 struct config_tenant {
     char name[129];
     char namespace_name[129]; /* of accounts; the tenant's own name by default */
@@ -33,6 +35,8 @@ struct config_tenant {
     uint32_t score_rows_per_minute; /* 0: no limit */
     enum level anomaly_cap;
     uint32_t duplicate_days; /* 0: an id may come again */
+    enum release_policy release;
+    int64_t corrections_us; /* how long corrections are waited for; 0: for ever */
 };
 
 struct config {

@@ -10,7 +10,7 @@
 #include "pipeline/config_value.h"
 #include "pipeline/config_yaml.h"
 
-enum form { AS_TEXT, AS_PATH, AS_HTTP, AS_DEVICE, AS_COUNT, AS_SIZE, AS_MS, AS_S, AS_US, AS_REAL, AS_BOOL, AS_LEVEL };
+enum form { AS_TEXT, AS_PATH, AS_HTTP, AS_DEVICE, AS_COUNT, AS_SIZE, AS_MS, AS_S, AS_US, AS_REAL, AS_BOOL, AS_LEVEL, AS_RELEASE };
 
 struct key_rule {
     const char *key, *initial;
@@ -126,6 +126,17 @@ static enum fault level_store(void *to, const struct reading *reading, const cha
     return FAULT_NONE;
 }
 
+static enum fault release_store(void *to, const struct reading *reading, const char *path, const char *value)
+{
+    static const char *const names[] = {[RELEASE_SETTLED] = "settled", [RELEASE_AT_ONCE] = "at_once", [RELEASE_PARTIAL] = "partial"};
+    enum release_policy *place = to;
+    int policy = value_choice(value, names, sizeof names / sizeof *names);
+    if (policy < 0)
+        return config_wrong(reading, path, "expected settled, at_once or partial, is '%.40s'", value);
+    *place = (enum release_policy)policy;
+    return FAULT_NONE;
+}
+
 static enum fault bool_store(void *to, const struct reading *reading, const char *path, const char *value)
 {
     return value_bool(to, value) ? FAULT_NONE : config_wrong(reading, path, "expected true or false, is '%.40s'", value);
@@ -194,6 +205,8 @@ static enum fault key_store(void *to, const struct key_rule *rule, const struct 
         return bool_store(to, reading, path, value);
     case AS_LEVEL:
         return level_store(to, reading, path, value);
+    case AS_RELEASE:
+        return release_store(to, reading, path, value);
     default:
         return whole_store(to, rule, reading, path, value);
     }

@@ -139,6 +139,7 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     struct wire_buffer reply;
     const struct config_credential *credential; /* of the epoch's configuration */
     struct base_change *change;                 /* NULL: it does nothing to bases */
+    struct job_life *life;                      /* what it does to the life of a batch; NULL: nothing */
     struct order *order;                        /* where it stands; NULL: nowhere */
     struct job *order_before, *order_next;
     bool filled; /* waits in order for those before it; under sequence_lock */

@@ -2,6 +2,7 @@
  * be committed, it and everything sequenced behind it is answered with a fault, and history is reloaded before the next
  * batch is taken, since it has seen rows that were never recorded. */
 #include "pipeline/internal.h"
+#include "pipeline/life.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -126,6 +127,8 @@ static enum fault group_commit(struct pipeline *pipeline, struct job **group, ui
                                            .scene_count = epoch->names.scene_count};
         if (epoch->base)
             entries[i].base_digest = epoch->base->digest;
+        if (group[i]->life)
+            entries[i].life = &group[i]->life->change;
         if (group[i]->change) {
             entries[i].base_change = &group[i]->change->record;
             entries[i].base_digest = group[i]->change->record.digest;

@@ -2,6 +2,7 @@
  * batch and run on a worker; relate runs on the history thread in sequence order; feature to decide take a slice and run
  * on any worker; record encodes on a worker, the ledger thread commits; the reply leaves after the commit. */
 #include "pipeline/internal.h"
+#include "pipeline/life.h"
 
 #include <string.h>
 
@@ -185,6 +186,8 @@ enum fault step_decide(struct worker *worker, struct slice *slice, const struct 
 enum fault step_record(struct job *job)
 {
     FAILPOINT(step_record);
+    if (job->batch.op == OP_screen && life_begin(job) != FAULT_NONE)
+        return job->note.fault;
     return frame_encode(&job->frame, &job->batch, &job->note);
 }
 

@@ -72,6 +72,8 @@ static void least_file_gives_defaults(void **state)
     assert_int_equal(tenant->feedback_delay_us, 7 * 86400000000LL);
     assert_int_equal(tenant->weight, 1);
     assert_int_equal(tenant->anomaly_cap, LEVEL_HIGH);
+    assert_int_equal(tenant->release, RELEASE_SETTLED);
+    assert_int_equal(tenant->corrections_us, 86400000000LL);
     assert_int_equal(tenant->credential_count, 1);
     assert_true(config->strategy.row_count > 0);
     struct digest digest = hash128(0, LEAST, strlen(LEAST));
@@ -96,7 +98,7 @@ static const char full[] =
     "  - {risk_type: '*', level: critical, verdict: reject}\n"
     "tenants:\n"
     "  - name: b\n    namespace: shared\n    token_hash: " HASH "\n    token_hash_next: " HASH "\n    rights: [score, operate, explain]\n"
-    "    feedback_delay: 15d\n    duplicate_days: 30\n    weight: 5\n    anomaly_cap: low\n"
+    "    feedback_delay: 15d\n    duplicate_days: 30\n    weight: 5\n    anomaly_cap: low\n    release: at_once\n    corrections: 2h\n"
     "  - {name: c, token_hash: " HASH "}\n";
 
 static void every_key_is_read(void **state)
@@ -168,6 +170,8 @@ static void tenants_have_their_own(void **state)
         assert_int_equal(b->credentials[i].rights, RIGHT_SCORE | RIGHT_OPERATE | RIGHT_EXPLAIN);
     assert_int_equal(b->weight, 5);
     assert_int_equal(b->anomaly_cap, LEVEL_LOW);
+    assert_int_equal(b->release, RELEASE_AT_ONCE);
+    assert_int_equal(b->corrections_us, 7200000000LL);
     assert_int_equal(b->feedback_delay_us, 15 * 86400000000LL);
     assert_int_equal(c->anomaly_cap, LEVEL_MEDIUM); /* levels.anomaly_cap */
     unsigned char abc[SECRET_HASH_BYTES];
@@ -285,6 +289,7 @@ static void wrong_values_are_told_with_key_and_line(void **state)
         {LEAST "    rights: [submit, admin]\n", "x.yaml:7: tenants[0].rights[1]", "is 'admin'"},
         {LEAST "    feedback_delay: 16d\n", "x.yaml:7: tenants[0].feedback_delay", "is '16d'"},
         {LEAST "    feedback_delay: 3\n", "x.yaml:7: tenants[0].feedback_delay", "such as 12h or 7d"},
+        {LEAST "    release: soon\n", "x.yaml:7: tenants[0].release", "is 'soon'"},
         {LEAST "    anomaly_cap: severe\n", "x.yaml:7: tenants[0].anomaly_cap", "is 'severe'"},
         {LEAST "    weight: 0\n", "x.yaml:7: tenants[0].weight", "expected 1 to 1000"},
         {LEAST "  - {name: a, token_hash: " HASH "}\n", "x.yaml:7: tenants[1]", "given twice"},

@@ -1,0 +1,21 @@
+#include "batch/life.h"
+
+const char *const life_state_names[LIFE_COUNT] = {
+    [LIFE_OPEN] = "open",         [LIFE_AWAITING] = "awaiting_corrections",
+    [LIFE_RELEASED] = "released", [LIFE_CONSOLIDATED] = "consolidated",
+    [LIFE_EXECUTED] = "executed", [LIFE_CLOSED] = "closed",
+};
+
+const char *const row_state_names[ROW_STATE_COUNT] = {
+    [ROW_SCREENED] = "screened",         [ROW_CANCELLED] = "cancelled", [ROW_EXPIRED] = "expired",   [ROW_RELEASED] = "released",
+    [ROW_CONSOLIDATED] = "consolidated", [ROW_RETURNED] = "returned",   [ROW_EXECUTED] = "executed", [ROW_FAILED] = "failed",
+};
+
+const char *const outbox_state_names[OUTBOX_COUNT] = {
+    [OUTBOX_WAITING] = "waiting",
+    [OUTBOX_ACKNOWLEDGED] = "acknowledged",
+    [OUTBOX_CONSOLIDATED] = "consolidated",
+    [OUTBOX_EXECUTED] = "executed",
+    [OUTBOX_FAILED] = "failed",
+    [OUTBOX_RETURNED] = "returned",
+};
