@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "command/command.h"
 #include "command/show.h"
 #include "command/verdicts.h"
 #include "ledger/ledger.h"
+#include "scene/scene_base.h"
 
 enum { SAFETENSORS_LEAD = 8, BATCHES_DEFAULT = 20, KEY_SEAL = 0x800 };
 
@@ -17,13 +19,14 @@ struct inspection {
     const char *path;
     bool as_json, verifies, seal;
     uint32_t head;
-    uint64_t frames, frame_rows, batches, rows, verdicts[VERDICT_COUNT];
+    uint64_t frames, frame_rows, bases, batches, rows, verdicts[VERDICT_COUNT];
+    struct fault_note base_note; /* what is wrong with a base that was put */
 };
 
 static const struct argp_option options[] = {
     {"json", 'j', NULL, 0, "As JSON", 1},
     {"head", 'n', "N", 0, "Of a ledger: show the newest N batches (default 20)", 1},
-    {"verify", 'v', NULL, 0, "Of a ledger: read every batch whose rows are kept, and check it", 1},
+    {"verify", 'v', NULL, 0, "Of a ledger: read every batch whose rows are kept and every base that was put, and check them", 1},
     {"seal", KEY_SEAL, NULL, 0, "Of a scene base written by other hands: verify all of it, then put its checksum in", 1},
     {0},
 };
@@ -107,16 +110,45 @@ static enum fault frame_count(void *context, struct batch *batch, struct fault_n
     return FAULT_NONE;
 }
 
+/* The file that the ledger keeps of a base is whole, and reads as one. */
+static bool base_check(void *context, const struct ledger_base_change *put)
+{
+    struct inspection *inspection = context;
+    struct scene_base *base = NULL;
+    char hex[33], path[PATH_MAX], *bytes = NULL;
+    size_t byte_count;
+    struct fault_note why = {0};
+    digest_to_hex(hex, put->digest);
+    snprintf(path, sizeof path, "%s/bases/%s.safetensors", inspection->path, hex);
+    enum fault fault = file_read_all(&bytes, &byte_count, path, SCENE_BASE_BYTES_MAX, &why);
+    if (fault == FAULT_NONE && !digest_equal(hash128(0, bytes, byte_count), put->digest))
+        fault = fault_set(&why, FAULT_model, ROW_NONE, COLUMN_NONE, "its bytes are not of that digest");
+    if (fault == FAULT_NONE)
+        fault = scene_base_read(&base, (const unsigned char *)bytes, byte_count, &why);
+    if (fault != FAULT_NONE)
+        fault_set(&inspection->base_note, fault, ROW_NONE, COLUMN_NONE, "scene base %s: %.180s", hex, why.text);
+    scene_base_close(&base);
+    memory_give(bytes);
+    inspection->bases++;
+    return fault == FAULT_NONE;
+}
+
 static enum fault ledger_verify(struct inspection *inspection, struct ledger *ledger, struct fault_note *note)
 {
     uint64_t kept_from = ledger_sqlite.kept_from(ledger);
     enum fault fault = ledger_sqlite.replay(ledger, kept_from, frame_count, inspection, note);
+    if (fault == FAULT_NONE)
+        fault = ledger_sqlite.base_changes(ledger, true, base_check, inspection, note);
+    if (fault == FAULT_NONE && inspection->base_note.fault != FAULT_NONE) {
+        *note = inspection->base_note;
+        fault = note->fault;
+    }
     if (fault == FAULT_NONE && inspection->as_json)
-        printf("{\"verified\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"kept_from\":%" PRIu64 "}\n", inspection->frames, inspection->frame_rows,
-               kept_from);
+        printf("{\"verified\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"kept_from\":%" PRIu64 ",\"bases\":%" PRIu64 "}\n", inspection->frames,
+               inspection->frame_rows, kept_from, inspection->bases);
     else if (fault == FAULT_NONE)
-        printf("verified: %" PRIu64 " batches, %" PRIu64 " rows, from batch %" PRIu64 " on\n", inspection->frames, inspection->frame_rows,
-               kept_from);
+        printf("verified: %" PRIu64 " batches, %" PRIu64 " rows, from batch %" PRIu64 " on; scene bases put: %" PRIu64 "\n",
+               inspection->frames, inspection->frame_rows, kept_from, inspection->bases);
     return fault;
 }
 

@@ -81,6 +81,32 @@ static void begin(const char *name, const char *base, const char *top)
     server_begin(&server, &(struct server_options){.name = name, .base = base, .top = more, .tenants = tenants});
 }
 
+/* A base that the ledger keeps is part of what is verified. */
+static void expect_base_is_verified(const char *ledger, const char *digest)
+{
+    char path[400], away[410];
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/bases/%s.safetensors", ledger, digest);
+    snprintf(away, sizeof away, "%s.away", path);
+    assert_int_equal(FLOW_RUN(output, "inspect", "--verify", ledger), 0);
+    expect("scene bases put: 1");
+    char *content = flow_read(path, &bytes);
+    content[bytes / 2] = (char)(content[bytes / 2] ^ 1);
+    flow_write(path, content, bytes);
+    assert_int_equal(FLOW_RUN(output, "inspect", "--verify", ledger), 2);
+    expect(digest);
+    expect("not of that digest");
+    content[bytes / 2] = (char)(content[bytes / 2] ^ 1);
+    flow_write(path, content, bytes);
+    free(content);
+    assert_int_equal(rename(path, away), 0);
+    assert_int_equal(FLOW_RUN(output, "inspect", "--verify", ledger), 2);
+    expect(digest);
+    assert_int_equal(rename(away, path), 0);
+    assert_int_equal(FLOW_RUN(output, "inspect", "--verify", "--json", ledger), 0);
+    expect("\"bases\":1}");
+}
+
 static void test_put_activate_and_roll_back(void **state)
 {
     (void)state;
@@ -131,6 +157,8 @@ static void test_put_activate_and_roll_back(void **state)
     assert_int_equal(FLOW_RUN(output, "replay", "--verify", ledger), 0); /* with the bases of the time */
     expect("to the bit");
     expect(" 2 configurations and bases");
+    file_digest(digest, flow_row_base());
+    expect_base_is_verified(ledger, digest);
 }
 
 static void test_challenge_and_promote(void **state)
