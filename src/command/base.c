@@ -174,12 +174,12 @@ static void change_print(const struct basing *basing, const struct sluice_reply 
         printf("golden    %lld rows\nsigner    %s\n", (long long)sluice_reply_integer(reply, "golden_rows", 0), told(reply, "signer"));
 }
 
-/* A base is put once: what came with it then is what is recorded. */
+/* A signature is checked by the server's base_keys, and by nothing without them. */
 static void signature_tell(const struct base_files *files, const struct sluice_reply *reply)
 {
     const char *signer = sluice_reply_string(reply, "signer");
     if (files->signature && !(signer && *signer))
-        fprintf(stderr, "sluice base: it was put before without a signature and stays so: this signature is not taken\n");
+        fprintf(stderr, "sluice base: the server has no base_keys, and it was put before without a signature: this one is not taken\n");
 }
 
 static void list_print(const struct sluice_reply *reply)

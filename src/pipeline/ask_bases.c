@@ -11,6 +11,7 @@ struct listing {
     uint32_t count, count_max;
     struct digest active, before;
     bool has_before, saw_active, saw_before;
+    struct digest told[PUTS_TOLD];
 };
 
 static void pack_digest(struct wire_buffer *out, const char *key, struct digest digest)
@@ -53,6 +54,10 @@ static void pack_base(struct listing *listing, const struct ledger_base_change *
 static bool put_pack(void *context, const struct ledger_base_change *put)
 {
     struct listing *listing = context;
+    for (uint32_t i = 0; i < listing->count; i++)
+        if (digest_equal(listing->told[i], put->digest))
+            return true; /* signed later: the newest put tells */
+    listing->told[listing->count] = put->digest;
     pack_base(listing, put);
     return listing->count < listing->count_max;
 }

@@ -183,6 +183,38 @@ static void base_finish(const struct putting *putting)
         base_file_unkeep(pipeline, putting->digest);
 }
 
+/* --- signed later ------------------------------------------------------------------------------------------------------ */
+
+/* A base that was put without a signature may get one: its put is recorded again, with it. */
+static bool may_be_signed(const struct putting *putting, const struct ledger_base_change *known)
+{
+    return !known->is_signed && putting->job->epoch->config->base_key_count > 0;
+}
+
+static void base_sign(const struct putting *putting, const struct ledger_base_change *known, struct text signature)
+{
+    struct job *job = putting->job;
+    struct pipeline *pipeline = job->pipeline;
+    struct base_change change = {.record = *known};
+    char *bytes = NULL;
+    size_t byte_count = 0;
+    bool over = false;
+    change.record.sequence = 0;
+    base_who(&change.record, job);
+    enum fault fault = base_job_enter(job, &putting->digest, sizeof putting->digest, &over);
+    if (fault == FAULT_NONE && over)
+        return;
+    if (fault == FAULT_NONE)
+        fault = base_bytes_read(&bytes, &byte_count, pipeline, putting->digest, &job->note);
+    if (fault == FAULT_NONE)
+        fault = base_signer_check(&change.record, job->epoch->config, signature, bytes, byte_count, &job->note);
+    memory_give(bytes);
+    if (fault == FAULT_NONE)
+        base_job_run(job, &change);
+    else
+        job_fail_note(job);
+}
+
 /* --- in pieces --------------------------------------------------------------------------------------------------------- */
 
 static void part_answer(struct job *job, struct digest digest, uint64_t offset)
@@ -256,6 +288,19 @@ static enum fault part_read(struct putting *putting, struct fault_note *note)
     return fault_set(note, FAULT_model, ROW_NONE, COLUMN_NONE, "the file that came has digest %s, not the one told; send it again", hex);
 }
 
+/* The last piece, which may be empty, brings the signature. */
+static void pieces_known(const struct putting *putting, const struct ledger_base_change *known)
+{
+    const struct base_request *asked = &putting->job->request.base;
+    const bool is_of_it = asked->bytes > 0 && (uint64_t)asked->bytes == known->bytes && may_be_signed(putting, known);
+    if (is_of_it && asked->offset + asked->data.bytes != asked->bytes)
+        part_answer(putting->job, putting->digest, known->bytes);
+    else if (is_of_it && asked->signature.bytes)
+        base_sign(putting, known, asked->signature);
+    else
+        base_answer(putting->job, known);
+}
+
 /* true: the job goes on whole. */
 static bool put_pieces(struct putting *putting)
 {
@@ -268,7 +313,7 @@ static bool put_pieces(struct putting *putting)
     if (!digest_from_hex(&putting->digest, hex.data, hex.bytes))
         fault = fault_set(&job->note, FAULT_schema, ROW_NONE, COLUMN_NONE, "digest must be 32 hex digits");
     else if (base_put_find(pipeline, &known, putting->digest, &fault, &job->note))
-        return base_answer(job, &known), false;
+        return pieces_known(putting, &known), false;
     if (fault == FAULT_NONE)
         fault = pieces_check(job, job->epoch->config->base_bytes_max, &job->note);
     putting->is_part = true;
@@ -325,7 +370,11 @@ static bool put_file(struct putting *putting)
     enum fault fault = files_read(putting, &job->note);
     if (fault == FAULT_NONE) {
         putting->digest = hash128(0, putting->bytes, putting->byte_count);
-        if (base_put_find(job->pipeline, &known, putting->digest, &fault, &job->note))
+        const struct text signature = {.data = putting->signature, .bytes = (uint32_t)putting->signature_bytes};
+        const bool is_known = base_put_find(job->pipeline, &known, putting->digest, &fault, &job->note);
+        if (is_known && signature.bytes && may_be_signed(putting, &known))
+            return base_sign(putting, &known, signature), false;
+        if (is_known)
             return base_answer(job, &known), false;
     }
     if (fault != FAULT_NONE)

@@ -303,7 +303,7 @@ static bool put_is_named(void *context, const struct ledger_base_change *put)
     if (naming->found.sequence == 0)
         naming->found = *put;
     else
-        naming->others += by_digits;
+        naming->others += by_digits && !digest_equal(put->digest, naming->found.digest); /* put again: signed later */
     return true;
 }
 

@@ -443,6 +443,14 @@ static void keygen(char *line, size_t line_bytes, const char *key, const char *n
     expect("File exists");
 }
 
+/* A put of what is there, with a wrong signature. */
+static void refused_again(const char *path, const char *why)
+{
+    assert_int_equal(base_command("put", path, NULL, NULL), 2);
+    expect(why);
+    assert_int_equal(kept_files(""), 1);
+}
+
 static void test_signatures(void **state)
 {
     (void)state;
@@ -455,8 +463,7 @@ static void test_signatures(void **state)
     keygen(unused, sizeof unused, other, "stranger");
     base_file_write(path, "signed", "1", 3, BASE_GOOD);
     file_digest(digest, path);
-    snprintf(top, sizeof top, "%s", line);
-    begin("signed", "", top); /* optional: without one it is taken, with one it must be right */
+    begin("signed", "", line); /* optional: without one it is taken, with one it must be right */
     assert_int_equal(FLOW_RUN(output, "base", "sign", "--key", other, path), 0);
     refused(path, NULL, NULL, "which is none of base_keys");
     flow_write(signature, "rubbish", 7);
@@ -472,14 +479,32 @@ static void test_signatures(void **state)
     assert_int_equal(base_command("put", path, NULL, NULL), 0);
     expect("signer    none");
     flow_write(signature, "rubbish", 7);
-    assert_int_equal(base_command("put", path, NULL, NULL), 0);
-    expect("this signature is not taken");
+    refused_again(path, "the signature cannot be read");
+    flow_write(signature, text, bytes);
+    refused_again(path, "the signature of team is not one over this file");
     unlink(signature);
+    assert_int_equal(base_command("put", path, "--json", NULL), 0);
+    expect("\"signer\":\"\"");
     server_stop(&server);
     snprintf(top, sizeof top, "base_signed: true\n%s", line);
     begin("signed", "", top); /* the same ledger, now they are wanted */
     assert_int_equal(base_command("activate", "signed", NULL, NULL), 2);
     expect("is not signed, and base_signed wants it");
+    assert_int_equal(FLOW_RUN(output, "base", "sign", "--key", key, path), 0); /* signed after it was put */
+    assert_int_equal(base_command("put", path, "--id", "sign-1"), 0);
+    expect("signer    team");
+    assert_int_equal(base_command("put", path, "--id", "sign-1"), 0); /* the same answer */
+    expect("signer    team");
+    unlink(signature);
+    assert_int_equal(base_command("put", path, "--json", NULL), 0);
+    expect("\"known\":true");
+    expect("\"signer\":\"team\"");
+    assert_int_equal(base_command("list", NULL, "--json", NULL), 0);
+    assert_null(strstr(output, "\"signer\":\"\",")); /* one line of it, the signed one */
+    assert_int_equal(kept_files(""), 1);
+    digest[8] = '\0'; /* put twice, its first digits are its alone */
+    assert_int_equal(base_command("activate", digest, NULL, NULL), 0);
+    assert_int_equal(base_command("rollback", NULL, NULL, NULL), 0);
     base_file_write(path, "signed", "2", 4, BASE_GOOD);
     assert_int_equal(base_command("put", path, NULL, NULL), 2);
     expect("is not signed, and base_signed wants it");
