@@ -36,6 +36,7 @@ size_t history_bytes(const struct history_limits *limits); /* what open will tak
 struct figures { /* one slice's; each column SLICE_ROWS floats, 64-byte aligned */
     float *column[FIGURE_COUNT];
 };
+enum { FIGURE_COLUMN_FLOATS = SLICE_ROWS + 16 }; /* from one column to the next: a page apart all would lie in one set of a cache */
 
 struct history_label {
     uint64_t payer, payee, payer_device, payee_device;

@@ -39,7 +39,7 @@ void link_use(struct history *history, struct lookup *lookup, uint32_t second)
 {
     struct link *link = link_make(history, lookup, second);
     link_first(link, second);
-    if (second > link->last)
-        link->last = second;
+    const uint32_t last = link->last;
+    link->last = second > last ? second : last;
     link->count += link->count < UINT32_MAX;
 }

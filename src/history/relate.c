@@ -10,9 +10,10 @@ enum { SWEEP_PACE = 4 };
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 
-static float gap_of(uint32_t now, uint32_t then) /* -1: never */
+static float gap_of(uint32_t now, uint32_t then) /* -1: never; chosen among integers, which takes no branch */
 {
-    return then == 0 ? -1.0f : now > then ? (float)(now - then) : 0.0f;
+    const int64_t gap = now > then ? (int64_t)now - then : 0;
+    return (float)(then ? gap : -1);
 }
 
 static uint32_t second_of_hour(uint32_t hour)
@@ -23,7 +24,9 @@ static uint32_t second_of_hour(uint32_t hour)
 static void payer_read(float *row, const struct history *history, const struct row_keys *keys, const struct account *payer,
                        const struct side_question *question)
 {
-    struct side_answer sent = {0}, received = {0};
+    struct side_answer sent, received;
+    side_answer_clear(&sent);
+    side_answer_clear(&received);
     if (payer) {
         side_read(&sent, history, payer, SENT, question, SIDE_WHOLE);
         side_read(&received, history, payer, RECEIVED, question, SIDE_WEEK);
@@ -35,14 +38,14 @@ static void payer_read(float *row, const struct history *history, const struct r
     PUT(payer_out_count_1d, (float)sent.count[0]);
     PUT(payer_out_count_7d, (float)sent.count[1]);
     PUT(payer_out_count_30d, (float)sent.count[2]);
-    PUT(payer_out_sum_1d, (float)sent.sum[0]);
-    PUT(payer_out_sum_7d, (float)sent.sum[1]);
-    PUT(payer_out_sum_30d, (float)sent.sum[2]);
+    PUT(payer_out_sum_1d, (float)(int64_t)sent.sum[0]);
+    PUT(payer_out_sum_7d, (float)(int64_t)sent.sum[1]);
+    PUT(payer_out_sum_30d, (float)(int64_t)sent.sum[2]);
     PUT(payer_out_peers_1d, (float)popcount64(sent.peers[0]));
     PUT(payer_out_peers_30d, (float)popcount64(sent.peers[2]));
-    PUT(payer_in_sum_1d, (float)received.sum[0]);
+    PUT(payer_in_sum_1d, (float)(int64_t)received.sum[0]);
     PUT(payer_in_peers_7d, (float)popcount64(received.peers[1]));
-    PUT(payer_max_30d, sent.count[2] ? (float)sent.max : -1.0f);
+    PUT(payer_max_30d, sent.count[2] ? (float)(int64_t)sent.max : -1.0f);
     PUT(payer_bad_1d, (float)sent.bad[0]);
     PUT(payer_bad_7d, (float)sent.bad[1]);
     PUT(payer_bad_30d, (float)sent.bad[2]);
@@ -60,7 +63,9 @@ static void payer_read(float *row, const struct history *history, const struct r
 static void payee_read(float *row, const struct history *history, const struct row_keys *keys, const struct account *payee,
                        const struct side_question *question)
 {
-    struct side_answer sent = {0}, received = {0};
+    struct side_answer sent, received;
+    side_answer_clear(&sent);
+    side_answer_clear(&received);
     if (payee) {
         side_read(&sent, history, payee, SENT, question, SIDE_DAY);
         side_read(&received, history, payee, RECEIVED, question, SIDE_WHOLE);
@@ -71,12 +76,12 @@ static void payee_read(float *row, const struct history *history, const struct r
     PUT(payee_in_count_1d, (float)received.count[0]);
     PUT(payee_in_count_7d, (float)received.count[1]);
     PUT(payee_in_count_30d, (float)received.count[2]);
-    PUT(payee_in_sum_7d, (float)received.sum[1]);
-    PUT(payee_in_sum_30d, (float)received.sum[2]);
+    PUT(payee_in_sum_7d, (float)(int64_t)received.sum[1]);
+    PUT(payee_in_sum_30d, (float)(int64_t)received.sum[2]);
     PUT(payee_in_peers_1d, (float)popcount64(received.peers[0]));
     PUT(payee_in_peers_30d, (float)popcount64(received.peers[2]));
-    PUT(payee_max_30d, received.count[2] ? (float)received.max : -1.0f);
-    PUT(payee_out_sum_1d, (float)sent.sum[0]);
+    PUT(payee_max_30d, received.count[2] ? (float)(int64_t)received.max : -1.0f);
+    PUT(payee_out_sum_1d, (float)(int64_t)sent.sum[0]);
     PUT(payee_bad_1d, (float)received.bad[0]);
     PUT(payee_bad_7d, (float)received.bad[1]);
     PUT(payee_bad_30d, (float)received.bad[2]);
@@ -93,7 +98,7 @@ static void pairs_read(float *row, const struct history *history, struct row_key
 {
     const struct link *pair = link_find(history, &keys->pair), *back = link_find(history, &keys->back);
     PUT(pair_count, pair ? (float)pair->count : 0.0f);
-    PUT(pair_sum, pair ? (float)pair->sum : 0.0f);
+    PUT(pair_sum, pair ? (float)(int64_t)pair->sum : 0.0f);
     PUT(pair_gap, pair && pair->count ? gap_of(keys->second, pair->last) : -1.0f);
     PUT(contact_age, pair ? gap_of(keys->second, pair->first) : -1.0f);
     PUT(back_count, back ? (float)back->count : 0.0f);
@@ -102,7 +107,8 @@ static void pairs_read(float *row, const struct history *history, struct row_key
 
 static float is_new(uint32_t network, uint32_t known) /* -1: one of them is not known */
 {
-    return network && known ? (float)(network != known) : -1.0f;
+    const int is_known = (network != 0) & (known != 0);
+    return (float)(is_known ? (int)(network != known) : -1);
 }
 
 static void payer_device_read(float *row, const struct history *history, struct row_keys *keys)
@@ -203,13 +209,15 @@ static void party_add(struct history *history, struct row_keys *keys, int which,
     uint64_t device = keys->named[which == SENT ? PAYER_DEVICE : PAYEE_DEVICE];
     uint64_t address = keys->named[which == SENT ? PAYER_ADDRESS : PAYEE_ADDRESS];
     if (keys->second >= account->active) {
-        account->device = device ? device : account->device;
-        account->address = address ? address : account->address;
-        account->network = keys->networks[which] ? keys->networks[which] : account->network;
+        const uint64_t last_device = account->device, last_address = account->address;
+        const uint32_t last_network = account->network;
+        account->device = device ? device : last_device;
+        account->address = address ? address : last_address;
+        account->network = keys->networks[which] ? keys->networks[which] : last_network;
     }
     account_seen(history, &keys->accounts[which], keys->second);
-    if (keys->second > account->last[which])
-        account->last[which] = keys->second;
+    const uint32_t last = account->last[which];
+    account->last[which] = keys->second > last ? keys->second : last;
     event.peer = (uint8_t)(keys->accounts[!which].hash >> 58);
     side_add(history, account, keys->accounts[which].slot, which, &event);
 }
@@ -219,8 +227,8 @@ static void pair_add(struct history *history, struct row_keys *keys, uint64_t am
     if (!keys->accounts[SENT].hash || !keys->accounts[RECEIVED].hash)
         return;
     struct link *link = link_make(history, &keys->pair, keys->second);
-    if (!link->count || keys->second > link->last)
-        link->last = keys->second;
+    const uint32_t last = link->count ? link->last : 0;
+    link->last = keys->second > last ? keys->second : last;
     link->count += link->count < UINT32_MAX;
     link->sum += amount;
 }

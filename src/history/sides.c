@@ -7,6 +7,7 @@
 
 enum { EVENT_HOUR_SHIFT = 44, EVENT_AMOUNT_SHIFT = 8, EVENT_PEER_SHIFT = 2, MANTISSA_BITS = 31 };
 #define NONE_ABOVE        2e15f /* beyond every amount */
+#define MANTISSA_MASK     ((1ull << MANTISSA_BITS) - 1)
 #define EVENT_AMOUNT_MASK ((1ull << (EVENT_HOUR_SHIFT - EVENT_AMOUNT_SHIFT)) - 1)
 
 /* --- events as they are kept ---------------------------------------------------------------------------------------- */
@@ -20,7 +21,7 @@ static uint64_t amount_pack(uint64_t amount) /* exponent and 31 bits */
 
 static uint64_t amount_unpack(uint64_t packed)
 {
-    return (packed & ((1ull << MANTISSA_BITS) - 1)) << (packed >> MANTISSA_BITS);
+    return (packed & MANTISSA_MASK) << (packed >> MANTISSA_BITS);
 }
 
 uint64_t amount_kept(int64_t amount)
@@ -52,12 +53,14 @@ uint32_t hour_kept(uint32_t newest)
 static unsigned ring_index(const uint64_t *ring, unsigned event_count, uint32_t hour)
 {
     const uint64_t limit = (uint64_t)hour << EVENT_HOUR_SHIFT, *from = ring;
+    if (event_count == 0 || *ring >= limit)
+        return 0;
     while (event_count > 1) {
         unsigned half = event_count / 2;
         from += half & (0u - (unsigned)(from[half - 1] < limit));
         event_count -= half;
     }
-    return (unsigned)(from - ring) + (event_count && *from < limit);
+    return (unsigned)(from - ring) + (*from < limit);
 }
 
 static bool is_risky(uint64_t packed)
@@ -81,9 +84,11 @@ void side_fetch(const struct history *history, const struct side *side)
         busy_fetch(&history->busies[side->at]);
         return;
     }
-    const uint64_t *ring = ring_at(history, side->at);
-    for (unsigned i = 0; i < side->event_count; i += 8)
-        __builtin_prefetch(ring + i);
+    const uint64_t *ring = ring_at(history, side->at), *end = ring + side->event_count;
+    __builtin_prefetch(ring); /* most rings are one line or two, which takes no loop */
+    __builtin_prefetch(end);
+    for (ring += 8; ring + 8 < end; ring += 8)
+        __builtin_prefetch(ring);
 }
 
 void side_fetch_rest(const struct history *history, const struct side *side, const struct side_question *question)
@@ -251,18 +256,23 @@ struct running { /* over events backwards from some point; longer windows go on 
     uint64_t sum, peers, max;
 };
 
-static inline struct running running_extend(struct running so_far, const uint64_t *ring, uint32_t first_hour)
+/* Down to from. Nearly every amount is kept whole: those are summed as they lie, the others once more. */
+static inline struct running running_extend(struct running so_far, const uint64_t *ring, unsigned from)
 {
-    const uint64_t limit = (uint64_t)first_hour << EVENT_HOUR_SHIFT;
-    uint64_t sum = so_far.sum, peers = so_far.peers, max = so_far.max;
-    const uint64_t *at = ring + so_far.from;
-    while (at > ring && at[-1] >= limit) {
-        const uint64_t packed = *--at, amount = amount_unpack(packed >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK);
+    uint64_t sum = so_far.sum, peers = so_far.peers, max = so_far.max, any = 0;
+    for (unsigned i = from; i < so_far.from; i++) {
+        const uint64_t packed = ring[i], amount = packed >> EVENT_AMOUNT_SHIFT & MANTISSA_MASK;
+        any |= packed;
         sum += amount;
         max = amount > max ? amount : max;
         peers |= 1ull << (packed >> EVENT_PEER_SHIFT & 63);
     }
-    return (struct running){.from = (unsigned)(at - ring), .sum = sum, .peers = peers, .max = max};
+    for (unsigned i = from; any >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK & ~MANTISSA_MASK && i < so_far.from; i++) {
+        const uint64_t packed = ring[i] >> EVENT_AMOUNT_SHIFT & EVENT_AMOUNT_MASK, amount = amount_unpack(packed);
+        sum += amount - (packed & MANTISSA_MASK);
+        max = amount > max ? amount : max;
+    }
+    return (struct running){.from = from, .sum = sum, .peers = peers, .max = max};
 }
 
 static inline void running_tell(struct side_answer *out, const struct running *running, unsigned w, unsigned to)
@@ -279,7 +289,7 @@ static void ring_read_windows(struct side_answer *out, const uint64_t *ring, uns
 {
     struct running running = {.from = event_count};
     for (unsigned w = 0; w < window_count; w++) {
-        running = running_extend(running, ring, question->first_hours[w]);
+        running = running_extend(running, ring, ring_index(ring, running.from, question->first_hours[w]));
         running_tell(out, &running, w, event_count);
     }
 }
@@ -292,7 +302,7 @@ static void ring_read_windows_late(struct side_answer *out, const uint64_t *ring
     for (unsigned w = 0; w < window_count; w++) {
         uint32_t bucket = question->buckets.of[w], first = (bucket > newests.of[w] ? bucket : newests.of[w]) + 1 - WINDOW_BUCKETS;
         unsigned to = ring_index(ring, event_count, (bucket + 1) * window_hours(w));
-        const struct running running = running_extend((struct running){.from = to}, ring, first * window_hours(w));
+        const struct running running = running_extend((struct running){.from = to}, ring, ring_index(ring, to, first * window_hours(w)));
         running_tell(out, &running, w, to);
     }
 }
@@ -338,27 +348,30 @@ static void ring_read_risks(struct side_answer *out, const uint64_t *ring, unsig
 
 typedef float four_floats __attribute__((vector_size(16), may_alias, aligned(4)));
 typedef int32_t four_counts __attribute__((vector_size(16)));
-enum { RECENT_FOURS = RECENT_EVENTS / 4 };
+_Static_assert(RECENT_EVENTS == 8, "two fours");
+
+static inline four_floats fours_chosen(four_counts mask, four_floats a, four_floats b) /* a where the mask is set */
+{
+    return (four_floats)(((four_counts)a & mask) | ((four_counts)b & ~mask));
+}
 
 /* The least value that more than before of them are not above, counted for all at once without a branch. */
 static float value_at_rank(const float value[RECENT_EVENTS], int32_t before)
 {
-    const four_floats *fours = (const four_floats *)value;
-    union {
-        four_counts fours[RECENT_FOURS];
-        int32_t of[RECENT_EVENTS];
-    } not_above = {{{0}}};
-    float least = NONE_ABOVE;
+    const four_floats low = ((const four_floats *)value)[0], high = ((const four_floats *)value)[1];
+    const four_floats none = {NONE_ABOVE, NONE_ABOVE, NONE_ABOVE, NONE_ABOVE};
+    const four_counts ranks = {before, before, before, before};
+    four_counts low_count = {0}, high_count = {0};
+#pragma GCC unroll 8
     for (unsigned j = 0; j < RECENT_EVENTS; j++) {
         const four_floats x = {value[j], value[j], value[j], value[j]};
-        for (unsigned k = 0; k < RECENT_FOURS; k++)
-            not_above.fours[k] -= x <= fours[k];
+        low_count -= x <= low;
+        high_count -= x <= high;
     }
-    for (unsigned i = 0; i < RECENT_EVENTS; i++) {
-        float candidate = not_above.of[i] > before ? value[i] : NONE_ABOVE;
-        least = candidate < least ? candidate : least;
-    }
-    return least;
+    const four_floats a = fours_chosen(low_count > ranks, low, none), b = fours_chosen(high_count > ranks, high, none);
+    const four_floats c = fours_chosen(a < b, a, b), d = __builtin_shuffle(c, (four_counts){2, 3, 0, 1});
+    const four_floats e = fours_chosen(c < d, c, d), f = __builtin_shuffle(e, (four_counts){1, 0, 3, 2});
+    return fours_chosen(e < f, e, f)[0];
 }
 
 struct recent_span { /* first and end hours of windows of 7 and of 30 days */
@@ -367,8 +380,13 @@ struct recent_span { /* first and end hours of windows of 7 and of 30 days */
 
 struct recent_values {
     unsigned count;
-    float value[RECENT_EVENTS], most; /* most: of the window of 7 days, below 0: none */
+    float value[RECENT_EVENTS];
+    int32_t most; /* of the window of 7 days, as the bits of a float, which stand in the same order; below 0: none */
 };
+#define RECENT_NONE \
+    { \
+        .value = {NONE_ABOVE, NONE_ABOVE, NONE_ABOVE, NONE_ABOVE, NONE_ABOVE, NONE_ABOVE, NONE_ABOVE, NONE_ABOVE}, .most = -1 \
+    }
 
 static inline bool recent_take(struct recent_values *values, const struct recent_span *span, uint32_t hour, float amount)
 {
@@ -376,20 +394,21 @@ static inline bool recent_take(struct recent_values *values, const struct recent
         return false;
     if (hour < span->end[1])
         values->value[values->count++] = amount;
-    if (hour >= span->first[0] && hour < span->end[0] && amount > values->most)
-        values->most = amount;
+    int32_t bits;
+    memcpy(&bits, &amount, sizeof bits);
+    const bool is_within = (hour >= span->first[0]) & (hour < span->end[0]) & (bits > values->most);
+    values->most = is_within ? bits : values->most;
     return true;
 }
 
 static void recent_tell(struct side_answer *out, struct recent_values *values)
 {
     out->has_recent = true;
-    out->recent_max = values->most;
+    memcpy(&out->recent_max, &values->most, sizeof out->recent_max);
+    out->recent_max = values->most < 0 ? -1.0f : out->recent_max;
     out->median = values->count ? values->value[0] : -1.0f;
     if (values->count < 2)
         return;
-    for (unsigned i = values->count; i < RECENT_EVENTS; i++)
-        values->value[i] = NONE_ABOVE;
     out->median = value_at_rank(values->value, (int32_t)(values->count - 1) / 2);
 }
 
@@ -415,7 +434,7 @@ static struct recent_span recent_span_of(const struct side_question *question, u
 static void busy_read_recent(struct side_answer *out, const struct busy *busy, const struct side_question *question)
 {
     const struct recent_span span = recent_span_of(question, busy->newest);
-    struct recent_values values = {.most = -1.0f};
+    struct recent_values values = RECENT_NONE;
     for (unsigned i = RECENT_EVENTS; i-- > 0;)
         if (!recent_take(&values, &span, busy->recent[i].hour, busy->recent[i].amount))
             break;
@@ -426,7 +445,7 @@ static void ring_read_recent(struct side_answer *out, const uint64_t *ring, unsi
                              uint32_t newest)
 {
     const struct recent_span span = recent_span_of(question, newest);
-    struct recent_values values = {.most = -1.0f};
+    struct recent_values values = RECENT_NONE;
     unsigned last = event_count < RECENT_EVENTS ? 0 : event_count - RECENT_EVENTS;
     for (unsigned i = event_count; i-- > last;)
         if (!recent_take(&values, &span, (uint32_t)(ring[i] >> EVENT_HOUR_SHIFT),

@@ -29,6 +29,18 @@ struct side_answer {
     float median, recent_max;           /* below 0: none in the window */
 };
 
+static inline void side_answer_clear(struct side_answer *answer) /* by field: a string instruction takes longer to begin */
+{
+    for (unsigned w = 0; w < WINDOW_COUNT; w++) {
+        answer->count[w] = answer->known[w] = answer->bad[w] = 0;
+        answer->sum[w] = answer->peers[w] = 0;
+    }
+    answer->max = 0;
+    answer->bad_hour = answer->bad_since_hour = answer->good_hour = answer->bad_run = 0;
+    answer->has_recent = false;
+    answer->median = answer->recent_max = 0.0f;
+}
+
 uint32_t hour_kept(uint32_t newest); /* no figure looks at what was before it */
 bool side_holds(const struct history *history, const struct side *side, uint32_t slot, unsigned which); /* see snapshot.c */
 uint64_t amount_kept(int64_t amount); /* leading 31 bits of it, between 0 and AMOUNT_MAX */
@@ -36,7 +48,7 @@ uint64_t amount_kept(int64_t amount); /* leading 31 bits of it, between 0 and AM
 /* How many windows are read: the count and sum of 1 day; those of 1 and 7 days and the peers of 7; all but peers of 7 days. */
 enum side_depth { SIDE_DAY = 1, SIDE_WEEK, SIDE_WHOLE };
 
-/* out is zero. */
+/* out is clear. */
 void side_read(struct side_answer *out, const struct history *history, const struct account *account, int which,
                const struct side_question *question, enum side_depth depth);
 /* account.last[which] has been moved to the event's time, if that is newer. */

@@ -83,7 +83,7 @@ static uint64_t workers_bytes(const struct config *config)
     uint64_t dictionary = limits->message_bytes_max + 8ull * limits->dict_values_max;
     uint64_t encode = (uint64_t)ENCODE_ROW_BYTES * limits->rows_max + dictionary + CODEC_BYTES;
     uint64_t own = (uint64_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float) + decide_scratch_bytes() + sizeof(uint64_t) * limits->rows_max;
-    uint64_t slices = (uint64_t)bounds_slice_count(config) * FIGURE_COUNT * SLICE_ROWS * sizeof(float);
+    uint64_t slices = (uint64_t)bounds_slice_count(config) * FIGURE_COUNT * FIGURE_COLUMN_FLOATS * sizeof(float);
     own += bounds_bases_may_change(config) ? challenger_worker_bytes() : 0;
     return workers * own + encoders * encode + slices;
 }

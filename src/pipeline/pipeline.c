@@ -44,13 +44,13 @@ bool slices_take(struct pipeline *pipeline, uint32_t count)
     pipeline->slice_count = count;
     pipeline->slices_ready = memory_take_zeroed(count, sizeof *pipeline->slices_ready);
     pipeline->slice_memory = memory_take_zeroed(count, sizeof *pipeline->slice_memory);
-    pipeline->figure_memory = memory_take_aligned(columns * SLICE_ROWS * sizeof(float), 64);
+    pipeline->figure_memory = memory_take_aligned(columns * FIGURE_COLUMN_FLOATS * sizeof(float), 64);
     if (!pipeline->slices_ready || !pipeline->slice_memory || !pipeline->figure_memory || !queue_init(&pipeline->slice_pool, count))
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct slice *slice = &pipeline->slice_memory[i];
         for (uint32_t f = 0; f < FIGURE_COUNT; f++)
-            slice->figures.column[f] = pipeline->figure_memory + ((size_t)i * FIGURE_COUNT + f) * SLICE_ROWS;
+            slice->figures.column[f] = pipeline->figure_memory + ((size_t)i * FIGURE_COUNT + f) * FIGURE_COLUMN_FLOATS;
         MUST(queue_try_push(&pipeline->slice_pool, slice));
     }
     return true;
