@@ -85,7 +85,8 @@ static void say_listeners(const struct config *config)
     if (config->admin_listen_count == 0)
         log_line(LOG_WARN, "serve", "no admin listener: hello, health and stats share the data listeners");
     if (config->http_listen[0])
-        log_line(LOG_INFO, "serve", "http://%s with /healthz, /readyz and /metrics", config->http_listen);
+        log_line(LOG_INFO, "serve", "http%s://%s with /healthz, /readyz and /metrics%s", config->http_tls ? "s" : "", config->http_listen,
+                 config->http_ops ? ", ops below /v1/" : "");
     else
         log_line(LOG_WARN, "serve", "no listen.http: no /healthz, /readyz, /metrics");
 }
@@ -153,6 +154,8 @@ static void keep_what_start_fixed(struct serve *serve, struct config *next)
     KEEP(admin_listen_count, "listen.admin");
     KEEP(admin_listen, "listen.admin");
     KEEP(http_listen, "listen.http");
+    KEEP(http_ops, "listen.http_ops");
+    KEEP(http_tls, "listen.http_tls");
     KEEP(tls_certificate, "listen.tls_certificate");
     KEEP(tls_key, "listen.tls_key");
     KEEP(ledger_folder, "ledger");
@@ -297,7 +300,7 @@ static enum fault serve_open(struct serve *serve, struct fault_note *note)
 {
     enum fault fault = FAULT_NONE;
     if (serve->config->http_listen[0])
-        fault = server_http_open(&serve->http, serve->config->http_listen, note);
+        fault = server_http_open(&serve->http, serve->config, note);
     if (fault == FAULT_NONE && (!queue_init(&serve->orders, 4) || !thread_start(&serve->life, "life", CPU_ANY, life_run, serve)))
         fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to start");
     return fault;

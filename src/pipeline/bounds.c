@@ -68,12 +68,16 @@ uint64_t bounds_reply_bytes(const struct config *config)
     return most((uint64_t)limits->message_bytes_max + PAGE_BYTES_MAX, REPLY_HEAD_BYTES + (uint64_t)limits->rows_max * REPLY_ROW_BYTES);
 }
 
+/* By HTTP a request is there as JSON and as a message, and a reply as both. */
+enum { HTTP_REPLY_FACTOR = 5 };
+
 /* A connection holds a request that is read or waits for a context, and a reply that is sent; a context one or the other. */
 static uint64_t sockets_bytes(const struct config *config)
 {
     uint64_t connections = config->connections_max, contexts = config->in_flight_max + REFUSING_CONTEXTS;
     uint64_t request = 2 * (uint64_t)config->limits.message_bytes_max, reply = bounds_reply_bytes(config);
-    return connections * (request + reply + CONNECTION_BYTES) + contexts * most(request, reply) + ((uint64_t)ADMIN_MESSAGES << 21);
+    uint64_t posts = config->http_ops ? HTTP_POSTS_MAX * (2 * request + HTTP_REPLY_FACTOR * reply) : 0;
+    return connections * (request + reply + CONNECTION_BYTES) + contexts * most(request, reply) + ((uint64_t)ADMIN_MESSAGES << 21) + posts;
 }
 
 static uint64_t workers_bytes(const struct config *config)
@@ -227,6 +231,11 @@ void bounds_compute(struct memory_bounds *out, const struct config *config)
         .largest = largest_bytes(config),
     };
     bounds_split(out, config);
+}
+
+uint64_t pipeline_reply_bytes_max(const struct config *config)
+{
+    return bounds_reply_bytes(config);
 }
 
 uint32_t pipeline_worker_count(const struct config *config)

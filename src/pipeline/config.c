@@ -67,6 +67,10 @@ static enum fault listen_read(const struct reading *reading, const struct listen
     struct config *config = reading->config;
     if (text->data_count == 0)
         return config_wrong(reading, "listen.data", "expected at least one address, such as tcp://127.0.0.1:9170");
+    if ((config->http_ops || config->http_tls) && !config->http_listen[0])
+        return config_wrong(reading, config->http_ops ? "listen.http_ops" : "listen.http_tls", "listen.http is off");
+    if (config->http_tls && (!config->tls_certificate[0] || !config->tls_key[0]))
+        return config_wrong(reading, "listen.http_tls", "needs listen.tls_certificate and listen.tls_key");
     enum fault fault = listen_list(config->data_listen, &config->data_listen_count, reading, "data", text->data, text->data_count);
     if (fault == FAULT_NONE)
         fault = listen_list(config->admin_listen, &config->admin_listen_count, reading, "admin", text->admin, text->admin_count);

@@ -17,6 +17,7 @@
  * new one. docs/configuration.md has every key. */
 
 enum { TENANTS_MAX = 256, LISTEN_MAX = 8, CREDENTIALS_MAX = 8, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8, BASE_KEYS_MAX = 16 };
+enum { HTTP_POSTS_MAX = 4 }; /* requests by HTTP under way at once */
 enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256 };
 
 enum release_policy { RELEASE_SETTLED, RELEASE_AT_ONCE, RELEASE_PARTIAL };
@@ -47,9 +48,10 @@ struct config {
     char data_listen[LISTEN_MAX][256], admin_listen[LISTEN_MAX][256]; /* nng urls */
     char tls_certificate[256], tls_key[256];                          /* PEM files for tls+tcp; empty: none */
     char http_listen[64];                                             /* "127.0.0.1:9180"; empty: off */
-    char ledger_folder[256], base_path[256];                          /* base empty: only checks decide, and it is said at start */
-    uint64_t base_bytes_max;                                          /* of what base.put takes */
-    char base_folder[256];                                            /* below it base.put may name files; empty: none */
+    bool http_ops, http_tls;
+    char ledger_folder[256], base_path[256]; /* base empty: only checks decide, and it is said at start */
+    uint64_t base_bytes_max;                 /* of what base.put takes */
+    char base_folder[256];                   /* below it base.put may name files; empty: none */
     bool base_signed;
     uint32_t base_key_count;
     struct config_base_key { /* who may sign bases */

@@ -41,7 +41,8 @@ enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out);
 bool pipeline_ready(struct pipeline *pipeline, char *why, size_t why_bytes);
 bool pipeline_alive(struct pipeline *pipeline); /* the watchdog's question: no stage has stood still with work waiting */
 uint32_t pipeline_worker_count(const struct config *config);
-uint64_t pipeline_memory_total(const struct config *config); /* computed upper bound, printed at start */
+uint64_t pipeline_reply_bytes_max(const struct config *config); /* of one reply */
+uint64_t pipeline_memory_total(const struct config *config);    /* computed upper bound, printed at start */
 /* Within memory_max, or what the machine has, with room for the largest batch of the limits; parts says of what it consists, note what
  * is too much. */
 enum { PARTS_BYTES = 400 };

@@ -1,5 +1,5 @@
-/* The only user of libmicrohttpd. Its callbacks run on its one thread, read counters and build a short text: none waits for
- * the pipeline. A path is taken as it came, undecoded, and must equal one of three. */
+/* With http_ops.c the only user of libmicrohttpd. Its callbacks run on its one thread, read counters and build a short text: none
+ * waits for the pipeline. A path is taken as it came, undecoded, and must equal one of three, or be an op below /v1/. */
 #include "server/http.h"
 
 #include <microhttpd.h>
@@ -11,15 +11,21 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/must.h"
+#include "base/secret.h"
+#include "server/http_ops.h"
 
 enum { HTTP_MAGIC = 0x477b0001, CONNECTIONS_MAX = 32, CONNECTION_BYTES_MAX = 16 << 10, IDLE_S_MAX = 10, TEXT_BYTES_MAX = 1024 };
+enum { OPS_CONNECTIONS_MAX = 64, PEM_BYTES_MAX = 256 << 10 };
 
 struct server_http {
     unsigned magic;
     struct MHD_Daemon *daemon;
+    struct http_ops *ops; /* NULL: off */
+    char *certificate, *key;
     _Atomic(struct pipeline *) pipeline; /* NULL: still starting */
     _Atomic(struct server_front *) front;
 };
@@ -113,9 +119,8 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     char text[TEXT_BYTES_MAX];
     unsigned status = MHD_HTTP_NOT_FOUND;
     (void)version;
-    (void)upload;
-    (void)upload_bytes;
-    (void)request;
+    if (http->ops && strncmp(path, "/v1/", 4) == 0)
+        return http_ops_take(http->ops, connection, path, method, upload, upload_bytes, request);
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, text_response("GET and HEAD alone\n"), plain);
     if (strcmp(path, "/metrics") == 0)
@@ -160,38 +165,74 @@ static int address_find(struct addrinfo **out, const char *listen)
     return getaddrinfo(host, colon + 1, &wanted, out);
 }
 
+static void request_ended(void *context, struct MHD_Connection *connection, void **request, enum MHD_RequestTerminationCode why)
+{
+    (void)context;
+    (void)connection;
+    (void)why;
+    http_ops_ended(request);
+}
+
 static struct MHD_Daemon *daemon_start(struct server_http *http, const struct addrinfo *address)
 {
     unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG | (address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+    flags |= http->ops ? MHD_ALLOW_SUSPEND_RESUME : 0;
+    flags |= http->key ? MHD_USE_TLS : 0;
     const struct MHD_OptionItem options[] = {
-        {MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, NULL}, {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES_MAX, NULL},
-        {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S_MAX, NULL},    {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)leave_encoded, NULL},
-        {MHD_OPTION_SOCK_ADDR, 0, address->ai_addr},          {MHD_OPTION_END, 0, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX + (http->ops ? OPS_CONNECTIONS_MAX : 0), NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES_MAX, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S_MAX, NULL},
+        {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)leave_encoded, NULL},
+        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)request_ended, NULL},
+        {MHD_OPTION_SOCK_ADDR, 0, address->ai_addr},
+        {http->key ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, http->certificate},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, http->key},
+        {MHD_OPTION_END, 0, NULL},
     };
     return MHD_start_daemon(flags, 0, NULL, NULL, answer, http, MHD_OPTION_EXTERNAL_LOGGER, log_quietly, NULL, MHD_OPTION_ARRAY, options,
                             MHD_OPTION_END);
 }
 
-enum fault server_http_open(struct server_http **out, const char *listen, struct fault_note *note)
+static enum fault tls_read(struct server_http *http, const struct config *config, struct fault_note *note)
 {
-    struct server_http *http = memory_take_zeroed(1, sizeof *http);
+    size_t bytes;
+    if (!config->http_tls)
+        return FAULT_NONE;
+    enum fault fault = file_read_all(&http->certificate, &bytes, config->tls_certificate, PEM_BYTES_MAX, note);
+    return fault == FAULT_NONE ? file_read_all(&http->key, &bytes, config->tls_key, PEM_BYTES_MAX, note) : fault;
+}
+
+static enum fault daemon_open(struct server_http *http, const char *listen, struct fault_note *note)
+{
     struct addrinfo *address;
-    *out = NULL;
-    if (!http)
-        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for HTTP");
-    http->magic = (unsigned)HTTP_MAGIC;
     int result = address_find(&address, listen);
     if (result == 0)
         http->daemon = daemon_start(http, address);
     if (address)
         freeaddrinfo(address);
-    if (!http->daemon) {
-        memory_give(http);
-        return fault_set(note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "cannot listen for HTTP at %s: %s", listen,
-                         result ? gai_strerror(result) : "is the port in use?");
-    }
+    if (http->daemon)
+        return FAULT_NONE;
+    return fault_set(note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "cannot listen for HTTP at %s: %s", listen,
+                     result      ? gai_strerror(result)
+                     : http->key ? "is the port in use, is the certificate one?"
+                                 : "is the port in use?");
+}
+
+enum fault server_http_open(struct server_http **out, const struct config *config, struct fault_note *note)
+{
+    struct server_http *http = memory_take_zeroed(1, sizeof *http);
     *out = http;
-    return FAULT_NONE;
+    if (!http)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for HTTP");
+    http->magic = (unsigned)HTTP_MAGIC;
+    enum fault fault = tls_read(http, config, note);
+    if (fault == FAULT_NONE && config->http_ops)
+        fault = http_ops_open(&http->ops, config, note);
+    if (fault == FAULT_NONE)
+        fault = daemon_open(http, config->http_listen, note);
+    if (fault != FAULT_NONE)
+        server_http_close(out);
+    return fault;
 }
 
 void server_http_serve(struct server_http *http, struct pipeline *pipeline, struct server_front *front)
@@ -199,14 +240,25 @@ void server_http_serve(struct server_http *http, struct pipeline *pipeline, stru
     MUST(http->magic == (unsigned)HTTP_MAGIC);
     atomic_store(&http->front, front);
     atomic_store(&http->pipeline, pipeline);
+    if (http->ops)
+        http_ops_serve(http->ops, pipeline);
 }
 
 void server_http_close(struct server_http **http_p)
 {
-    if (!*http_p)
-        return;
-    MUST((*http_p)->magic == (unsigned)HTTP_MAGIC);
-    MHD_stop_daemon((*http_p)->daemon);
-    memory_give(*http_p);
+    struct server_http *http = *http_p;
     *http_p = NULL;
+    if (!http)
+        return;
+    MUST(http->magic == (unsigned)HTTP_MAGIC);
+    if (http->ops)
+        http_ops_stop(http->ops);
+    if (http->daemon)
+        MHD_stop_daemon(http->daemon);
+    http_ops_close(&http->ops);
+    if (http->key)
+        secret_wipe(http->key, strlen(http->key));
+    memory_give(http->key);
+    memory_give(http->certificate);
+    memory_give(http);
 }

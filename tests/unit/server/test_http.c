@@ -51,13 +51,20 @@ static const char *ask(int port, const char *request)
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
+static enum fault open_at(struct server_http **out, const char *listen, struct fault_note *note)
+{
+    static struct config config; /* all else is off */
+    snprintf(config.http_listen, sizeof config.http_listen, "%s", listen);
+    return server_http_open(out, &config, note);
+}
+
 static int opened(struct server_http **out)
 {
     char listen[32];
     struct fault_note note = {0};
     int port = port_free();
     snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
-    if (server_http_open(out, listen, &note) != FAULT_NONE)
+    if (open_at(out, listen, &note) != FAULT_NONE)
         fail_msg("%s", note.text);
     return port;
 }
@@ -164,14 +171,14 @@ static void wrong_addresses_are_told(void **state)
     (void)state;
     struct server_http *http = (void *)1, *second;
     struct fault_note note = {0};
-    assert_int_equal(server_http_open(&http, "no.such.host.:1", &note), FAULT_unavailable);
+    assert_int_equal(open_at(&http, "no.such.host.:1", &note), FAULT_unavailable);
     assert_null(http);
     assert_non_null(strstr(note.text, "no.such.host"));
-    assert_int_equal(server_http_open(&http, "9180", &note), FAULT_unavailable);
+    assert_int_equal(open_at(&http, "9180", &note), FAULT_unavailable);
     int port = opened(&http);
     char listen[32];
     snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
-    assert_int_equal(server_http_open(&second, listen, &note), FAULT_unavailable);
+    assert_int_equal(open_at(&second, listen, &note), FAULT_unavailable);
     assert_non_null(strstr(note.text, "in use"));
     server_http_close(&http);
 }
