@@ -17,6 +17,7 @@ static const struct entry {
     {"import", "hand over past transfers and their labels", command_import},
     {"observe", "hand over what is known beside the transfers: devices, contacts, attributes", command_observe},
     {"label", "confirm transfers as good or as a scene", command_label},
+    {"list", "block, restrict or allow accounts, devices and addresses", command_list},
     {"query", "find recorded transfers", command_query},
     {"explain", "tell why a recorded transfer got its verdict", command_explain},
     {"health", "ask whether a server is well", command_health},

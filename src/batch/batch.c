@@ -59,7 +59,7 @@ enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fau
 static void take_places(struct batch *batch)
 {
     struct batch_facts *facts = &batch->facts;
-    bool is_observe = batch->op == OP_observe;
+    bool is_observe = op_is_about_accounts(batch->op);
     facts->payer_device = array_take_of(batch, is_observe ? COLUMN_device_id : COLUMN_payer_device, sizeof *facts->payer_device);
     facts->payer_address = array_take_of(batch, is_observe ? COLUMN_address : COLUMN_payer_address, sizeof *facts->payer_address);
     facts->payer_network = array_take_of(batch, is_observe ? COLUMN_network : COLUMN_payer_network, sizeof *facts->payer_network);
@@ -85,6 +85,8 @@ enum fault batch_take_facts(struct batch *batch, struct fault_note *note)
     take_places(batch);
     if (batch->op == OP_screen || batch->op == OP_score) {
         facts->transfer = array_take(batch, sizeof *facts->transfer);
+        facts->flags = array_take(batch, sizeof *facts->flags);
+    } else if (op_edits_lists(batch->op)) {
         facts->flags = array_take(batch, sizeof *facts->flags);
     }
     facts->amount = array_take(batch, sizeof *facts->amount);

@@ -29,7 +29,8 @@ enum right {
     RIGHT_QUERY = 8,
     RIGHT_OPERATE = 16,
     RIGHT_EXPLAIN = 32,
-    RIGHT_MODEL = 64
+    RIGHT_MODEL = 64,
+    RIGHT_LIST = 128
 };
 
 enum column_id {
@@ -98,15 +99,35 @@ enum dimension { DIMENSION_transaction, DIMENSION_device, DIMENSION_behaviour, D
 enum verdict { VERDICT_PASS, VERDICT_HOLD, VERDICT_REJECT, VERDICT_INVALID, VERDICT_COUNT };
 enum level { LEVEL_NONE, LEVEL_LOW, LEVEL_MEDIUM, LEVEL_HIGH, LEVEL_CRITICAL, LEVEL_COUNT };
 /* What made the level: nothing, the best scene's match, the anomaly degree, both, a failed check; or what made the verdict
- * whatever the level is: a transfer id seen before. */
-enum cause { CAUSE_NONE, CAUSE_SCENE, CAUSE_ANOMALY, CAUSE_SCENE_AND_ANOMALY, CAUSE_CHECK, CAUSE_DUPLICATE, CAUSE_COUNT };
+ * whatever the level is: a transfer id seen before, a party on a list. */
+enum cause {
+    CAUSE_NONE,
+    CAUSE_SCENE,
+    CAUSE_ANOMALY,
+    CAUSE_SCENE_AND_ANOMALY,
+    CAUSE_CHECK,
+    CAUSE_DUPLICATE,
+    CAUSE_BLOCKED,
+    CAUSE_RESTRICTED,
+    CAUSE_ALLOWED,
+    CAUSE_COUNT
+};
 static inline bool cause_is_scored(enum cause cause) /* the scores say why */
 {
     return cause > CAUSE_NONE && cause < CAUSE_CHECK;
 }
 
 /* What the log says of a row, beside its scores. */
-enum row_flag { FLAG_SEEN = 1 /* the transfer's id, within the tenant's duplicate_days */ };
+enum row_flag {
+    FLAG_SEEN = 1,  /* the transfer's id, within the tenant's duplicate_days */
+    FLAG_LISTED = 2 /* << list: an account, device or address of it is on that list */
+};
+enum party_list { LIST_BLOCK, LIST_RESTRICT, LIST_ALLOW, LIST_COUNT };
+enum listed_kind { LISTED_ACCOUNT, LISTED_DEVICE, LISTED_ADDRESS, LISTED_COUNT };
+static inline uint8_t list_flag(enum party_list list)
+{
+    return (uint8_t)(FLAG_LISTED << list);
+}
 
 extern const char *const dimension_names[DIMENSION_COUNT];
 extern const char *const verdict_names[VERDICT_COUNT];
@@ -114,6 +135,7 @@ extern const char *const level_names_of_risk[LEVEL_COUNT];
 extern const char *const cause_names[CAUSE_COUNT];
 extern const char *const op_names[OP_COUNT];
 extern const char *const observe_names[OBSERVE_COUNT];
+extern const char *const list_names[LIST_COUNT], *const listed_names[LISTED_COUNT];
 
 int currency_exponent(const char *code);  /* decimal places of its minor unit (currencies.tbl); -1: no code of ISO 4217 */
 const char *column_name(uint16_t column); /* "" for COLUMN_NONE */
@@ -131,6 +153,15 @@ static inline bool op_is_of_models(enum op op) /* base.put and its like */
     return op_right(op) == RIGHT_MODEL;
 }
 
+static inline bool op_edits_lists(enum op op)
+{
+    return op == OP_list_put || op == OP_list_remove;
+}
+static inline bool op_is_about_accounts(enum op op) /* its rows hold account_id, not payer and payee */
+{
+    return op == OP_observe || op_edits_lists(op);
+}
+
 /* Facts of every row that the rooms after fill work on; arrays of row_count in the arena, 64-byte aligned.
  * Keys are hash64 over the account namespace and the id; 0: absent. Filled by intake. */
 struct batch_facts {
@@ -141,7 +172,7 @@ struct batch_facts {
     int64_t *amount; /* reference minor units, through the rate table; 0 where not funds */
     int64_t *time_us;
     uint8_t *invalid;   /* 1: the row failed a check and goes no further */
-    uint8_t *flags;     /* bits of enum row_flag; screen, score: history's */
+    uint8_t *flags;     /* bits of enum row_flag; screen, score: history's; list.put, list.remove: which list */
     uint8_t *label;     /* import, label: 0 unknown, 1 good, 2 a risk scene; NULL: column absent */
     float *in_batch[8]; /* batch-scope figures, in the order of feature/in_batch.tbl; filled by feature */
 };
@@ -222,9 +253,9 @@ enum fault batch_init(struct batch *batch, size_t arena_bytes, struct fault_note
 void batch_fini(struct batch *batch); /* safe on zeroed memory */
 /* facts.invalid and room for notes; done once, a second call changes nothing. Comes before the first batch_row_fails. */
 enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fault_note *note);
-/* The other facts arrays, cleared; those of absent columns stay NULL. In an observe batch payer is the account, payee the
- * contact, payer_device, _address and _network are its device, address and network; a label batch has both device arrays.
- * Done once; in_batch is taken by feature. */
+/* The other facts arrays, cleared; those of absent columns stay NULL. In a batch of observations or of entries of lists payer is the
+ * account, payee the contact, payer_device, _address and _network are its device, address and network; a label batch has both device
+ * arrays. Done once; in_batch is taken by feature. */
 enum fault batch_take_facts(struct batch *batch, struct fault_note *note);
 /* Every results array, cleared, and one empty reason block per slice. */
 enum fault batch_take_results(struct batch *batch, struct fault_note *note);

@@ -11,6 +11,7 @@ enum {
     IMPORT = BIT_import,
     LABEL = BIT_label,
     OBSERVE = BIT_observe,
+    LIST = BIT_list_put | BIT_list_remove,
     IF_FUNDS = 1 << OP_COUNT,
     FUNDS = ROWS | IF_FUNDS,
 };
@@ -45,8 +46,11 @@ const char *const op_names[OP_COUNT] = {
 const char *const dimension_names[DIMENSION_COUNT] = {"transaction", "device", "behaviour", "social"};
 const char *const verdict_names[VERDICT_COUNT] = {"pass", "hold", "reject", "invalid"};
 const char *const level_names_of_risk[LEVEL_COUNT] = {"none", "low", "medium", "high", "critical"};
-const char *const cause_names[CAUSE_COUNT] = {"none", "scene", "anomaly", "scene_and_anomaly", "check", "duplicate"};
+const char *const cause_names[CAUSE_COUNT] = {"none",    "scene",      "anomaly", "scene_and_anomaly", "check", "duplicate",
+                                              "blocked", "restricted", "allowed"};
 const char *const observe_names[OBSERVE_COUNT] = {"none", "attribute", "contact", "registration", "use"};
+const char *const list_names[LIST_COUNT] = {"block", "restrict", "allow"};
+const char *const listed_names[LISTED_COUNT] = {"account", "device", "address"};
 const char *const check_rule_names[RULE_COUNT] = {"missing", "range", "length", "unique", "enum", "time", "utf8", "type"};
 
 const char *column_name(uint16_t column)

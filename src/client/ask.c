@@ -84,6 +84,23 @@ int sluice_query(struct sluice_client *client, const struct sluice_query *query,
     return fields_send(client, fields, count, out);
 }
 
+int sluice_lists(struct sluice_client *client, const struct sluice_list_query *query, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || !query || !out)
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    const struct field texts[] = {
+        {.key = "list", .text = query->list}, {.key = "account", .text = query->value}, {.key = "cursor", .text = query->cursor}};
+    uint32_t count = envelope_fill(fields, client, op_names[OP_list_list]);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].text)
+            fields[count++] = texts[i];
+    if (query->rows_max)
+        fields[count++] = (struct field){.key = "rows_max", .number = query->rows_max};
+    return fields_send(client, fields, count, out);
+}
+
 int sluice_explain(struct sluice_client *client, const char *batch, const char *transfer, struct sluice_reply **out)
 {
     struct field fields[FIELDS_MAX];

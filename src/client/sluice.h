@@ -79,6 +79,13 @@ struct sluice_query {
     uint32_t rows_max;
 };
 SLUICE_API int sluice_query(struct sluice_client *client, const struct sluice_query *query, struct sluice_reply **out);
+/* What is on the tenant's lists; needs the right list. What is NULL or 0 does not narrow. list: block, restrict or allow; value: an
+ * account, device or address. Edited with sluice_call, ops "list.put" and "list.remove". */
+struct sluice_list_query {
+    const char *list, *value, *cursor;
+    uint32_t rows_max;
+};
+SLUICE_API int sluice_lists(struct sluice_client *client, const struct sluice_list_query *query, struct sluice_reply **out);
 /* Why a recorded transfer got its verdict; batch: its name, NULL: the newest with that transfer_id. In full for who
  * has the right explain. */
 SLUICE_API int sluice_explain(struct sluice_client *client, const char *batch, const char *transfer, struct sluice_reply **out);

@@ -25,6 +25,7 @@ int command_submit(int argc, char **argv);
 int command_import(int argc, char **argv);
 int command_observe(int argc, char **argv);
 int command_label(int argc, char **argv);
+int command_list(int argc, char **argv);
 int command_query(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_health(int argc, char **argv);

@@ -189,7 +189,7 @@ static struct digest slot_digest(const struct feed *feed, const struct slot *slo
     const uint8_t *invalid = head.facts.invalid;
     uint32_t first = 0;
     head.name = text_of("");
-    if (head.op == OP_label || head.op == OP_observe)
+    if (head.op == OP_label || op_is_about_accounts(head.op))
         return batch_digest(&head, 0, feed->row_hashes);
     while (invalid && invalid[first] && first + 1 < head.row_count)
         first++;

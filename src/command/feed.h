@@ -36,6 +36,8 @@ extern const struct argp feed_argp; /* FILE, --id, --batch-rows, --in-flight, --
 int feed_run(const struct feed_options *options, void (*each)(void *context, const struct feed_answer *answer), void *context,
              struct feed_totals *totals);
 
+int feed_hand_over(struct feed_options *feed); /* rows that are taken, not screened; tells how many */
+
 /* Progress on stderr when that is a terminal; at most 10 lines a second, rubbed out at the end. total 0: not known. */
 struct progress {
     int64_t begun_ns, shown_ns;

@@ -14,7 +14,7 @@ static void invalid_count(void *context, const struct feed_answer *answer) /* wh
         *total += (uint64_t)invalid.integer;
 }
 
-static int rows_hand_over(struct feed_options *feed)
+int feed_hand_over(struct feed_options *feed)
 {
     struct feed_totals totals = {0};
     uint64_t invalid = 0;
@@ -50,7 +50,7 @@ int command_import(int argc, char **argv)
     feed.name = "import";
     feed.op = OP_import;
     argp_parse(&argp, argc, argv, 0, NULL, &feed);
-    return rows_hand_over(&feed);
+    return feed_hand_over(&feed);
 }
 
 int command_label(int argc, char **argv)
@@ -67,7 +67,7 @@ int command_label(int argc, char **argv)
     feed.name = "label";
     feed.op = OP_label;
     argp_parse(&argp, argc, argv, 0, NULL, &feed);
-    return rows_hand_over(&feed);
+    return feed_hand_over(&feed);
 }
 
 /* The first argument is the kind, the rest is feed's. */
@@ -102,5 +102,5 @@ int command_observe(int argc, char **argv)
     feed.name = "observe";
     feed.op = OP_observe;
     argp_parse(&argp, argc, argv, 0, NULL, &feed);
-    return rows_hand_over(&feed);
+    return feed_hand_over(&feed);
 }

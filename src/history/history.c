@@ -52,6 +52,8 @@ static size_t state_lay(struct history *history, unsigned char *state)
     history->ring_free_heads = part_take(state, &used, history->ring_units, sizeof *history->ring_free_heads);
     history->busies = part_take(state, &used, history->busy_max, sizeof *history->busies);
     table_lay(&history->seen, state, &used, limits->transfers_max, sizeof(struct seen), head ? &head->seen : NULL);
+    history->listed_slots = lists_slots(limits->listed_max);
+    history->listed = part_take(state, &used, history->listed_slots, sizeof *history->listed);
     history->dues = part_take(state, &used, history->due_max, sizeof *history->dues);
     return used;
 }
@@ -68,7 +70,8 @@ static enum fault limits_check(const struct history_limits *limits, struct fault
         const char *name;
         uint64_t value;
     } all[] = {{"accounts", limits->accounts_max}, {"events", limits->events_max}, {"busy", limits->busy_max},
-               {"links", limits->links_max},       {"places", limits->places_max}, {"transfers", limits->transfers_max}};
+               {"links", limits->links_max},       {"places", limits->places_max}, {"transfers", limits->transfers_max},
+               {"listed", limits->listed_max}};
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].value > RECORDS_MAX)
             return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "history: %s_max is %llu, at most %llu", all[i].name,
@@ -203,6 +206,7 @@ static void history_count(const struct history *history, struct history_counts *
         .links = head->links.used,
         .places = head->places.used,
         .transfers = head->seen.used,
+        .listed = head->listed_used,
         .evicted = head->accounts.evicted + head->links.evicted + head->places.evicted + head->seen.evicted,
         .bytes = history_bytes(&history->limits),
         .dropped = head->dropped,
@@ -217,6 +221,7 @@ const struct history_ops history_memory = {
     .close = history_close,
     .relate = history_relate,
     .observe = history_observe,
+    .list = lists_edit,
     .label = history_label,
     .state_digest = history_state_digest,
     .save = history_save,

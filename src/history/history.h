@@ -27,6 +27,7 @@ struct history_limits {
     uint64_t busy_max;      /* accounts with bucket records */
     uint64_t links_max;     /* pairs, account-device, account-address, contacts */
     uint64_t places_max;    /* devices and addresses */
+    uint64_t listed_max;    /* accounts, devices and addresses on lists; 0: none can be */
     uint64_t transfers_max; /* ids of screened transfers, so that a second one is noticed; 0: none are kept */
 };
 size_t history_bytes(const struct history_limits *limits); /* what open will take, and save or load meanwhile */
@@ -44,7 +45,7 @@ struct history_label {
     uint8_t before, after;
 };
 struct history_counts {
-    uint64_t accounts, busy, events, links, places, transfers;
+    uint64_t accounts, busy, events, links, places, transfers, listed;
     uint64_t evicted;       /* records that gave way */
     uint64_t bytes;         /* history_bytes of its limits */
     uint64_t dropped;       /* events, bucket records and waiting labels given up because a pool was used up */
@@ -59,12 +60,14 @@ struct history_ops {
     void (*close)(struct history **history_p);
     /* Rows [first, first + count) of a screen, score or import batch: reads each row's figures into out (row i at
      * index i - first), then, when add, counts the row. Invalid rows are neither read (figures stay unknown) nor added.
-     * Rows of screen and score get their FLAG_SEEN. For imports out may be NULL. Labels of imported rows (facts.label) act with delay_us.
+     * Rows of screen and score get their flags. For imports out may be NULL. Labels of imported rows (facts.label) act with delay_us.
      */
     void (*relate)(struct history *history, const struct batch *batch, uint32_t first, uint32_t count, int64_t delay_us, bool add,
                    struct figures *out);
     /* Observation rows of an observe batch. */
     void (*observe)(struct history *history, const struct batch *batch);
+    /* Entries of a list.put or list.remove batch. Returns how many do not fit; these rows become invalid. */
+    uint32_t (*list)(struct history *history, struct batch *batch);
     /* A label for a transfer that is in history (or has left it: then nothing). before/after: 0 unknown, 1 good, 2 risky. */
     void (*label)(struct history *history, const struct history_label *label);
     struct digest (*state_digest)(const struct history *history); /* over everything that save writes */

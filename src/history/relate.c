@@ -369,4 +369,5 @@ void history_relate(struct history *history, const struct batch *batch, uint32_t
             block_store(out, history, row - first - lane, lane + 1);
     }
     seen_relate(history, batch, first, count, add);
+    lists_relate(history, batch, first, count);
 }

@@ -267,7 +267,7 @@ static bool state_holds(const struct history *history)
 {
     return rest_holds(history) && rings_hold(history) && accounts_hold(history) && table_counts_hold(&history->accounts) &&
            table_counts_hold(&history->links) && table_counts_hold(&history->places) && table_counts_hold(&history->waiting) &&
-           table_counts_hold(&history->seen);
+           table_counts_hold(&history->seen) && lists_hold(history);
 }
 
 /* --- loading -------------------------------------------------------------------------------------------------------- */

@@ -108,6 +108,12 @@ struct seen { /* a transfer's id, of one tenant */
     int64_t last_us; /* now of the newest batch that had it */
 };
 
+struct listed {                 /* by linear probing; what has no list left is taken out */
+    uint64_t key;               /* of tenant, kind and what is listed; 0: free */
+    uint32_t until[LIST_COUNT]; /* second at which it ends; 0: not on that list, UINT32_MAX: for ever */
+    uint32_t unused;
+};
+
 struct history_head {
     uint32_t clock; /* newest second of an added row */
     uint32_t sweep; /* account slot looked at next for what is long idle */
@@ -115,6 +121,7 @@ struct history_head {
     uint32_t ring_fresh, ring_free[RING_CLASSES]; /* unit + 1 */
     uint32_t due_count;
     uint32_t added; /* rows, for the pace of the sweep */
+    uint64_t listed_used;
     uint64_t busy_used, ring_units_used, events, dropped;
     struct table_counts accounts, links, places, waiting, seen;
 };
@@ -157,6 +164,8 @@ struct history {
     size_t state_bytes;
     struct history_head *head;
     struct table accounts, links, places, waiting, seen;
+    struct listed *listed;
+    uint64_t listed_slots; /* a power of two, at least twice listed_max; 0: there are none */
     uint64_t *ring_events;
     uint8_t *ring_free_heads; /* class + 1 at the first unit of a free block */
     uint32_t ring_units;
@@ -247,6 +256,12 @@ void label_apply(struct history *history, const struct history_label *label, uin
 
 /* history/seen.c: flags of rows of screen and score whose id came before, and, when add, their ids from then on */
 void seen_relate(struct history *history, const struct batch *batch, uint32_t first, uint32_t count, bool add);
+
+/* history/lists.c */
+uint64_t lists_slots(uint64_t listed_max);
+uint32_t lists_edit(struct history *history, struct batch *batch);
+void lists_relate(const struct history *history, const struct batch *batch, uint32_t first, uint32_t count); /* flags of rows */
+bool lists_hold(const struct history *history);
 
 /* history/snapshot.c */
 enum { SNAPSHOT_ROOM_BYTES = (1 << 18) + (1 << 10) }; /* taken while one is saved or loaded */

@@ -27,7 +27,7 @@ struct text_rule {
 
 static struct text_rule text_rule_of(const struct batch *batch, const struct intake_rules *rules, uint16_t column)
 {
-    bool id = is_id(column);
+    bool id = is_id(column) || (column == COLUMN_address && op_edits_lists(batch->op));
     return (struct text_rule){
         .bytes_least = id && column_needed_by(column, batch->op, false),
         .bytes_max = id ? rules->limits.id_bytes_max : rules->limits.text_bytes_max,
@@ -196,6 +196,30 @@ static enum fault check_observation(struct batch *batch, struct fault_note *note
     return FAULT_NONE;
 }
 
+/* An entry names a list and something that is put on it. */
+static enum fault check_listing(struct batch *batch, struct fault_note *note)
+{
+    static const uint16_t about[LISTED_COUNT] = {COLUMN_account_id, COLUMN_device_id, COLUMN_address};
+    const struct column *lists = &batch->columns[COLUMN_list];
+    uint32_t columns = 0;
+    for (unsigned i = 0; i < LISTED_COUNT; i++)
+        columns += batch->columns[about[i]].form != FORM_ABSENT;
+    if (columns == 0)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_account_id, "one of the columns account_id, device_id, address is needed");
+    for (uint32_t row = 0; row < batch->row_count; row++) {
+        bool names_list = false, names_any = false;
+        for (unsigned i = 0; i < LISTED_COUNT; i++)
+            names_any |= column_is_valid(&batch->columns[about[i]], row) && column_text(&batch->columns[about[i]], row).bytes > 0;
+        for (unsigned i = 0; i < LIST_COUNT && column_is_valid(lists, row); i++)
+            names_list |= text_equal(column_text(lists, row), text_of(list_names[i]));
+        if (!names_any)
+            batch_row_fails(batch, row, COLUMN_account_id, RULE_MISSING, "account_id, device_id or address is missing");
+        if (!names_list && column_is_valid(lists, row))
+            batch_row_fails(batch, row, COLUMN_list, RULE_ENUM, "must be block, restrict or allow");
+    }
+    return FAULT_NONE;
+}
+
 /* Open addressing over row numbers; at most half full. */
 static enum fault check_unique(struct batch *batch, uint64_t seed, struct fault_note *note)
 {
@@ -230,7 +254,9 @@ enum fault intake_check(struct batch *batch, const struct intake_rules *rules, s
         fault = check_column(batch, i, rules, note);
     if (fault == FAULT_NONE && batch->op == OP_observe)
         fault = check_observation(batch, note);
-    if (fault == FAULT_NONE && batch->op != OP_observe)
+    if (fault == FAULT_NONE && op_edits_lists(batch->op))
+        fault = check_listing(batch, note);
+    if (fault == FAULT_NONE && !op_is_about_accounts(batch->op))
         fault = check_unique(batch, rules->key_seed, note);
     return fault;
 }

@@ -53,7 +53,7 @@ static enum fault fill_networks(struct batch *batch, uint32_t *out, enum column_
 static enum fault fill_places(struct batch *batch, uint64_t seed, struct fault_note *note)
 {
     struct batch_facts *facts = &batch->facts;
-    bool is_observe = batch->op == OP_observe;
+    bool is_observe = op_is_about_accounts(batch->op);
     fill_keys(batch, facts->payer, is_observe ? COLUMN_account_id : COLUMN_payer_id, seed);
     fill_keys(batch, facts->payee, is_observe ? COLUMN_contact_id : COLUMN_payee_id, seed);
     fill_keys(batch, facts->transfer, COLUMN_transfer_id, seed);
@@ -102,6 +102,15 @@ static void fill_labels(struct batch *batch)
     }
 }
 
+static void fill_lists(struct batch *batch)
+{
+    const struct column *lists = &batch->columns[COLUMN_list];
+    for (uint32_t row = 0; op_edits_lists(batch->op) && row < batch->row_count; row++)
+        for (enum party_list list = 0; list < LIST_COUNT && column_is_valid(lists, row); list++)
+            if (text_equal(column_text(lists, row), text_of(list_names[list])))
+                batch->facts.flags[row] = list_flag(list);
+}
+
 enum fault intake_fill(struct batch *batch, const struct intake_rules *rules, struct fault_note *note)
 {
     enum fault fault = batch_take_facts(batch, note);
@@ -109,6 +118,7 @@ enum fault intake_fill(struct batch *batch, const struct intake_rules *rules, st
         return fault;
     fill_amounts(batch, &rules->currencies);
     fill_labels(batch);
+    fill_lists(batch);
     return fill_places(batch, rules->key_seed, note);
 }
 
@@ -131,8 +141,19 @@ static int64_t time_of(struct batch *batch, uint32_t row, int64_t now_us)
     return time_us;
 }
 
+/* An entry that is over already would do nothing. */
+static void check_ends(struct batch *batch, int64_t now_us)
+{
+    const struct column *ends = &batch->columns[COLUMN_until];
+    for (uint32_t row = 0; batch->op == OP_list_put && row < batch->row_count; row++)
+        if (!batch->facts.invalid[row] && column_is_valid(ends, row) && column_i64(ends, row) <= now_us)
+            batch_row_fails(batch, row, COLUMN_until, RULE_TIME, "is over already, %lld seconds ago",
+                            (long long)((now_us - column_i64(ends, row)) / US_PER_SECOND));
+}
+
 void intake_fill_times(struct batch *batch, int64_t now_us)
 {
     for (uint32_t row = 0; row < batch->row_count; row++)
         batch->facts.time_us[row] = time_of(batch, row, now_us);
+    check_ends(batch, now_us);
 }

@@ -71,6 +71,23 @@ struct ledger_outbox {
  * screening, then resubmissions. false: enough */
 typedef bool ledger_outbox_fn(void *context, const struct batch *batch, const uint32_t *rows, uint32_t row_count);
 
+/* What is on a tenant's lists. */
+struct ledger_listed { /* borrowed during the call back */
+    enum party_list list;
+    enum listed_kind kind;
+    struct text value, memo;
+    int64_t until_us; /* 0: for ever */
+    uint64_t sequence;
+};
+struct ledger_list_query {
+    struct text tenant, value;  /* value empty: any */
+    int list;                   /* -1: any */
+    int after_list, after_kind; /* paging: behind that entry; -1: from the first */
+    struct text after_value;
+    uint32_t rows_max;
+};
+typedef bool ledger_listed_fn(void *context, const struct ledger_listed *entry); /* false: enough; may not call the ledger */
+
 /* One change, ready to commit: what frame_encode made of a batch, and what the index keeps. */
 struct ledger_entry {
     const struct batch *batch; /* borrowed until ledger_commit returns; results NULL for ops without verdicts */
@@ -183,6 +200,9 @@ struct ledger_ops {
                               struct fault_note *note);
     /* FAULT_not_found: the batch was never screened, or by a program that knew no lives. */
     enum fault (*life_find)(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
+    /* By list, kind and value; written by commit of list.put and list.remove batches. */
+    enum fault (*listed)(struct ledger *ledger, const struct ledger_list_query *query, ledger_listed_fn *each, void *context,
+                         struct fault_note *note);
     uint64_t (*disk_bytes)(const struct ledger *ledger);
 };
 extern const struct ledger_ops ledger_sqlite;

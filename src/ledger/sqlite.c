@@ -342,5 +342,6 @@ const struct ledger_ops ledger_sqlite = {
     .outbox_rows = sqlite_outbox_rows,
     .outbox_mark = sqlite_outbox_mark,
     .life_find = sqlite_life_find,
+    .listed = sqlite_listed,
     .disk_bytes = sqlite_disk_bytes,
 };

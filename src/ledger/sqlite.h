@@ -102,6 +102,10 @@ void sqlite_idle(struct ledger *ledger);
 enum fault ledger_is_able(struct ledger *ledger, struct fault_note *note); /* to write; under write_lock */
 void transaction_undo(struct ledger *ledger, bool was_commit);             /* after a step of a transaction that failed */
 void ledger_recover(struct ledger *ledger);                                /* after a change that failed */
+/* sqlite_lists.c */
+enum fault lists_insert(struct connection *writer, const struct batch *batch, int64_t tenant, struct fault_note *note);
+enum fault sqlite_listed(struct ledger *ledger, const struct ledger_list_query *query, ledger_listed_fn *each, void *context,
+                         struct fault_note *note);
 enum fault sqlite_base_changes(struct ledger *ledger, bool puts, ledger_base_fn *each, void *context, struct fault_note *note);
 enum fault sqlite_document_put(struct ledger *ledger, const char *kind, struct digest digest, const char *name, const void *bytes,
                                size_t byte_count, struct fault_note *note);

@@ -53,6 +53,14 @@
     S(label_put, WRITES, \
       "INSERT INTO label(tenant, transfer_id, label, sequence, row) VALUES(?1, ?2, ?3, ?4, ?5)" \
       " ON CONFLICT(tenant, transfer_id) DO UPDATE SET label = ?3, sequence = ?4, row = ?5") \
+    S(listed_put, WRITES, \
+      "INSERT INTO listed(tenant, list, kind, value, until_us, sequence, memo) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)" \
+      " ON CONFLICT(tenant, list, kind, value) DO UPDATE SET until_us = ?5, sequence = ?6, memo = ?7") \
+    S(listed_drop, WRITES, "DELETE FROM listed WHERE tenant = ?1 AND list = ?2 AND kind = ?3 AND value = ?4") \
+    S(listed_over, WRITES, "DELETE FROM listed WHERE tenant = ?1 AND until_us <= ?2") \
+    S(listed_get, READS, \
+      "SELECT list, kind, value, until_us, sequence, memo FROM listed WHERE tenant = ?1 AND (?2 < 0 OR list = ?2)" \
+      " AND (list, kind, value) > (?3, ?4, ?5) AND (?7 IS NULL OR value = ?7) ORDER BY list, kind, value LIMIT ?6") \
     S(document_put, WRITES, "INSERT INTO document(kind, digest, name, bytes) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(kind, digest) DO NOTHING") \
     S(base_change_put, WRITES, "INSERT INTO base_change VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)") \
     S(base_changes, READS, "SELECT * FROM base_change WHERE (op = 'base.put') = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3") \

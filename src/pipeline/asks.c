@@ -463,6 +463,8 @@ static void ask_answer(struct job *job)
         answer_result(job);
     else if (job->request.op == OP_base_list)
         answer_bases(job);
+    else if (job->request.op == OP_list_list)
+        answer_lists(job);
     else if (job->request.op == OP_base_drift)
         answer_drift(job);
     else if (job->request.op == OP_base_compare)

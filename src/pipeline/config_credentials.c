@@ -24,7 +24,7 @@ static enum fault rights_read(unsigned *out, const struct reading *reading, cons
         const char *name;
         unsigned bits;
     } names[] = {{"submit", RIGHT_SUBMIT},   {"score", RIGHT_SCORE},     {"label", RIGHT_LABEL}, {"query", RIGHT_QUERY},
-                 {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN}, {"model", RIGHT_MODEL}};
+                 {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN}, {"model", RIGHT_MODEL}, {"list", RIGHT_LIST}};
     enum { NAME_COUNT = sizeof names / sizeof names[0] };
     *out = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -34,7 +34,8 @@ static enum fault rights_read(unsigned *out, const struct reading *reading, cons
             known++;
         snprintf(path, sizeof path, "%s.rights[%u]", prefix, i);
         if (known == NAME_COUNT)
-            return config_wrong(reading, path, "expected submit, score, label, query, operate, explain or model, is '%.40s'", rights[i]);
+            return config_wrong(reading, path, "expected submit, score, label, query, operate, explain, model or list, is '%.40s'",
+                                rights[i]);
         *out |= names[known].bits;
     }
     return FAULT_NONE;

@@ -345,7 +345,7 @@ void history_publish(struct pipeline *pipeline);
 enum step_next labels_fill(struct job *job); /* where the labelled transfers stand, then the sequence */
 
 /* rebuild.c */
-void history_apply(struct pipeline *pipeline, const struct batch *batch); /* one change of the log, whole */
+uint32_t history_apply(struct pipeline *pipeline, struct batch *batch); /* one change of the log, whole; entries of lists that do not fit */
 enum fault history_rebuild(struct pipeline *pipeline, struct fault_note *note);
 enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note);
 void history_add_labels(const struct history_ops *ops, struct history *history, const struct batch *batch);
@@ -443,6 +443,7 @@ enum fault epoch_warm(const struct epoch *epoch,
 
 /* ask_bases.c */
 void answer_bases(struct job *job);
+void answer_lists(struct job *job); /* ask_lists.c */
 
 /* ask_explain.c: on a thread of its own, since it may walk the log */
 enum { EXPLAINS_MAX = 16 };

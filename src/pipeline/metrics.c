@@ -204,6 +204,7 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
     ONE(history_links, "gauge", "Links remembered.", g->history.links) \
     ONE(history_places, "gauge", "Devices and addresses remembered.", g->history.places) \
     ONE(history_transfers, "gauge", "Ids of transfers remembered, so that a second one is noticed.", g->history.transfers) \
+    ONE(history_listed, "gauge", "Accounts, devices and addresses on lists.", g->history.listed) \
     ONE(history_evicted_total, "counter", "Records that gave way to newer ones.", g->history.evicted) \
     ONE(history_dropped_total, "counter", "Events, bucket records and waiting labels given up because a pool was used up.", \
         g->history.dropped) \

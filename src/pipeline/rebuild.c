@@ -44,7 +44,7 @@ void history_add_labels(const struct history_ops *ops, struct history *history, 
     }
 }
 
-void history_apply(struct pipeline *pipeline, const struct batch *batch)
+uint32_t history_apply(struct pipeline *pipeline, struct batch *batch)
 {
     const struct history_ops *ops = pipeline->history_ops;
     if (batch->op == OP_screen || batch->op == OP_import)
@@ -53,6 +53,9 @@ void history_apply(struct pipeline *pipeline, const struct batch *batch)
         ops->observe(pipeline->history, batch);
     else if (batch->op == OP_label)
         history_add_labels(ops, pipeline->history, batch);
+    else if (op_edits_lists(batch->op))
+        return ops->list(pipeline->history, batch);
+    return 0;
 }
 
 /* --- snapshot and rebuild ------------------------------------------------------------------------------------------ */
@@ -115,8 +118,9 @@ enum fault history_snapshot(struct pipeline *pipeline, struct fault_note *note)
 static enum fault rebuild_batch(void *context, struct batch *batch, struct fault_note *note)
 {
     struct pipeline *pipeline = context;
-    (void)note;
-    history_apply(pipeline, batch);
+    if (history_apply(pipeline, batch) > 0) /* fewer fit than when it was taken */
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "lists hold more than history.listed_max, %llu: raise it",
+                         (unsigned long long)pipeline->history_limits.listed_max);
     pipeline->history_sequence = batch->sequence;
     atomic_fetch_add_explicit(&pipeline->progress, 1, memory_order_relaxed);
     return FAULT_NONE;

@@ -51,6 +51,10 @@ static const char *stopped_by(const struct reply_names *names, const struct resu
         return "(invalid)";
     case CAUSE_DUPLICATE:
         return "(duplicate)";
+    case CAUSE_BLOCKED:
+        return "(blocked)";
+    case CAUSE_RESTRICTED:
+        return "(restricted)";
     case CAUSE_ANOMALY:
         return "(anomaly)";
     case CAUSE_SCENE:

@@ -52,6 +52,10 @@ static const struct unscored {
 } unscored[STRATEGY_UNSCORED] = {
     {"duplicate", "check_for_duplicate", "The transfer's id was screened before. Pay it once; a new transfer needs a new id.", VERDICT_HOLD,
      offsetof(struct strategy, risk_type_duplicate)},
+    {"blocked", "do_not_pay_blocked", "Do not pay. A party, device or address of the transfer is on the block list.", VERDICT_REJECT,
+     offsetof(struct strategy, risk_type_blocked)},
+    {"restricted", "ask_for_release", "A party, device or address of the transfer is restricted: ask for its release.", VERDICT_HOLD,
+     offsetof(struct strategy, risk_type_restricted)},
 };
 
 uint32_t strategy_countermeasure_add(struct strategy *strategy, const char *name)
@@ -121,5 +125,13 @@ struct strategy_row strategy_find(const struct strategy *strategy, uint8_t risk_
         if (level >= row.level_least && (row.risk_type == risk_type || row.risk_type == STRATEGY_ANY))
             return row.place = (uint16_t)i, row;
     }
+    return (struct strategy_row){.verdict = VERDICT_PASS, .place = STRATEGY_ROWS_MAX + STRATEGY_UNSCORED};
+}
+
+struct strategy_row strategy_find_unscored(const struct strategy *strategy, uint8_t risk_type)
+{
+    for (uint32_t i = 0; i < strategy->row_count; i++)
+        if (strategy->rows[i].risk_type == risk_type)
+            return strategy->rows[i];
     return (struct strategy_row){.verdict = VERDICT_PASS, .place = STRATEGY_ROWS_MAX + STRATEGY_UNSCORED};
 }

@@ -206,19 +206,45 @@ static void record_scores(struct results *results, uint32_t row, const struct de
     results->anomaly_linked[row] = scratch->calibrated[ANOMALY_LINKED][lane];
 }
 
-/* Whatever the scores are: the stricter verdict of both, that of the log where both hold. It is looked up at level none. */
+static void overrule(struct results *results, uint32_t row, enum verdict verdict, enum cause cause, uint8_t risk_type,
+                     const struct strategy *strategy)
+{
+    results->verdict[row] = (uint8_t)verdict;
+    results->cause[row] = (uint8_t)cause;
+    results->risk_type[row] = risk_type;
+    results->countermeasure[row] = strategy_find_unscored(strategy, risk_type).countermeasure;
+}
+
+/* Held as the strategy says, unless the scores are stricter. */
+static void overrule_seen(struct results *results, uint32_t row, const struct strategy *strategy)
+{
+    const struct strategy_row answer = strategy_find_unscored(strategy, strategy->risk_type_duplicate);
+    enum verdict scored = (enum verdict)results->verdict[row];
+    if (answer.verdict > scored || (answer.verdict == scored && scored == VERDICT_HOLD))
+        overrule(results, row, answer.verdict, CAUSE_DUPLICATE, strategy->risk_type_duplicate, strategy);
+}
+
+/* Blocked, then restricted, whatever else is known; an allowed party was left out of account before. */
 static void overrule_row(struct results *results, uint32_t row, const struct batch_facts *facts, const struct strategy *strategy)
 {
-    if (!facts->flags || !(facts->flags[row] & FLAG_SEEN))
+    unsigned flags = facts->flags ? facts->flags[row] : 0;
+    if (flags & list_flag(LIST_BLOCK))
+        overrule(results, row, VERDICT_REJECT, CAUSE_BLOCKED, strategy->risk_type_blocked, strategy);
+    else if (flags & list_flag(LIST_RESTRICT))
+        overrule(results, row, VERDICT_HOLD, CAUSE_RESTRICTED, strategy->risk_type_restricted, strategy);
+    else if (flags & FLAG_SEEN)
+        overrule_seen(results, row, strategy);
+}
+
+/* A party that is allowed: its scores are told, and raise nothing. */
+static void allow_row(struct results *results, uint32_t row, const struct batch_facts *facts)
+{
+    if (!facts->flags || !(facts->flags[row] & list_flag(LIST_ALLOW)) || results->level[row] == LEVEL_NONE)
         return;
-    const struct strategy_row answer = strategy_find(strategy, strategy->risk_type_duplicate, LEVEL_NONE);
-    enum verdict scored = (enum verdict)results->verdict[row];
-    if (answer.verdict < scored || (answer.verdict == scored && scored != VERDICT_HOLD))
-        return;
-    results->verdict[row] = (uint8_t)answer.verdict;
-    results->cause[row] = CAUSE_DUPLICATE;
-    results->risk_type[row] = strategy->risk_type_duplicate;
-    results->countermeasure[row] = answer.countermeasure;
+    results->verdict[row] = VERDICT_PASS;
+    results->level[row] = LEVEL_NONE;
+    results->cause[row] = CAUSE_ALLOWED;
+    results->risk_type[row] = results->countermeasure[row] = 0;
 }
 
 /* The highest of scene and anomaly makes the level, the strategy turns it into verdict and countermeasure; where both raise
@@ -268,6 +294,7 @@ static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32
         }
         record_scores(&batch->results, row, scratch, lane);
         decide_row(&batch->results, row, in, scratch, at, lane);
+        allow_row(&batch->results, row, &batch->facts);
         overrule_row(&batch->results, row, &batch->facts, in->strategy);
         note_held(scratch, &batch->results, row, at + lane);
     }

@@ -24,7 +24,7 @@ struct level_rules {
 };
 #define LEVEL_RULES_DEFAULT ((struct level_rules){.low = 0.5f, .medium = 0.8f, .critical = 0.8f, .anomaly_cap = LEVEL_HIGH})
 
-enum { RISK_TYPES_MAX = 64, COUNTERMEASURES_MAX = 64, STRATEGY_ROWS_MAX = 256, STRATEGY_UNSCORED = 1 };
+enum { RISK_TYPES_MAX = 64, COUNTERMEASURES_MAX = 64, STRATEGY_ROWS_MAX = 256, STRATEGY_UNSCORED = 3 };
 
 /* The strategy table: risk type × level → verdict and countermeasure. First matching row wins; "*" matches any risk type.
  * Index 0 of both name lists is "none". */
@@ -53,12 +53,14 @@ struct strategy {
     struct strategy_row rows[STRATEGY_ROWS_MAX + STRATEGY_UNSCORED];
     uint8_t scene_risk_type[SCENES_MAX]; /* of the base's scenes, see strategy_bind */
     uint8_t risk_type_anomaly, risk_type_invalid;
-    uint8_t risk_type_duplicate; /* 0 until strategy_complete */
+    uint8_t risk_type_duplicate, risk_type_blocked, risk_type_restricted; /* 0 until strategy_complete */
 };
 /* What the table says; verdict pass and countermeasure 0, behind all rows, when none applies. */
 struct strategy_row strategy_find(const struct strategy *strategy, uint8_t risk_type, enum level level);
+/* Of a risk type that is not scored: what the first row says that names it; rows of "*" speak of scores. */
+struct strategy_row strategy_find_unscored(const struct strategy *strategy, uint8_t risk_type);
 /* Built-in table: critical → reject "do_not_pay", high → hold "confirm_with_payer", invalid → "correct_and_resubmit", else pass;
- * once complete, duplicate → hold "check_for_duplicate". */
+ * once complete, duplicate → hold "check_for_duplicate", blocked → reject "do_not_pay_blocked", restricted → hold "ask_for_release". */
 void strategy_default(struct strategy *out);
 /* A built-in countermeasure of what is not scored, added with its text; COUNTERMEASURES_MAX: not one, or the list is full. */
 uint32_t strategy_countermeasure_add(struct strategy *strategy, const char *name);

@@ -239,6 +239,7 @@ static void take_fields(struct request *out, const struct envelope *envelope)
         [FIELD_scene] = &out->scene,
         [FIELD_verdict] = &out->verdict,
         [FIELD_cursor] = &out->cursor,
+        [FIELD_list] = &out->list,
         [FIELD_best_scene] = &out->best_scene,
         [FIELD_base] = &out->base.base,
         [FIELD_digest] = &out->base.digest,

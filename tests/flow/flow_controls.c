@@ -1,4 +1,4 @@
-/* What overrules the scores, on real servers: transfers sent twice. The same after a kill and in a replay. */
+/* What overrules the scores, on real servers: transfers sent twice, lists. The same after a kill and in a replay. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@ enum { ROWS = 300 };
 
 static struct table *fresh;
 static struct server server;
-static char output[16384], ledger[300], tenants[1024];
+static char output[16384], ledger[300], tenants[1024], token_file[256];
 
 static int prepare(void **state)
 {
@@ -37,7 +37,7 @@ static int finish(void **state)
 
 static void begin(const char *name, const char *lines)
 {
-    tenant_lines(tenants, sizeof tenants, "controlled", TOKEN, "[submit, score, query, explain]");
+    tenant_lines(tenants, sizeof tenants, "controlled", TOKEN, "[submit, score, query, explain, list]");
     size_t used = strlen(tenants);
     MUST((size_t)snprintf(tenants + used, sizeof tenants - used, "%s", lines) < sizeof tenants - used);
     server_begin(&server, &(struct server_options){.name = name, .top = "snapshot_interval: 1s\n", .tenants = tenants});
@@ -110,11 +110,128 @@ static void days_of_zero_are_none(void **state)
     expect_verified();
 }
 
+/* --- lists ------------------------------------------------------------------------------------------------------------ */
+
+static void list(const char *verb, const char *text)
+{
+    char path[256];
+    flow_path(path, sizeof path, "list.csv");
+    flow_write(path, text, strlen(text));
+    int status = FLOW_RUN(output, "list", verb, path, "--connect", server.data_url, "--tenant", "controlled", "--token-file", token_file);
+    if (status != 0)
+        print_error("%s\n", output);
+    assert_int_equal(status, 0);
+}
+
+static void show(const char *option, const char *value)
+{
+    assert_int_equal(FLOW_RUN(output, "list", "show", "--format", "jsonl", option, value, "--connect", server.data_url, "--tenant",
+                              "controlled", "--token-file", token_file),
+                     0);
+}
+
+static uint32_t lines(void)
+{
+    uint32_t count = 0;
+    for (const char *at = output; *at; at++)
+        count += *at == '\n';
+    return count;
+}
+
+/* Of the rows that have that payer, all have the cause. */
+static uint32_t with_cause(const struct sluice_reply *reply, uint32_t first, const char *payer, const char *cause, const char *verdict)
+{
+    const uint8_t *causes = sluice_reply_u8(reply, "cause"), *verdicts = sluice_reply_u8(reply, "verdict");
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < sluice_reply_rows(reply); i++) {
+        if (strcmp(table_cell(fresh, first + i, "payer_id"), payer) != 0)
+            continue;
+        assert_string_equal(sluice_reply_name(reply, "cause", causes[i]), cause);
+        assert_string_equal(sluice_reply_name(reply, "verdict", verdicts[i]), verdict);
+        count++;
+    }
+    return count;
+}
+
+static void lists_act_across_a_kill(void **state)
+{
+    (void)state;
+    char text[1024];
+    const char *blocked = table_cell(fresh, 3, "payer_id"), *restricted = NULL;
+    for (uint32_t row = 4; !restricted; row++)
+        if (strcmp(table_cell(fresh, row, "payer_id"), blocked) != 0)
+            restricted = table_cell(fresh, row, "payer_id");
+    flow_path(token_file, sizeof token_file, "token");
+    flow_write(token_file, TOKEN, strlen(TOKEN));
+    begin("lists", "    duplicate_days: 0\n");
+    struct sluice_reply *reply = send("screen", "before", 0, ROWS);
+    assert_int_equal(names_count(reply, "cause", "blocked"), 0);
+    sluice_reply_free(&reply);
+    snprintf(text, sizeof text, "list,account_id,memo\nblock,%s,\"theft, confirmed\"\nrestrict,%s,asked\nblock,nobody,\n", blocked,
+             restricted);
+    list("put", text);
+    show("--list", "block");
+    assert_int_equal(lines(), 2);
+    assert_non_null(strstr(output, "theft, confirmed"));
+    show("--value", restricted);
+    assert_int_equal(lines(), 1);
+    for (int round = 0; round < 3; round++) {
+        char id[16];
+        snprintf(id, sizeof id, "round-%d", round);
+        reply = send(round == 1 ? "score" : "screen", id, 0, ROWS);
+        assert_true(with_cause(reply, 0, blocked, "blocked", "reject") > 0);
+        assert_true(names_count(reply, "risk_type", "blocked") > 0 && names_count(reply, "countermeasure", "do_not_pay_blocked") > 0);
+        assert_true(names_count(reply, "cause", "restricted") > 0);
+        sluice_reply_free(&reply);
+        if (round == 1)
+            sleep_ms(1500); /* a snapshot */
+        server_kill(&server);
+        server_start(&server);
+    }
+    snprintf(text, sizeof text, "list,account_id\nblock,%s\nrestrict,%s\n", blocked, restricted);
+    list("remove", text);
+    show("--list", "block");
+    assert_int_equal(lines(), 1);
+    reply = send("screen", "after", 0, ROWS);
+    assert_int_equal(names_count(reply, "cause", "blocked") + names_count(reply, "cause", "restricted"), 0);
+    sluice_reply_free(&reply);
+    server_stop(&server);
+    expect_verified();
+}
+
+/* What the scores held passes when its payer is allowed; the lists of another tenant are not his. */
+static void an_allowed_party_passes(void **state)
+{
+    (void)state;
+    static char text[1 << 16];
+    begin("allowed", "    duplicate_days: 0\n");
+    struct sluice_reply *reply = send("screen", "before", 0, 4 * ROWS);
+    const uint8_t *verdicts = sluice_reply_u8(reply, "verdict");
+    uint32_t held = 0;
+    size_t used = (size_t)snprintf(text, sizeof text, "list,account_id\n");
+    for (uint32_t i = 0; i < 4 * ROWS; i++)
+        if (verdicts[i] == 1 || verdicts[i] == 2) {
+            used += (size_t)snprintf(text + used, sizeof text - used, "allow,%s\n", table_cell(fresh, i, "payer_id"));
+            held++;
+        }
+    assert_true(held > 0);
+    sluice_reply_free(&reply);
+    list("put", text);
+    reply = send("screen", "after", 0, 4 * ROWS);
+    assert_true(names_count(reply, "cause", "allowed") > held / 2);
+    assert_int_equal(names_count(reply, "verdict", "hold") + names_count(reply, "verdict", "reject"), 0);
+    sluice_reply_free(&reply);
+    server_stop(&server);
+    expect_verified();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_transfer_sent_twice_is_held),
         cmocka_unit_test(days_of_zero_are_none),
+        cmocka_unit_test(lists_act_across_a_kill),
+        cmocka_unit_test(an_allowed_party_passes),
     };
     return cmocka_run_group_tests(tests, prepare, finish);
 }

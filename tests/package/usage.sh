@@ -44,6 +44,9 @@ refused 'unrecognized option' submit --colour a
 refused 'KIND is' observe colour a
 refused 'no FILE' observe use
 refused 'no FILE' label
+refused 'put, remove or show' list clear
+refused 'no FILE' list put
+refused 'one FILE' list show a
 refused 'a moment in UTC' query --from yesterday
 refused 'table or jsonl' query --format csv
 refused 'no scene' synth --rates theft=0.1

@@ -90,7 +90,8 @@ static const char full[] =
     "listen:\n  data: [ipc://run/d.ipc, 'tls+tcp://0.0.0.0:9171']\n  admin: [ipc:///run/a.ipc]\n  http: 9180\n"
     "  tls_certificate: c.pem\n  tls_key: /k.pem\n"
     "limits: {message_max: 20MiB, rows_max: 10, columns_max: 20, text_max: 100, id_max: 64, dict_values_max: 70000, notes_max: 0}\n"
-    "history: {accounts_max: 2000, events_max: 3000, busy_max: 40, links_max: 5000, places_max: 6000, transfers_max: 7000}\n"
+    "history: {accounts_max: 2000, events_max: 3000, busy_max: 40, links_max: 5000, places_max: 6000, transfers_max: 7000, listed_max: "
+    "8000}\n"
     "levels: {low: 0.25, medium: 0.75, critical: 1, anomaly_cap: medium}\n"
     "currencies:\n  reference: USD\n  rates:\n    - {currency: EUR, per_reference: 0.9}\n    - {currency: JPY, per_reference: 150}\n"
     "countermeasures:\n  - {name: call, text: Call the payer.}\n  - {name: do_not_pay, text: Stop.}\n"
@@ -125,7 +126,7 @@ static void every_key_is_read(void **state)
     assert_string_equal(config->tls_key, "/k.pem");
     struct batch_limits limits = {20u << 20, 10, 20, 100, 64, 70000, 0};
     assert_memory_equal(&config->limits, &limits, sizeof limits);
-    struct history_limits history = {2000, 3000, 40, 5000, 6000, 7000};
+    struct history_limits history = {2000, 3000, 40, 5000, 6000, 8000, 7000};
     assert_memory_equal(&config->history, &history, sizeof history);
     struct level_rules levels = {0.25f, 0.75f, 1.0f, LEVEL_MEDIUM};
     assert_memory_equal(&config->levels, &levels, sizeof levels);

@@ -436,14 +436,54 @@ static void a_transfer_seen_before_is_held(void **state)
     slice_close(&slice);
 }
 
+/* Blocked before restricted before seen; what is allowed loses its scores alone; invalid stays invalid. */
+static void lists_overrule_in_their_order(void **state)
+{
+    (void)state;
+    struct slice slice;
+    uint8_t flags[ROWS], before[ROWS];
+    uint32_t allowed = 0;
+    slice_open(&slice, 4, 4, 5);
+    slice.batch.facts.invalid[17] = 1;
+    slice_decide(&slice);
+    memcpy(before, slice.batch.results.verdict, ROWS);
+    for (uint32_t row = 0; row < ROWS; row++)
+        flags[row] = (uint8_t)(row % 16);
+    slice.batch.facts.flags = flags;
+    slice_decide(&slice);
+    const struct results *r = &slice.batch.results;
+    for (uint32_t row = 0; row < ROWS; row++) {
+        bool blocked = flags[row] & list_flag(LIST_BLOCK), restricted = flags[row] & list_flag(LIST_RESTRICT);
+        bool is_allowed = flags[row] & list_flag(LIST_ALLOW);
+        enum verdict scored = is_allowed ? VERDICT_PASS : (enum verdict)before[row];
+        enum verdict wanted = row == 17                                            ? VERDICT_INVALID
+                              : blocked                                            ? VERDICT_REJECT
+                              : restricted                                         ? VERDICT_HOLD
+                              : (flags[row] & FLAG_SEEN) && scored == VERDICT_PASS ? VERDICT_HOLD
+                                                                                   : scored;
+        assert_int_equal(r->verdict[row], wanted);
+        if (row != 17)
+            assert_int_equal(r->cause[row] == CAUSE_BLOCKED, blocked);
+        if (row != 17 && !blocked)
+            assert_int_equal(r->cause[row] == CAUSE_RESTRICTED, restricted);
+        if (r->cause[row] == CAUSE_ALLOWED) {
+            assert_true(is_allowed && r->level[row] == LEVEL_NONE && r->risk_type[row] == 0);
+            allowed++;
+        }
+    }
+    assert_true(allowed > 5);
+    slice_close(&slice);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matches_follow_the_formula),        cmocka_unit_test(levels_and_verdicts_follow_the_rules),
-        cmocka_unit_test(a_transfer_seen_before_is_held),    cmocka_unit_test(scene_shares_make_the_evidence),
-        cmocka_unit_test(anomaly_shares_make_the_degree),    cmocka_unit_test(strongest_reasons_are_kept),
-        cmocka_unit_test(without_a_base_only_checks_decide), cmocka_unit_test(ties_go_by_the_order_of_the_table),
-        cmocka_unit_test(a_full_arena_is_a_fault),           cmocka_unit_test(every_instruction_set_decides_alike),
+        cmocka_unit_test(matches_follow_the_formula),          cmocka_unit_test(levels_and_verdicts_follow_the_rules),
+        cmocka_unit_test(a_transfer_seen_before_is_held),      cmocka_unit_test(lists_overrule_in_their_order),
+        cmocka_unit_test(scene_shares_make_the_evidence),      cmocka_unit_test(anomaly_shares_make_the_degree),
+        cmocka_unit_test(strongest_reasons_are_kept),          cmocka_unit_test(without_a_base_only_checks_decide),
+        cmocka_unit_test(ties_go_by_the_order_of_the_table),   cmocka_unit_test(a_full_arena_is_a_fault),
+        cmocka_unit_test(every_instruction_set_decides_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

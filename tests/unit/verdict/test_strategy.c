@@ -42,6 +42,8 @@ static void binding_adds_risk_types_once(void **state)
     assert_string_equal(strategy.risk_types[strategy.risk_type_duplicate], "duplicate"); /* behind the others */
     assert_int_equal(strategy.risk_type_duplicate, 7);
     assert_int_equal(strategy_find(&strategy, strategy.risk_type_duplicate, LEVEL_NONE).verdict, VERDICT_HOLD);
+    assert_int_equal(strategy_find_unscored(&strategy, strategy.risk_type_blocked).verdict, VERDICT_REJECT);
+    assert_int_equal(strategy_find_unscored(&strategy, strategy.risk_type_restricted).verdict, VERDICT_HOLD);
     assert_int_equal(strategy.row_count, 3 + STRATEGY_UNSCORED);
     scene_base_close(&base);
 }

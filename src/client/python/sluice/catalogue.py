@@ -1151,6 +1151,8 @@ COLUMNS: dict[str, str] = {
     "network": "text",
     "opened_time": "i64",
     "changed_time": "i64",
+    "list": "text",
+    "until": "i64",
 }
 
 # Faults, and those after which the same request may succeed later.
