@@ -119,8 +119,9 @@ static inline bool cause_is_scored(enum cause cause) /* the scores say why */
 
 /* What the log says of a row, beside its scores. */
 enum row_flag {
-    FLAG_SEEN = 1,  /* the transfer's id, within the tenant's duplicate_days */
-    FLAG_LISTED = 2 /* << list: an account, device or address of it is on that list */
+    FLAG_SEEN = 1,     /* the transfer's id, within the tenant's duplicate_days */
+    FLAG_LISTED = 2,   /* << list: an account, device or address of it is on that list */
+    FLAG_ABNORMAL = 16 /* its level is one from which on the tenant calls a result abnormal */
 };
 enum party_list { LIST_BLOCK, LIST_RESTRICT, LIST_ALLOW, LIST_COUNT };
 enum listed_kind { LISTED_ACCOUNT, LISTED_DEVICE, LISTED_ADDRESS, LISTED_COUNT };
@@ -192,7 +193,8 @@ struct reason_block { /* of one slice; count rows, ascending */
 
 struct results { /* arrays of row_count; everything that is recorded and replied about a row */
     uint8_t *verdict, *level, *cause;
-    uint8_t *scene, *runner_up;          /* index into the base's scenes, 0 = background = none */
+    uint8_t *scene, *runner_up; /* index into the base's scenes, 0 = background = none */
+    uint8_t *would;             /* verdict without the monitor: verdict is pass where this is hold or reject; NULL: not monitored */
     uint8_t *risk_type, *countermeasure; /* index into the strategy's tables, 0 = none */
     float *match, *runner_match, *risk;
     float *anomaly_own, *anomaly_linked; /* calibrated, in [0, 1] */
@@ -259,6 +261,7 @@ enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fau
 enum fault batch_take_facts(struct batch *batch, struct fault_note *note);
 /* Every results array, cleared, and one empty reason block per slice. */
 enum fault batch_take_results(struct batch *batch, struct fault_note *note);
+enum fault batch_take_would(struct batch *batch, struct fault_note *note); /* after it, of a batch that may be monitored */
 uint32_t batch_slice_count(const struct batch *batch);
 /* Marks the row invalid, counts the rule, keeps a note while there is room. Only before the batch is cut into slices.
  * COLUMN_NONE: the row as a whole, not counted by column. */

@@ -217,6 +217,7 @@ static void decode_results(struct batch *batch, struct unpacker *unpacker)
     struct results *results = &batch->results;
     decode_fields(results, batch, unpacker, frame_result_fields, frame_result_field_count);
     codes_check(unpacker, results->verdict, batch->row_count, VERDICT_COUNT);
+    codes_check(unpacker, results->would, batch->row_count, VERDICT_COUNT);
     codes_check(unpacker, results->level, batch->row_count, LEVEL_COUNT);
     codes_check(unpacker, results->cause, batch->row_count, CAUSE_COUNT);
     uint32_t slice_count = (uint32_t)unpack_uint(unpacker, 4);

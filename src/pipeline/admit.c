@@ -104,6 +104,8 @@ static void job_count(const struct job *job, size_t reply_bytes, int64_t took_ns
     atomic_fetch_add_explicit(&metrics->rows[op], job->batch.row_count, memory_order_relaxed);
     for (unsigned i = 0; i < VERDICT_COUNT && op == OP_screen; i++)
         atomic_fetch_add_explicit(&metrics->verdicts[i], job->verdict_counts[i], memory_order_relaxed);
+    atomic_fetch_add_explicit(&metrics->monitored_held, job->monitored_held, memory_order_relaxed);
+    atomic_fetch_add_explicit(&metrics->abnormal, job->abnormal, memory_order_relaxed);
 }
 
 /* What follows a reply: all that the job held is given back. */
@@ -340,6 +342,9 @@ static enum fault line_refuses(struct pipeline *pipeline, struct job *job)
 {
     if (pipeline->draining)
         return job->note.retry_after_ms = 1000, fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the server is draining");
+    if (brake_refuses(job))
+        return job->note.retry_after_ms = 1000, fault_set(&job->note, FAULT_unavailable, ROW_NONE, COLUMN_NONE,
+                                                          "the brake of this tenant acts: too many of its rows were held or rejected");
     if (pipeline->in_flight >= pipeline->in_flight_max)
         return fault_set(&job->note, FAULT_busy, ROW_NONE, COLUMN_NONE, "%u requests are in flight", pipeline->in_flight);
     if (job->line->in_flight >= line_share(pipeline, job->epoch))

@@ -113,8 +113,8 @@ static void rules_find(struct remaking *remaking, struct pipeline *pipeline, con
     remaking->strategy = config->strategy;
     remaking->levels = config->levels;
     for (uint32_t i = 0; i < config->tenant_count; i++)
-        if (text_equal(tenant, text_of(config->tenants[i].name)) && config->tenants[i].anomaly_cap < remaking->levels.anomaly_cap)
-            remaking->levels.anomaly_cap = config->tenants[i].anomaly_cap;
+        if (text_equal(tenant, text_of(config->tenants[i].name)))
+            remaking->levels = config_levels(config, i);
 }
 
 /* --- scores --------------------------------------------------------------------------------------------------------- */
@@ -122,7 +122,7 @@ static void rules_find(struct remaking *remaking, struct pipeline *pipeline, con
 static void recorded_take(struct recorded *out, const struct results *results, uint32_t row)
 {
     const float *const numbers[] = {results->match, results->runner_match, results->risk, results->anomaly_own, results->anomaly_linked};
-    *out = (struct recorded){.verdict = results->verdict[row],
+    *out = (struct recorded){.verdict = (results->would ? results->would : results->verdict)[row],
                              .level = results->level[row],
                              .cause = results->cause[row],
                              .scene = results->scene[row],

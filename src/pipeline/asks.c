@@ -105,6 +105,7 @@ static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, st
     out->last_sequence = pipeline->ledger_ops->last_sequence(pipeline->ledger);
     out->epoch = epoch->number;
     out->ready = atomic_load(&pipeline->ready) && atomic_load(&pipeline->records);
+    out->brakes = brakes_acting(pipeline);
     out->drift_rows = drift->rows;
     out->drift_level = drift->level;
     out->drift_warnings = drift->over[DRIFT_WARN];
@@ -133,7 +134,8 @@ static void answer_health(struct job *job)
 {
     char why[160] = "";
     bool ready = pipeline_ready(job->pipeline, why, sizeof why);
-    pack_head(&job->reply, job->request.id, 3);
+    pack_head(&job->reply, job->request.id, 4);
+    pack_pair_i64(&job->reply, "brakes", brakes_acting(job->pipeline));
     pack_pair_text(&job->reply, "drift", drift_level_names[drift_level_told(job->epoch)]);
     wire_pack_text(&job->reply, "ready");
     wire_pack_bool(&job->reply, ready);
@@ -337,7 +339,7 @@ static bool query_row(void *context, const struct ledger_row *found)
         return false;
     }
     struct wire_buffer *out = &page->rows;
-    wire_pack_map(out, 5 + CELLS + (with_result ? RESULT_PAIRS : 0));
+    wire_pack_map(out, 5 + CELLS + (with_result ? RESULT_PAIRS + (batch->results.would != NULL) : 0));
     pack_pair_str(out, "batch", batch->name);
     pack_pair_text(out, "op", op_names[batch->op]);
     pack_pair_i64(out, "sequence", (int64_t)batch->sequence);
@@ -345,6 +347,8 @@ static bool query_row(void *context, const struct ledger_row *found)
     pack_pair_i64(out, "time", batch->facts.time_us[found->row]);
     for (unsigned i = 0; i < CELLS; i++)
         pack_cell(out, batch, cells[i], found->row);
+    if (with_result && batch->results.would)
+        pack_pair_text(out, "would", verdict_names[batch->results.would[found->row]]);
     if (with_result)
         pack_result(out, &batch->results, found->row, &page->names->names);
     page->row_count++;

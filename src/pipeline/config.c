@@ -411,3 +411,14 @@ void config_close(struct config **config_p)
     memory_give(config);
     *config_p = NULL;
 }
+
+struct level_rules config_levels(const struct config *config, uint32_t tenant_index)
+{
+    const struct config_tenant *tenant = &config->tenants[tenant_index];
+    struct level_rules levels = config->levels;
+    if (tenant->anomaly_cap < levels.anomaly_cap)
+        levels.anomaly_cap = tenant->anomaly_cap;
+    memcpy(levels.verdict_of, tenant->verdict_of, sizeof levels.verdict_of);
+    levels.abnormal = tenant->abnormal;
+    return levels;
+}

@@ -35,6 +35,15 @@ struct config_tenant {
     uint32_t weight;                /* fair share against the others, default 1 */
     uint32_t score_rows_per_minute; /* 0: no limit */
     enum level anomaly_cap;
+    uint8_t verdict_of[LEVEL_COUNT]; /* verdict + 1; 0: the strategy's */
+    enum level abnormal;             /* none: no result is */
+    bool is_monitored;
+    struct config_brake {
+        float share; /* 0: none */
+        int64_t window_s;
+        uint32_t rows_min;
+        enum brake_fallback { BRAKE_ALARM, BRAKE_MONITOR, BRAKE_REFUSE, BRAKE_COUNT } fallback;
+    } brake;
     uint32_t duplicate_days; /* 0: an id may come again */
     enum release_policy release;
     int64_t corrections_us; /* how long corrections are waited for; 0: for ever */
@@ -87,6 +96,7 @@ enum fault config_open(struct config **out, const char *path, struct fault_note 
 enum fault config_open_text(struct config **out, const char *source, const char *text, size_t bytes, struct fault_note *note);
 /* Of a ledger: no other file is read, so it knows no tokens out of files and lets nobody in. */
 enum fault config_open_recorded(struct config **out, const char *text, size_t bytes, struct fault_note *note);
+struct level_rules config_levels(const struct config *config, uint32_t tenant_index); /* of a tenant */
 void config_close(struct config **config_p);
 
 #endif

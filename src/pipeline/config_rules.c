@@ -10,7 +10,24 @@
 #include "pipeline/config_value.h"
 #include "pipeline/config_yaml.h"
 
-enum form { AS_TEXT, AS_PATH, AS_HTTP, AS_DEVICE, AS_COUNT, AS_SIZE, AS_MS, AS_S, AS_US, AS_REAL, AS_BOOL, AS_LEVEL, AS_RELEASE };
+enum form {
+    AS_TEXT,
+    AS_PATH,
+    AS_HTTP,
+    AS_DEVICE,
+    AS_COUNT,
+    AS_SIZE,
+    AS_MS,
+    AS_S,
+    AS_US,
+    AS_REAL,
+    AS_BOOL,
+    AS_LEVEL,
+    AS_VERDICT,
+    AS_MODE,
+    AS_FALLBACK,
+    AS_RELEASE
+};
 
 struct key_rule {
     const char *key, *initial;
@@ -137,6 +154,35 @@ static enum fault release_store(void *to, const struct reading *reading, const c
     return FAULT_NONE;
 }
 
+static enum fault verdict_store(void *to, const struct reading *reading, const char *path, const char *value)
+{
+    int verdict = value_choice(value, verdict_names, VERDICT_INVALID);
+    if (verdict < 0)
+        return config_wrong(reading, path, "expected pass, hold or reject, is '%.40s'", value);
+    *(uint8_t *)to = (uint8_t)(verdict + 1);
+    return FAULT_NONE;
+}
+
+static enum fault mode_store(void *to, const struct reading *reading, const char *path, const char *value)
+{
+    static const char *const names[] = {"enforce", "monitor"};
+    int mode = value_choice(value, names, 2);
+    if (mode < 0)
+        return config_wrong(reading, path, "expected enforce or monitor, is '%.40s'", value);
+    *(bool *)to = mode == 1;
+    return FAULT_NONE;
+}
+
+static enum fault fallback_store(void *to, const struct reading *reading, const char *path, const char *value)
+{
+    static const char *const names[BRAKE_COUNT] = {"alarm", "monitor", "refuse"};
+    int fallback = value_choice(value, names, BRAKE_COUNT);
+    if (fallback < 0)
+        return config_wrong(reading, path, "expected alarm, monitor or refuse, is '%.40s'", value);
+    *(enum brake_fallback *)to = (enum brake_fallback)fallback;
+    return FAULT_NONE;
+}
+
 static enum fault bool_store(void *to, const struct reading *reading, const char *path, const char *value)
 {
     return value_bool(to, value) ? FAULT_NONE : config_wrong(reading, path, "expected true or false, is '%.40s'", value);
@@ -201,6 +247,12 @@ static enum fault key_store(void *to, const struct key_rule *rule, const struct 
         return device_store(to, rule, reading, path, value);
     case AS_REAL:
         return real_store(to, rule, reading, path, value);
+    case AS_VERDICT:
+        return verdict_store(to, reading, path, value);
+    case AS_MODE:
+        return mode_store(to, reading, path, value);
+    case AS_FALLBACK:
+        return fallback_store(to, reading, path, value);
     case AS_BOOL:
         return bool_store(to, reading, path, value);
     case AS_LEVEL:

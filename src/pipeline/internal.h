@@ -96,13 +96,22 @@ struct order {
     struct job *first, *last;
 };
 
+/* Held and rejected rows of late, of one tenant; under line_lock but for acts. */
+enum { BRAKE_BUCKETS = 12 };
+struct brake {
+    uint64_t rows[BRAKE_BUCKETS], held[BRAKE_BUCKETS];
+    int64_t bucket; /* the newest, since the clock began */
+    atomic_bool acts;
+};
+
 /* The waiting line of one tenant; lines are served in turn, by rows and weight. Guarded by the pipeline's line_lock. */
 struct tenant_line {
     char name[129];
     uint32_t weight, epochs; /* epochs that name it; 0: free */
     struct job *first, *last;
     uint32_t waiting, in_flight;
-    uint64_t turn;                /* rows served, over weight */
+    uint64_t turn; /* rows served, over weight */
+    struct brake brake;
     struct order changes, labels; /* labels: until they wait for their claim */
     int64_t score_paid_ns;        /* until then the minutes are used up by rows that were scored */
 };
@@ -135,6 +144,7 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     pthread_mutex_t arena_lock; /* guards the arena while slices are decided, and note */
     struct fault_note note;
     uint32_t verdict_counts[VERDICT_COUNT];
+    uint32_t monitored_held, abnormal; /* rows of screen */
     struct frame *frame;
     struct wire_buffer reply;
     const struct config_credential *credential; /* of the epoch's configuration */
@@ -343,6 +353,12 @@ void labels_leave(struct job *job);
 void history_run(void *pipeline);
 void history_publish(struct pipeline *pipeline);
 enum step_next labels_fill(struct job *job); /* where the labelled transfers stand, then the sequence */
+
+/* brake.c */
+void brake_count(struct job *job, uint32_t held); /* of a screened batch */
+bool brake_refuses(struct job *job);              /* under line_lock */
+bool brake_monitors(const struct job *job);
+uint32_t brakes_acting(struct pipeline *pipeline);
 
 /* rebuild.c */
 uint32_t history_apply(struct pipeline *pipeline, struct batch *batch); /* one change of the log, whole; entries of lists that do not fit */

@@ -214,6 +214,10 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
     ONE(drift_level, "gauge", "0: traffic is as the scene base's reference, 1: warn, 2: alarm.", g->drift_level) \
     ONE(drift_warnings, "gauge", "Distributions from drift.warn on, below drift.alarm.", g->drift_warnings) \
     ONE(drift_alarms, "gauge", "Distributions from drift.alarm on.", g->drift_alarms) \
+    ONE(monitored_held_rows_total, "counter", "Rows that were monitored and would have been held or rejected.", \
+        read_counter(&m->monitored_held)) \
+    ONE(abnormal_rows_total, "counter", "Rows of a level from which on their tenant calls a result abnormal.", read_counter(&m->abnormal)) \
+    ONE(brakes, "gauge", "Tenants whose brake acts.", g->brakes) \
     ONE(ready, "gauge", "1: requests are taken and can be recorded.", (uint64_t)g->ready)
 
 void metrics_prometheus(const struct metrics *m, const struct metrics_gauges *g, struct wire_buffer *out)

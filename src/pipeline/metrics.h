@@ -24,7 +24,7 @@ struct metrics {
     struct histogram request[OP_COUNT], wait, commit, snapshot, swap;
     atomic_uint_fast64_t requests[OP_COUNT], rows[OP_COUNT], verdicts[VERDICT_COUNT], faults[FAULT_COUNT];
     atomic_uint_fast64_t commit_batches, commit_groups, commit_failures, snapshots, reloads, twins, score_refused, bytes_in, bytes_out,
-        device_fallbacks, challenger_rows, challenger_switched;
+        device_fallbacks, monitored_held, abnormal, challenger_rows, challenger_switched;
 };
 
 /* STEP_anomaly stays empty: scene and anomaly are one call, timed as STEP_scene. */
@@ -41,6 +41,7 @@ void buffer_append(struct wire_buffer *out, const void *data, size_t bytes); /* 
 struct metrics_gauges { /* what is read at the moment of asking */
     uint64_t in_flight, waiting, reserved_bytes, budget_bytes, idle_bytes, total_bytes, ledger_bytes, last_sequence, epoch;
     struct history_counts history;
+    uint64_t brakes;
     uint64_t drift_rows, drift_level, drift_warnings, drift_alarms;
     int ready;
     const char *base, *kernel;

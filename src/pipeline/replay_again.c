@@ -88,6 +88,8 @@ static enum fault check_and_fill(struct replay_job *job, struct fault_note *note
         fault = types_mark(job, &of->note);
     if (fault == FAULT_NONE)
         fault = fill_batch(of);
+    if (!job->stored.results.would) /* monitored or not: as it was then */
+        of->batch.results.would = NULL;
     if (fault != FAULT_NONE)
         return fault_set(note, fault, ROW_NONE, COLUMN_NONE, "batch %" PRIu64 ": %.90s", job->stored.sequence, of->note.text);
     intake_fill_times(&of->batch, of->batch.now_us);

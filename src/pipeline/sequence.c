@@ -53,6 +53,8 @@ static enum fault number(struct job *job)
     int64_t now = clock_wall_us();
     pipeline->now_last_us = now > pipeline->now_last_us ? now : pipeline->now_last_us;
     batch->now_us = pipeline->now_last_us;
+    if (!job->epoch->config->tenants[job->tenant_index].is_monitored && !brake_monitors(job))
+        batch->results.would = NULL;
     batch->scene_epoch = batch->config_epoch = job->epoch->number;
     if (op_changes_state(batch->op)) {
         batch->sequence = pipeline->sequence_next++;

@@ -108,6 +108,12 @@ static bool needs_batch_scope(const struct job *job)
     return (job->epoch->base && job->epoch->base->needs_batch_scope) || atomic_load(&job->pipeline->challengers.needs_batch_scope);
 }
 
+static bool may_be_monitored(const struct job *job)
+{
+    const struct config_tenant *tenant = &job->epoch->config->tenants[job->tenant_index];
+    return tenant->is_monitored || tenant->brake.fallback == BRAKE_MONITOR;
+}
+
 enum fault fill_batch(struct job *job)
 {
     struct intake_rules rules = intake_rules_of(job);
@@ -118,6 +124,8 @@ enum fault fill_batch(struct job *job)
         fault = feature_in_batch(batch, &job->note);
     if (fault == FAULT_NONE && scored)
         fault = batch_take_results(batch, &job->note);
+    if (fault == FAULT_NONE && scored && may_be_monitored(job))
+        fault = batch_take_would(batch, &job->note);
     return fault;
 }
 
@@ -161,11 +169,7 @@ enum fault step_scene(struct worker *worker, struct slice *slice, struct scores 
 
 struct level_rules levels_of(const struct job *job)
 {
-    struct level_rules levels = job->epoch->config->levels;
-    enum level cap = job->epoch->config->tenants[job->tenant_index].anomaly_cap;
-    if (cap < levels.anomaly_cap)
-        levels.anomaly_cap = cap;
-    return levels;
+    return config_levels(job->epoch->config, job->tenant_index);
 }
 
 enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note)

@@ -115,8 +115,15 @@ static void slice_run(struct worker *worker, struct slice *slice)
 
 static void count_verdicts(struct job *job)
 {
+    const struct results *results = &job->batch.results;
     for (uint32_t row = 0; row < job->batch.row_count; row++)
-        job->verdict_counts[job->batch.results.verdict[row]]++;
+        job->verdict_counts[results->verdict[row]]++;
+    for (uint32_t row = 0; results->would && row < job->batch.row_count; row++)
+        job->monitored_held += results->would[row] == VERDICT_HOLD || results->would[row] == VERDICT_REJECT;
+    for (uint32_t row = 0; row < job->batch.row_count; row++)
+        job->abnormal += (job->batch.facts.flags[row] & FLAG_ABNORMAL) != 0;
+    if (job->note.fault == FAULT_NONE)
+        brake_count(job, job->verdict_counts[VERDICT_HOLD] + job->verdict_counts[VERDICT_REJECT] + job->monitored_held);
 }
 
 static void job_finish(struct job *job)

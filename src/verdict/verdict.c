@@ -247,6 +247,34 @@ static void allow_row(struct results *results, uint32_t row, const struct batch_
     results->risk_type[row] = results->countermeasure[row] = 0;
 }
 
+/* The tenant's class of the level says the verdict. Where the strategy lets the level pass, the countermeasure is that of the
+ * level where it does not. */
+static void classify_row(struct results *results, uint32_t row, const struct decide_input *in, uint8_t risk_type)
+{
+    enum verdict verdict = (enum verdict)(in->levels->verdict_of[results->level[row]] - 1);
+    if (verdict == VERDICT_PASS)
+        results->countermeasure[row] = 0;
+    else if (results->countermeasure[row] == 0)
+        results->countermeasure[row] =
+            strategy_find(in->strategy, risk_type, verdict == VERDICT_REJECT ? LEVEL_CRITICAL : LEVEL_HIGH).countermeasure;
+    results->verdict[row] = (uint8_t)verdict;
+}
+
+static void flag_abnormal(const struct batch *batch, uint32_t row, const struct level_rules *levels)
+{
+    if (levels->abnormal > LEVEL_NONE && batch->results.level[row] >= levels->abnormal && batch->facts.flags)
+        batch->facts.flags[row] |= FLAG_ABNORMAL;
+}
+
+/* All is recorded as it was judged, and what is valid passes. */
+static void monitor_rows(struct results *results, uint32_t first, uint32_t count)
+{
+    for (uint32_t row = first; results->would && row < first + count; row++) {
+        results->would[row] = results->verdict[row];
+        results->verdict[row] = results->would[row] == VERDICT_INVALID ? VERDICT_INVALID : VERDICT_PASS;
+    }
+}
+
 /* The highest of scene and anomaly makes the level, the strategy turns it into verdict and countermeasure; where both raise
  * it, the row that stands first in the table speaks, the scene's when it is the same. */
 static void decide_row(struct results *results, uint32_t row, const struct decide_input *in, struct decide_scratch *scratch, uint32_t at,
@@ -263,6 +291,8 @@ static void decide_row(struct results *results, uint32_t row, const struct decid
     results->level[row] = (uint8_t)level;
     results->verdict[row] = (uint8_t)answer->verdict;
     results->countermeasure[row] = answer->countermeasure;
+    if (in->levels->verdict_of[level])
+        classify_row(results, row, in, by_scene ? in->strategy->scene_risk_type[best] : in->strategy->risk_type_anomaly);
     results->risk_type[row] = results->cause[row] = 0;
     if (level > LEVEL_NONE) {
         results->cause[row] = scene == anomaly ? CAUSE_SCENE_AND_ANOMALY : scene > anomaly ? CAUSE_SCENE : CAUSE_ANOMALY;
@@ -295,6 +325,7 @@ static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32
         record_scores(&batch->results, row, scratch, lane);
         decide_row(&batch->results, row, in, scratch, at, lane);
         allow_row(&batch->results, row, &batch->facts);
+        flag_abnormal(batch, row, in->levels);
         overrule_row(&batch->results, row, &batch->facts, in->strategy);
         note_held(scratch, &batch->results, row, at + lane);
     }
@@ -360,6 +391,7 @@ enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, c
     } else {
         decide_without_base(batch, first, count, in->strategy);
     }
+    monitor_rows(&batch->results, first, count);
     struct reason_block *block = &batch->results.reasons[first / SLICE_ROWS];
     enum fault fault = take_reasons(block, batch, scratch->held_count, arena_lock, note);
     if (fault == FAULT_NONE)

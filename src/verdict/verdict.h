@@ -21,6 +21,9 @@
 struct level_rules {
     float low, medium, critical;
     enum level anomaly_cap; /* the highest level that anomaly alone may raise */
+    /* A tenant's classes: */
+    uint8_t verdict_of[LEVEL_COUNT]; /* verdict + 1 of a level, in place of the strategy's; 0: the strategy's */
+    enum level abnormal;             /* from this level on a result is abnormal; none: no result is */
 };
 #define LEVEL_RULES_DEFAULT ((struct level_rules){.low = 0.5f, .medium = 0.8f, .critical = 0.8f, .anomaly_cap = LEVEL_HIGH})
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { CODE_COLUMNS = 7, FIGURE_COLUMNS = 5, TEXT_SEPARATOR = 0x1f };
+enum { CODE_COLUMNS = 8, FIGURE_COLUMNS = 5, TEXT_SEPARATOR = 0x1f };
 
 struct code_column {
     const char *name;
@@ -17,8 +17,9 @@ struct figure_column {
     const float *values;
 };
 
-struct verdicts { /* the columns of a reply */
-    struct code_column codes[CODE_COLUMNS];
+struct verdicts {                           /* the columns of a reply */
+    struct code_column codes[CODE_COLUMNS]; /* would, where rows are monitored, comes first */
+    size_t first_code;
     struct figure_column figures[FIGURE_COLUMNS];
 };
 
@@ -26,7 +27,9 @@ static struct verdicts verdicts_of(const struct batch *batch, const struct reply
 {
     const struct results *results = &batch->results;
     return (struct verdicts){
-        .codes = {{"verdict", results->verdict, verdict_names, VERDICT_COUNT},
+        .first_code = results->would ? 0 : 1,
+        .codes = {{"would", results->would, verdict_names, VERDICT_COUNT},
+                  {"verdict", results->verdict, verdict_names, VERDICT_COUNT},
                   {"level", results->level, level_names_of_risk, LEVEL_COUNT},
                   {"cause", results->cause, cause_names, CAUSE_COUNT},
                   {"scene", results->scene, names->scenes, names->scene_count},
@@ -165,8 +168,8 @@ static void pack_columns(struct wire_buffer *out, const struct batch *batch, con
     char name[32];
     pack_reserve(out, row_count * REPLY_ROW_BYTES + 4096);
     wire_pack_text(out, "columns");
-    wire_pack_map(out, CODE_COLUMNS + FIGURE_COLUMNS + DIMENSION_COUNT);
-    for (size_t i = 0; i < CODE_COLUMNS; i++)
+    wire_pack_map(out, (uint32_t)(CODE_COLUMNS - verdicts->first_code) + FIGURE_COLUMNS + DIMENSION_COUNT);
+    for (size_t i = verdicts->first_code; i < CODE_COLUMNS; i++)
         pack_column(out, verdicts->codes[i].name, "u8", verdicts->codes[i].codes, row_count);
     for (size_t i = 0; i < FIGURE_COLUMNS; i++)
         pack_column(out, verdicts->figures[i].name, "f32", verdicts->figures[i].values, sizeof(float) * row_count);
@@ -180,10 +183,10 @@ static void pack_row(struct wire_buffer *out, const struct batch *batch, const s
     const struct column *ids = &batch->columns[COLUMN_transfer_id];
     const char *countermeasure = "";
     char name[32];
-    wire_pack_map(out, 1 + CODE_COLUMNS + 1 + FIGURE_COLUMNS + DIMENSION_COUNT + 1);
+    wire_pack_map(out, 1 + (uint32_t)(CODE_COLUMNS - verdicts->first_code) + 1 + FIGURE_COLUMNS + DIMENSION_COUNT + 1);
     wire_pack_text(out, "transfer_id");
     column_is_valid(ids, row) ? pack_clean(out, column_text(ids, row)) : wire_pack_nil(out);
-    for (size_t i = 0; i < CODE_COLUMNS; i++) {
+    for (size_t i = verdicts->first_code; i < CODE_COLUMNS; i++) {
         const struct code_column *column = &verdicts->codes[i];
         const char *text = column->codes[row] < column->name_count ? column->names[column->codes[row]] : "";
         pack_key_str(out, column->name, countermeasure_name(text));
@@ -218,7 +221,7 @@ static size_t longest(const char *const *names, uint32_t count)
 
 size_t wire_reply_row_bytes(const struct reply_names *names)
 {
-    enum { KEYS_AND_FIGURES = 384, REASON_KEYS = 64 };
+    enum { KEYS_AND_FIGURES = 400, REASON_KEYS = 64 };
     return KEYS_AND_FIGURES + 2 * longest(names->scenes, names->scene_count) + longest(names->risk_types, names->risk_type_count) +
            longest(names->countermeasures, names->countermeasure_count) +
            REASONS_MAX * (REASON_KEYS + longest(names->features, names->feature_count));

@@ -73,7 +73,7 @@ struct reply_names { /* code tables and provenance of a verdict reply */
 enum fault wire_reply_verdicts(struct wire_buffer *out, const struct batch *batch, const struct reply_names *names,
                                struct fault_note *note);
 /* What a reply has at the most: beside rows; of each row in columns; of each row in rows, its transfer_id aside. */
-enum { REPLY_HEAD_BYTES = 384 << 10, REPLY_ROW_BYTES = 104 };
+enum { REPLY_HEAD_BYTES = 384 << 10, REPLY_ROW_BYTES = 105 };
 size_t wire_reply_row_bytes(const struct reply_names *names);
 /* Reply of import, observe, label: sequence, row count, notes. waited_ms: as above. */
 enum fault wire_reply_done(struct wire_buffer *out, const struct batch *batch, uint32_t waited_ms, struct fault_note *note);

@@ -12,6 +12,7 @@
 #include "base/must.h"
 #include "flow/base_files.h"
 #include "flow/harness.h"
+#include "flow/message.h"
 
 #define TOKEN "controls-token-31ab"
 enum { ROWS = 300 };
@@ -225,13 +226,97 @@ static void an_allowed_party_passes(void **state)
     expect_verified();
 }
 
+/* --- classes, monitor, brake -------------------------------------------------------------------------------------------- */
+
+static void classes_say_the_verdict(void **state)
+{
+    (void)state;
+    uint32_t levels[5] = {0};
+    begin("classes", "    duplicate_days: 0\n    verdict_high: pass\n    verdict_critical: hold\n    abnormal: high\n");
+    struct sluice_reply *reply = send("screen", "classed", 0, 4 * ROWS);
+    const uint8_t *level = sluice_reply_u8(reply, "level"), *verdict = sluice_reply_u8(reply, "verdict");
+    for (uint32_t i = 0; i < 4 * ROWS; i++) {
+        assert_true(level[i] < 5);
+        assert_int_equal(verdict[i], level[i] == 4 ? 1 : 0);
+        levels[level[i]]++;
+    }
+    assert_true(levels[3] > 0 && levels[4] > 0);
+    sluice_reply_free(&reply);
+    server_stop(&server);
+    expect_verified();
+}
+
+/* What the monitor lets pass is what would be held: the same rows, under enforce. */
+static void monitored_rows_pass(void **state)
+{
+    (void)state;
+    static uint8_t would[4 * ROWS];
+    begin("monitor", "    duplicate_days: 0\n    mode: monitor\n");
+    struct sluice_reply *reply = send("screen", "watched", 0, 4 * ROWS);
+    assert_int_equal(names_count(reply, "verdict", "pass"), 4 * ROWS);
+    memcpy(would, sluice_reply_u8(reply, "would"), sizeof would);
+    sluice_reply_free(&reply);
+    server_kill(&server);
+    server_start(&server);
+    reply = send("screen", "watched", 0, 4 * ROWS); /* from the ledger */
+    assert_int_equal(names_count(reply, "verdict", "pass"), 4 * ROWS);
+    assert_memory_equal(sluice_reply_u8(reply, "would"), would, sizeof would);
+    sluice_reply_free(&reply);
+    server_stop(&server);
+    expect_verified();
+    begin("enforce", "    duplicate_days: 0\n    mode: enforce\n");
+    reply = send("screen", "watched", 0, 4 * ROWS);
+    assert_null(sluice_reply_u8(reply, "would"));
+    assert_memory_equal(sluice_reply_u8(reply, "verdict"), would, sizeof would);
+    assert_true(names_count(reply, "verdict", "hold") > 0);
+    sluice_reply_free(&reply);
+    server_stop(&server);
+}
+
+static void a_brake_lets_rows_pass(void **state)
+{
+    (void)state;
+    begin("brake", "    duplicate_days: 0\n    brake_share: 0.0001\n    brake_rows_min: 100\n    brake_fallback: monitor\n");
+    struct sluice_reply *reply = send("screen", "first", 0, 4 * ROWS);
+    uint32_t held = names_count(reply, "verdict", "hold") + names_count(reply, "verdict", "reject");
+    assert_true(held > 0 && !sluice_reply_u8(reply, "would"));
+    sluice_reply_free(&reply);
+    reply = send("screen", "second", 0, 4 * ROWS);
+    assert_int_equal(names_count(reply, "verdict", "pass"), 4 * ROWS);
+    assert_non_null(sluice_reply_u8(reply, "would"));
+    sluice_reply_free(&reply);
+    assert_int_equal(server_log_count(&server, "tenant controlled: more than 0.0001"), 1);
+    server_kill(&server);
+    server_start(&server);
+    server_stop(&server);
+    expect_verified();
+}
+
+static void a_brake_refuses_for_a_while(void **state)
+{
+    (void)state;
+    struct wire_buffer message = {0};
+    begin("refuse", "    duplicate_days: 0\n    brake_share: 0.0001\n    brake_rows_min: 100\n    brake_window: 3s\n"
+                    "    brake_fallback: refuse\n");
+    struct sluice_reply *reply = send("screen", "first", 0, 4 * ROWS);
+    sluice_reply_free(&reply);
+    for (int round = 0; round < 2; round++) {
+        message_begin_as(&message, "controlled", TOKEN, "screen", "second", 1);
+        message_transfers(&message, fresh, 0, ROWS, left_out_labels);
+        assert_string_equal(message_ask(server.data_url, &message), round == 0 ? "unavailable" : "ok");
+        if (round == 0)
+            sleep_ms(3800);
+    }
+    server_stop(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_transfer_sent_twice_is_held),
-        cmocka_unit_test(days_of_zero_are_none),
-        cmocka_unit_test(lists_act_across_a_kill),
-        cmocka_unit_test(an_allowed_party_passes),
+        cmocka_unit_test(a_transfer_sent_twice_is_held), cmocka_unit_test(days_of_zero_are_none),
+        cmocka_unit_test(lists_act_across_a_kill),       cmocka_unit_test(an_allowed_party_passes),
+        cmocka_unit_test(classes_say_the_verdict),       cmocka_unit_test(monitored_rows_pass),
+        cmocka_unit_test(a_brake_lets_rows_pass),        cmocka_unit_test(a_brake_refuses_for_a_while),
     };
     return cmocka_run_group_tests(tests, prepare, finish);
 }

@@ -99,7 +99,10 @@ static const char full[] =
     "  - {risk_type: '*', level: critical, verdict: reject}\n"
     "tenants:\n"
     "  - name: b\n    namespace: shared\n    token_hash: " HASH "\n    token_hash_next: " HASH "\n    rights: [score, operate, explain]\n"
-    "    feedback_delay: 15d\n    duplicate_days: 30\n    weight: 5\n    anomaly_cap: low\n    release: at_once\n    corrections: 2h\n"
+    "    feedback_delay: 15d\n    duplicate_days: 30\n"
+    "    verdict_low: hold\n    verdict_critical: reject\n    abnormal: medium\n    mode: monitor\n    brake_share: 0.25\n"
+    "    brake_window: 1h\n    brake_rows_min: 50\n    brake_fallback: refuse\n    weight: 5\n    anomaly_cap: low\n    release: at_once\n "
+    "   corrections: 2h\n"
     "  - {name: c, token_hash: " HASH "}\n";
 
 static void every_key_is_read(void **state)
@@ -128,10 +131,19 @@ static void every_key_is_read(void **state)
     assert_memory_equal(&config->limits, &limits, sizeof limits);
     struct history_limits history = {2000, 3000, 40, 5000, 6000, 8000, 7000};
     assert_memory_equal(&config->history, &history, sizeof history);
-    struct level_rules levels = {0.25f, 0.75f, 1.0f, LEVEL_MEDIUM};
+    struct level_rules levels = {.low = 0.25f, .medium = 0.75f, .critical = 1.0f, .anomaly_cap = LEVEL_MEDIUM};
     assert_memory_equal(&config->levels, &levels, sizeof levels);
     assert_int_equal(config->tenants[0].duplicate_days, 30);
     assert_int_equal(config->tenants[1].duplicate_days, 7);
+    const struct config_tenant *b = &config->tenants[0], *c = &config->tenants[1];
+    const uint8_t classes[LEVEL_COUNT] = {0, VERDICT_HOLD + 1, 0, 0, VERDICT_REJECT + 1}, none[LEVEL_COUNT] = {0};
+    assert_memory_equal(b->verdict_of, classes, sizeof classes);
+    assert_memory_equal(config_levels(config, 0).verdict_of, classes, sizeof classes);
+    assert_int_equal(config_levels(config, 0).anomaly_cap, LEVEL_LOW);
+    assert_memory_equal(c->verdict_of, none, sizeof none);
+    assert_true(b->abnormal == LEVEL_MEDIUM && b->is_monitored && c->abnormal == LEVEL_NONE && !c->is_monitored);
+    assert_true(b->brake.share > 0.24f && b->brake.window_s == 3600 && b->brake.rows_min == 50 && b->brake.fallback == BRAKE_REFUSE);
+    assert_true(c->brake.share == 0.0f && c->brake.window_s == 600 && c->brake.rows_min == 1000 && c->brake.fallback == BRAKE_ALARM);
     assert_string_equal(config->reference_currency, "USD");
     assert_int_equal(config->rate_count, 2);
     assert_string_equal(config->rates[1].currency, "JPY");
