@@ -32,9 +32,11 @@ set_target_properties(libsluice PROPERTIES OUTPUT_NAME sluice VERSION ${PROJECT_
 target_link_libraries(libsluice PRIVATE nng::nng PkgConfig::MSGPACK PkgConfig::JANSSON PkgConfig::XXHASH Threads::Threads m)
 
 # Everything else, room by room, as one static library that program and tests share.
-set(SLUICE_ROOMS base batch wire intake history feature scene compute verdict ledger synth pipeline server client command
-  CACHE STRING "Rooms to build: all, or those that one works on and what they include")
-set(rooms ${SLUICE_ROOMS})
+set(SLUICE_ONLY_ROOMS "" CACHE STRING "Rooms to build, with those that they include; empty: all")
+set(rooms base batch wire intake history feature scene compute verdict ledger synth connect pipeline server client command)
+if(SLUICE_ONLY_ROOMS)
+  set(rooms ${SLUICE_ONLY_ROOMS})
+endif()
 set(room_sources)
 foreach(room ${rooms})
   file(GLOB found CONFIGURE_DEPENDS src/${room}/*.c src/${room}/*/*.c)
@@ -44,7 +46,7 @@ list(FILTER room_sources EXCLUDE REGEX "/src/compute/${opencl_left_out}")
 # Loops over the rows of a slice are wanted as vectors; at -O2 gcc makes them only of loops whose count it knows.
 set_source_files_properties(src/feature/feature.c src/scene/drift.c src/scene/build_reference.c src/scene/cluster.c PROPERTIES COMPILE_OPTIONS "-O3")
 set(room_libraries kernels nng::nng PkgConfig::MSGPACK PkgConfig::CYAML PkgConfig::YAML PkgConfig::EXPAT PkgConfig::JANSSON PkgConfig::ZSTD PkgConfig::XXHASH
-  PkgConfig::SQLITE PkgConfig::MICROHTTPD PkgConfig::SODIUM PkgConfig::SYSTEMD ${opencl_libraries} Threads::Threads m)
+  PkgConfig::SQLITE PkgConfig::CURL PkgConfig::MICROHTTPD PkgConfig::SODIUM PkgConfig::SYSTEMD ${opencl_libraries} Threads::Threads m)
 add_library(rooms STATIC ${room_sources})
 target_link_libraries(rooms PUBLIC ${room_libraries})
 

@@ -30,6 +30,17 @@ void secret_hash_parts(unsigned char out[SECRET_HASH_BYTES], const struct secret
     MUST(crypto_hash_sha256_final(&state, out) == 0);
 }
 
+void secret_mac_parts(unsigned char out[SECRET_HASH_BYTES], const void *key, size_t key_bytes, const struct secret_part *parts,
+                      size_t part_count)
+{
+    crypto_auth_hmacsha256_state state;
+    MUST(crypto_auth_hmacsha256_init(&state, key, key_bytes) == 0);
+    for (size_t i = 0; i < part_count; i++)
+        MUST(crypto_auth_hmacsha256_update(&state, parts[i].data, parts[i].bytes) == 0);
+    MUST(crypto_auth_hmacsha256_final(&state, out) == 0);
+    secret_wipe(&state, sizeof state);
+}
+
 bool secret_equal(const void *a, const void *b, size_t bytes)
 {
     return sodium_memcmp(a, b, bytes) == 0;

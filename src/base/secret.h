@@ -16,6 +16,9 @@ struct secret_part {
 };
 /* SHA-256 of the parts, one behind the other. */
 void secret_hash_parts(unsigned char out[SECRET_HASH_BYTES], const struct secret_part *parts, size_t part_count);
+/* HMAC-SHA256 of the parts, one behind the other. */
+void secret_mac_parts(unsigned char out[SECRET_HASH_BYTES], const void *key, size_t key_bytes, const struct secret_part *parts,
+                      size_t part_count);
 bool secret_equal(const void *a, const void *b, size_t bytes); /* in a time that does not tell where they differ */
 void secret_random(void *out, size_t bytes);
 void secret_wipe(void *data, size_t bytes);                     /* never optimised away */

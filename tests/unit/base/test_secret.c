@@ -20,6 +20,17 @@ static void hash_is_sha256(void **state)
     assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+static void mac_is_hmac_sha256(void **state)
+{
+    (void)state;
+    unsigned char mac[SECRET_HASH_BYTES];
+    char hex[2 * SECRET_HASH_BYTES + 1];
+    const struct secret_part parts[] = {{"what do ya want ", 16}, {"", 0}, {"for nothing?", 12}}; /* RFC 4231, case 2 */
+    secret_mac_parts(mac, "Jefe", 4, parts, 3);
+    secret_to_hex(hex, mac, sizeof mac);
+    assert_string_equal(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
 static void hex_is_read_strictly(void **state)
 {
     (void)state;
@@ -81,6 +92,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hash_is_sha256),
+        cmocka_unit_test(mac_is_hmac_sha256),
         cmocka_unit_test(hex_is_read_strictly),
         cmocka_unit_test(equal_sees_every_byte),
         cmocka_unit_test(random_differs_and_wipe_clears),
