@@ -3,6 +3,7 @@
 
 #include <microhttpd.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +14,13 @@
 
 struct service {
     struct MHD_Daemon *daemon;
-    unsigned port, status, delay_ms, retry_after_s;
-    unsigned fail_next; /* so many calls get 503 */
+    unsigned port;
+    atomic_uint status, delay_ms, retry_after_s, fail_next; /* fail_next: so many calls get 503 */
     const char *answer, *location;
     size_t answer_bytes;
     pthread_mutex_t lock;
-    unsigned calls, connections, at_once, at_once_most;
+    atomic_uint calls, connections;
+    unsigned at_once, at_once_most;
     char body[65536], key[512], signature[256], kind[64], token[128];
     size_t body_bytes;
 };
@@ -54,15 +56,17 @@ static enum MHD_Result service_reply(struct service *service, struct MHD_Connect
     unsigned status = service->fail_next > 0 ? 503 : service->status;
     if (service->fail_next > 0)
         service->fail_next--;
+    const char *answer = service->answer, *location = service->location;
+    size_t answer_bytes = service->answer_bytes;
     pthread_mutex_unlock(&service->lock);
     service_pause(service->delay_ms);
-    struct MHD_Response *response = MHD_create_response_from_buffer(service->answer_bytes, (void *)service->answer, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = MHD_create_response_from_buffer(answer_bytes, (void *)answer, MHD_RESPMEM_PERSISTENT);
     char seconds[16];
-    snprintf(seconds, sizeof seconds, "%u", service->retry_after_s);
+    snprintf(seconds, sizeof seconds, "%u", atomic_load(&service->retry_after_s));
     if (service->retry_after_s)
         MHD_add_response_header(response, "Retry-After", seconds);
-    if (service->location)
-        MHD_add_response_header(response, "Location", service->location);
+    if (location)
+        MHD_add_response_header(response, "Location", location);
     pthread_mutex_lock(&service->lock);
     service->at_once--;
     pthread_mutex_unlock(&service->lock);
@@ -109,9 +113,11 @@ static void service_connection(void *context, struct MHD_Connection *connection,
 
 static void service_says(struct service *service, unsigned status, const char *answer)
 {
+    pthread_mutex_lock(&service->lock);
     service->status = status;
     service->answer = answer;
     service->answer_bytes = strlen(answer);
+    pthread_mutex_unlock(&service->lock);
 }
 
 static bool service_start(struct service *service)
