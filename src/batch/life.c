@@ -18,4 +18,5 @@ const char *const outbox_state_names[OUTBOX_COUNT] = {
     [OUTBOX_EXECUTED] = "executed",
     [OUTBOX_FAILED] = "failed",
     [OUTBOX_RETURNED] = "returned",
+    [OUTBOX_DEAD] = "dead",
 };

@@ -26,6 +26,7 @@ enum outbox_state {
     OUTBOX_EXECUTED,
     OUTBOX_FAILED,
     OUTBOX_RETURNED,
+    OUTBOX_DEAD, /* refused for good; sent again when someone asks for that */
     OUTBOX_COUNT
 };
 

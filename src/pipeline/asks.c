@@ -1,6 +1,7 @@
 /* Questions. hello, health and stats are answered where they arrive, under any load; what reads the ledger runs on one thread
  * of its own, so that no reader stands in the way of a batch. A tenant sees only its own. */
 #include "pipeline/internal.h"
+#include "pipeline/outward.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -494,6 +495,7 @@ enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out)
     gauges_read(pipeline, epoch, &gauges, &drift);
     metrics_prometheus(&pipeline->metrics, &gauges, out);
     drift_prometheus(&drift, epoch->base, out);
+    outward_prometheus(pipeline->outward, out);
     epoch_release(&epoch);
     return out->failed ? FAULT_memory : FAULT_NONE;
 }

@@ -126,6 +126,21 @@ static enum fault base_keys_read(const struct reading *reading, const struct con
     return fault;
 }
 
+static enum fault connect_read(const struct reading *reading, const struct connect_text *text)
+{
+    struct config *config = reading->config;
+    enum fault fault = FAULT_NONE;
+    for (uint32_t i = 0; i < text->hosts_count && fault == FAULT_NONE; i++) {
+        char path[PATH_BYTES];
+        snprintf(path, sizeof path, "connect.hosts[%u]", i);
+        fault = config_name(config->connect_hosts[i], sizeof config->connect_hosts[i], reading, path, text->hosts[i]);
+    }
+    config->connect_host_count = text->hosts_count;
+    if (fault == FAULT_NONE && config->connect.retry_first_ms > config->connect.retry_most_ms)
+        fault = config_wrong(reading, "connect.retry_first", "expected at most connect.retry_most");
+    return fault;
+}
+
 static enum fault currency_read(char out[4], const struct reading *reading, const char *path, const char *value)
 {
     bool fits = value && strlen(value) == 3 && isupper((unsigned char)value[0]) && isupper((unsigned char)value[1]) &&
@@ -311,6 +326,8 @@ static enum fault parts_read(const struct reading *reading, const struct config_
         fault = cpu_mask_read(reading, text);
     if (fault == FAULT_NONE)
         fault = base_keys_read(reading, text);
+    if (fault == FAULT_NONE)
+        fault = connect_read(reading, &text->connect);
     if (fault == FAULT_NONE)
         fault = currencies_read(reading, &text->currencies);
     if (fault == FAULT_NONE)

@@ -18,6 +18,7 @@
 
 enum { TENANTS_MAX = 256, LISTEN_MAX = 8, CREDENTIALS_MAX = 8, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8, BASE_KEYS_MAX = 16 };
 enum { HTTP_POSTS_MAX = 4 }; /* requests by HTTP under way at once */
+enum { CONNECT_HOSTS_MAX = 64 };
 enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256 };
 
 enum release_policy { RELEASE_SETTLED, RELEASE_AT_ONCE, RELEASE_PARTIAL };
@@ -46,7 +47,8 @@ struct config_tenant {
     } brake;
     uint32_t duplicate_days; /* 0: an id may come again */
     enum release_policy release;
-    int64_t corrections_us; /* how long corrections are waited for; 0: for ever */
+    char processor[256], processor_key[256], processor_token[256]; /* URL; where secrets are, never the secrets */
+    int64_t corrections_us;                                        /* how long corrections are waited for; 0: for ever */
 };
 
 struct config {
@@ -81,6 +83,14 @@ struct config {
     struct level_rules levels;
     struct strategy strategy;
     struct drift_settings drift;
+    struct connect_settings {
+        bool plain;
+        char ca_file[256];
+        int64_t timeout_ms, retry_first_ms, retry_most_ms, breaker_open_ms;
+        uint32_t breaker_failures;
+    } connect;
+    uint32_t connect_host_count;
+    char connect_hosts[CONNECT_HOSTS_MAX][256];
     uint32_t rate_count;
     struct config_rate {
         char currency[4];

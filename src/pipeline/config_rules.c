@@ -64,6 +64,10 @@ static const struct key_rule drift_rules[] = {
 #define DRIFT(key, form, member, least, most, initial, meaning) RULE(drift_text, config, key, form, member, least, most, initial)
 #include "pipeline/config_keys.tbl"
 };
+static const struct key_rule connect_rules[] = {
+#define CONNECT(key, form, member, least, most, initial, meaning) RULE(connect_text, config, key, form, member, least, most, initial)
+#include "pipeline/config_keys.tbl"
+};
 static const struct key_rule tenant_rules[] = {
 #define TENANT(key, form, member, least, most, initial, meaning) RULE(tenant_text, config_tenant, key, form, member, least, most, initial)
 #include "pipeline/config_keys.tbl"
@@ -297,6 +301,8 @@ enum fault config_read_top(const struct reading *reading, const struct config_te
         fault = rules_read(config, &text->levels, level_rules, COUNT_OF(level_rules), "levels", reading);
     if (fault == FAULT_NONE)
         fault = rules_read(config, &text->drift, drift_rules, COUNT_OF(drift_rules), "drift", reading);
+    if (fault == FAULT_NONE)
+        fault = rules_read(config, &text->connect, connect_rules, COUNT_OF(connect_rules), "connect", reading);
     return fault;
 }
 

@@ -50,6 +50,13 @@ static const cyaml_schema_field_t drift_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t connect_fields[] = {
+    LIST_FIELD(connect_text, hosts, &text_entry, CONNECT_HOSTS_MAX),
+#define CONNECT(key, ...) TEXT_FIELD(connect_text, key),
+#include "pipeline/config_keys.tbl"
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t rate_fields[] = {
     TEXT_FIELD(rate_text, currency),
     TEXT_FIELD(rate_text, per_reference),
@@ -106,6 +113,7 @@ static const cyaml_schema_field_t top_fields[] = {
     GROUP_FIELD(history),
     GROUP_FIELD(levels),
     GROUP_FIELD(drift),
+    GROUP_FIELD(connect),
     GROUP_FIELD(currencies),
     LIST_FIELD(config_text, countermeasures, &countermeasure_entry, COUNTERMEASURES_MAX),
     LIST_FIELD(config_text, strategy, &strategy_entry, STRATEGY_ROWS_MAX),

@@ -35,6 +35,13 @@ struct drift_text {
 #include "pipeline/config_keys.tbl"
 };
 
+struct connect_text {
+    char **hosts;
+    uint32_t hosts_count;
+#define CONNECT(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+};
+
 struct rate_text {
     char *currency, *per_reference;
 };
@@ -76,6 +83,7 @@ struct config_text {
     struct history_text history;
     struct levels_text levels;
     struct drift_text drift;
+    struct connect_text connect;
     struct currencies_text currencies;
     struct countermeasure_text *countermeasures;
     struct strategy_text *strategy;

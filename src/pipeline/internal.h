@@ -177,6 +177,7 @@ struct pipeline {
     const struct history_ops *history_ops;
     struct ledger *ledger;
     struct history *history;
+    struct outward *outward; /* NULL: nothing leaves by itself */
     char ledger_folder[256];
     struct metrics metrics;
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/must.h"
+#include "pipeline/outward.h"
 
 enum { TIMER_NS = 10000000, STANDSTILL_NS_LOG2 = 35 };
 #define RELOAD_WAIT_NS 5000000000LL /* for batches under the configuration before the running one */
@@ -223,6 +224,8 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
                            : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the pipeline's tables");
     if (fault == FAULT_NONE)
         fault = threads_start(pipeline, config, note);
+    if (fault == FAULT_NONE)
+        fault = outward_open(&pipeline->outward, pipeline, config, note);
     if (fault != FAULT_NONE) {
         pipeline_close(&pipeline);
         return fault;
@@ -274,6 +277,7 @@ void pipeline_close(struct pipeline **pipeline_p)
         return;
     if (pipeline->opened)
         pipeline_drain(pipeline);
+    outward_close(&pipeline->outward);
     threads_stop(pipeline);
     if (atomic_load(&pipeline->ready) && history_snapshot(pipeline, &note) != FAULT_NONE)
         log_line(LOG_WARN, "pipeline", "history snapshot failed: %s", note.text);

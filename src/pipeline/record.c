@@ -3,6 +3,7 @@
  * batch is taken, since it has seen rows that were never recorded. */
 #include "pipeline/internal.h"
 #include "pipeline/life.h"
+#include "pipeline/outward.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -259,6 +260,7 @@ void record_run(void *argument)
         } else {
             group_committed(pipeline, count);
             group_deliver(pipeline, group, count);
+            outward_wake(pipeline->outward);
         }
         atomic_fetch_add_explicit(&pipeline->progress, 1, memory_order_relaxed);
     }

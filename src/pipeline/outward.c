@@ -1,0 +1,244 @@
+/* The ledger's outbox as the senders see it. Whatever fails between a release and its mark makes the same bytes leave again. */
+#include "pipeline/outward.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "connect/connector.h"
+#include "connect/http.h"
+#include "connect/sender.h"
+#include "pipeline/internal.h"
+#include "wire/release.h"
+
+enum { ANSWER_BYTES_MAX = 64 << 10 };
+
+struct way { /* of one tenant */
+    const struct ledger_ops *ledger_ops;
+    struct ledger *ledger;
+    char tenant[129];
+    struct connector *connector;
+    struct sender *sender;
+};
+
+struct outward {
+    struct http *http;
+    uint32_t way_count;
+    struct way ways[]; /* one for each tenant that names a processor */
+};
+
+static enum fault way_next(void *context, struct outbox_entry *out, uint64_t after, int64_t now_us, struct fault_note *note)
+{
+    struct way *way = context;
+    struct ledger_outbox found;
+    enum fault fault = way->ledger_ops->outbox_next(way->ledger, &found, way->tenant, after, now_us, note);
+    *out = (struct outbox_entry){.entry = found.entry, .attempts = found.attempts};
+    snprintf(out->id, sizeof out->id, "%s", found.derived_id);
+    return fault;
+}
+
+struct writing {
+    struct wire_buffer buffer;
+    uint32_t told;
+};
+
+static bool rows_write(void *context, const struct batch *batch, const uint32_t *rows, uint32_t row_count)
+{
+    struct writing *writing = context;
+    release_rows(&writing->buffer, batch, rows, row_count, &writing->told);
+    return !writing->buffer.failed;
+}
+
+static enum fault way_payload(void *context, const struct outbox_entry *entry, char **out, size_t *out_bytes, struct fault_note *note)
+{
+    struct way *way = context;
+    struct ledger_outbox found;
+    struct writing writing = {0};
+    enum fault fault = way->ledger_ops->outbox_next(way->ledger, &found, way->tenant, entry->entry - 1, INT64_MAX, note);
+    if (fault == FAULT_NONE && found.entry != entry->entry)
+        fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "second batch %" PRIu64 " waits no more", entry->entry);
+    if (fault == FAULT_NONE) {
+        release_begin(&writing.buffer, &(struct release_head){found.derived_id, found.tenant, found.batch, found.row_count});
+        fault = way->ledger_ops->outbox_rows(way->ledger, entry->entry, rows_write, &writing, note);
+    }
+    if (fault == FAULT_NONE)
+        fault = release_end(&writing.buffer, note);
+    if (fault == FAULT_NONE && writing.told != found.row_count)
+        fault = fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "second batch %.60s has %u rows, %u were released", entry->id,
+                          writing.told, found.row_count);
+    if (fault != FAULT_NONE) {
+        memory_give(writing.buffer.data);
+        return fault;
+    }
+    *out = writing.buffer.data;
+    *out_bytes = writing.buffer.bytes;
+    return FAULT_NONE;
+}
+
+static enum fault way_mark(void *context, const struct outbox_entry *entry, enum outbox_mark mark, uint32_t attempts, int64_t due_us,
+                           const char *why, struct fault_note *note)
+{
+    static const enum outbox_state states[] = {
+        [OUTBOX_MARK_DONE] = OUTBOX_ACKNOWLEDGED, [OUTBOX_MARK_AGAIN] = OUTBOX_WAITING, [OUTBOX_MARK_REFUSED] = OUTBOX_DEAD};
+    struct way *way = context;
+    (void)why; /* in the log */
+    return way->ledger_ops->outbox_mark(way->ledger, entry->entry, states[mark], attempts, due_us, note);
+}
+
+static const struct outbox_ops way_ops = {way_next, way_payload, way_mark};
+
+/* A relative file lies beside the configuration. */
+static enum fault secret_of(struct connect_secret *out, const struct config *config, const char *from, struct fault_note *note)
+{
+    char path[1024];
+    const char *slash = strrchr(config->source, '/');
+    *out = (struct connect_secret){0};
+    if (from[0] == '\0')
+        return FAULT_NONE;
+    if (strncmp(from, "file:", 5) != 0 || from[5] == '/' || !slash)
+        return connect_secret_read(out, from, note);
+    snprintf(path, sizeof path, "file:%.*s%.256s", (int)(slash + 1 - config->source), config->source, from + 5);
+    return connect_secret_read(out, path, note);
+}
+
+static enum fault way_open(struct way *way, struct http *http, const struct config *config, const struct config_tenant *tenant,
+                           struct fault_note *note)
+{
+    struct connect_secret key = {0}, token = {0};
+    char name[CONNECT_NAME_BYTES_MAX + 1];
+    snprintf(name, sizeof name, "processor.%.50s", tenant->name);
+    snprintf(way->tenant, sizeof way->tenant, "%s", tenant->name);
+    enum fault fault = secret_of(&key, config, tenant->processor_key, note);
+    if (fault == FAULT_NONE)
+        fault = secret_of(&token, config, tenant->processor_token, note);
+    const struct connect_settings *settings = &config->connect;
+    const struct connector_options options = {.name = name,
+                                              .url = tenant->processor,
+                                              .key = &key,
+                                              .token = &token,
+                                              .connect_ms = settings->timeout_ms,
+                                              .total_ms = settings->timeout_ms,
+                                              .answer_bytes_max = ANSWER_BYTES_MAX,
+                                              .calls_max = 1,
+                                              .retry = {.first_ms = settings->retry_first_ms, .most_ms = settings->retry_most_ms},
+                                              .failures_max = settings->breaker_failures,
+                                              .open_ms = settings->breaker_open_ms};
+    if (fault == FAULT_NONE)
+        fault = connector_open(&way->connector, http, &options, note);
+    connect_secret_wipe(&key);
+    connect_secret_wipe(&token);
+    const struct sender_options sending = {.subject = "release",
+                                           .content_type = "application/json",
+                                           .connector = way->connector,
+                                           .outbox = &way_ops,
+                                           .context = way,
+                                           .answer = sender_release_answer};
+    return fault == FAULT_NONE ? sender_open(&way->sender, &sending, note) : fault;
+}
+
+static enum fault ways_open(struct outward *outward, struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    const char *hosts[CONNECT_HOSTS_MAX];
+    for (uint32_t i = 0; i < config->connect_host_count; i++)
+        hosts[i] = config->connect_hosts[i];
+    const struct http_options options = {
+        .hosts = hosts, .host_count = config->connect_host_count, .plain = config->connect.plain, .ca_file = config->connect.ca_file};
+    enum fault fault = http_open(&outward->http, &options, note);
+    for (uint32_t i = 0; i < config->tenant_count && fault == FAULT_NONE; i++) {
+        if (config->tenants[i].processor[0] == '\0')
+            continue;
+        struct way *way = &outward->ways[outward->way_count++];
+        way->ledger_ops = pipeline->ledger_ops;
+        way->ledger = pipeline->ledger;
+        fault = way_open(way, outward->http, config, &config->tenants[i], note);
+    }
+    return fault;
+}
+
+enum fault outward_open(struct outward **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    uint32_t count = 0;
+    *out = NULL;
+    for (uint32_t i = 0; i < config->tenant_count; i++)
+        count += config->tenants[i].processor[0] != '\0';
+    if (count == 0)
+        return FAULT_NONE;
+    struct outward *outward = memory_take_zeroed(1, sizeof *outward + count * sizeof *outward->ways);
+    if (!outward)
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for what leaves");
+    enum fault fault = ways_open(outward, pipeline, config, note);
+    if (fault != FAULT_NONE)
+        outward_close(&outward);
+    *out = outward;
+    return fault;
+}
+
+void outward_close(struct outward **outward_p)
+{
+    struct outward *outward = *outward_p;
+    *outward_p = NULL;
+    if (!outward)
+        return;
+    http_close(&outward->http);
+    for (uint32_t i = 0; i < outward->way_count; i++) {
+        sender_close(&outward->ways[i].sender);
+        connector_close(&outward->ways[i].connector);
+    }
+    memory_give(outward);
+}
+
+void outward_wake(struct outward *outward)
+{
+    for (uint32_t i = 0; outward && i < outward->way_count; i++)
+        sender_wake(outward->ways[i].sender);
+}
+
+/* Tenants' names are printable; quotes and backslashes are escaped as the text format wants it. */
+static void label_of(char *out, size_t bytes, const char *name)
+{
+    size_t used = 0;
+    for (; *name && used + 3 < bytes; name++) {
+        if (*name == '"' || *name == '\\')
+            out[used++] = '\\';
+        out[used++] = *name;
+    }
+    out[used] = 0;
+}
+
+static void line_put(struct wire_buffer *out, const char *metric, const char *connector, uint64_t value)
+{
+    char label[2 * CONNECT_NAME_BYTES_MAX + 1], line[320];
+    label_of(label, sizeof label, connector);
+    int bytes = snprintf(line, sizeof line, "sluice_connector_%s{connector=\"%s\"} %" PRIu64 "\n", metric, label, value);
+    buffer_append(out, line, (size_t)bytes);
+}
+
+static void head_put(struct wire_buffer *out, const char *metric, const char *kind, const char *help)
+{
+    char line[320];
+    int bytes = snprintf(line, sizeof line, "# HELP sluice_connector_%s %s\n# TYPE sluice_connector_%s %s\n", metric, help, metric, kind);
+    buffer_append(out, line, (size_t)bytes);
+}
+
+void outward_prometheus(struct outward *outward, struct wire_buffer *out)
+{
+    struct connector_health health;
+    if (!outward)
+        return;
+    for (unsigned counter = 0; counter < CONNECT_COUNTERS; counter++) {
+        char metric[64];
+        snprintf(metric, sizeof metric, "%s_total", connect_counter_names[counter]);
+        head_put(out, metric, "counter", connect_counter_helps[counter]);
+        for (uint32_t i = 0; i < outward->way_count; i++) {
+            connector_health(outward->ways[i].connector, &health);
+            line_put(out, metric, connector_name(outward->ways[i].connector), health.counters[counter]);
+        }
+    }
+    head_put(out, "breaker", "gauge", "0: calls go through, 1: kept back, 2: one tries.");
+    for (uint32_t i = 0; i < outward->way_count; i++) {
+        connector_health(outward->ways[i].connector, &health);
+        line_put(out, "breaker", connector_name(outward->ways[i].connector), health.breaker);
+    }
+}

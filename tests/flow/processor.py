@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""A payment processor for tests: takes second batches over HTTP, executes each once, keeps what it did in SQLite.
+
+usage: processor.py PORT DATABASE KEY FAULTS SEED
+Deduplicates by the Idempotency-Key in the transaction that executes. FAULTS in a hundred requests go wrong on purpose: no
+answer behind the commit, a 503 before it, an answer that is no acknowledgement.
+"""
+import hashlib
+import hmac
+import http.server
+import json
+import random
+import sqlite3
+import sys
+import threading
+import urllib.parse
+
+PORT, DATABASE, KEY, FAULTS, SEED = int(sys.argv[1]), sys.argv[2], sys.argv[3].encode(), int(sys.argv[4]), int(sys.argv[5])
+CHANCE = random.Random(SEED)
+LOCK = threading.Lock()
+
+
+def open_database():
+    database = sqlite3.connect(DATABASE, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("CREATE TABLE IF NOT EXISTS release(id TEXT PRIMARY KEY, digest TEXT NOT NULL, sent INTEGER NOT NULL)")
+    database.execute("CREATE TABLE IF NOT EXISTS execution(release TEXT NOT NULL, transfer TEXT NOT NULL)")
+    database.execute("CREATE TABLE IF NOT EXISTS wrong(what TEXT NOT NULL)")
+    return database
+
+
+DB = open_database()
+
+
+def execute(key, body):
+    """True: taken, now or before."""
+    digest = hashlib.sha256(body).hexdigest()
+    release = json.loads(body)
+    known = DB.execute("SELECT digest FROM release WHERE id = ?", (key,)).fetchone()
+    if release["id"] != key or release["rows"] != len(release["transfers"]):
+        DB.execute("INSERT INTO wrong VALUES(?)", (f"{key}: id or count",))
+    if known:
+        if known[0] != digest:
+            DB.execute("INSERT INTO wrong VALUES(?)", (f"{key}: other bytes",))
+        DB.execute("UPDATE release SET sent = sent + 1 WHERE id = ?", (key,))
+        return known[0] == digest
+    DB.execute("BEGIN IMMEDIATE")
+    DB.execute("INSERT INTO release VALUES(?, ?, 1)", (key, digest))
+    DB.executemany("INSERT INTO execution VALUES(?, ?)", [(key, transfer["transfer_id"]) for transfer in release["transfers"]])
+    DB.execute("COMMIT")
+    return True
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def signed(self, key, body):
+        parts = dict(part.split("=", 1) for part in self.headers.get("Sluice-Signature", "").split(",") if "=" in part)
+        text = f"{parts.get('t')}.{key}.".encode() + body
+        return hmac.compare_digest(hmac.new(KEY, text, hashlib.sha256).hexdigest(), parts.get("v1", ""))
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        key = urllib.parse.unquote(self.headers["Idempotency-Key"])
+        with LOCK:
+            if not self.signed(key, body):
+                DB.execute("INSERT INTO wrong VALUES(?)", (f"{key}: signature",))
+                return self.answer(401, b"")
+            trouble = CHANCE.choice(["silent", "early", "page"]) if CHANCE.randrange(100) < FAULTS else ""
+            if trouble == "early":
+                return self.answer(503, b"")
+            taken = execute(key, body)
+        if trouble == "silent":
+            self.close_connection = True
+            return None
+        if trouble == "page":
+            return self.answer(200, b"<html>welcome</html>")
+        return self.answer(200 if taken else 409, json.dumps({"id": key, "status": "accepted" if taken else "refused"}).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+Server(("127.0.0.1", PORT), Handler).serve_forever()
