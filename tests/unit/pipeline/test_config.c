@@ -93,6 +93,8 @@ static const char full[] =
     "history: {accounts_max: 2000, events_max: 3000, busy_max: 40, links_max: 5000, places_max: 6000, transfers_max: 7000, listed_max: "
     "8000}\n"
     "levels: {low: 0.25, medium: 0.75, critical: 1, anomaly_cap: medium}\n"
+    "connect: {hosts: [pay.example, \"127.0.0.1:8443\"], plain: true, ca_file: ca.pem, timeout: 3s, retry_first: 1s,"
+    " retry_most: 1m, breaker_failures: 7, breaker_open: 2s}\n"
     "currencies:\n  reference: USD\n  rates:\n    - {currency: EUR, per_reference: 0.9}\n    - {currency: JPY, per_reference: 150}\n"
     "countermeasures:\n  - {name: call, text: Call the payer.}\n  - {name: do_not_pay, text: Stop.}\n"
     "strategy:\n  - {risk_type: mule, level: medium, verdict: hold, countermeasure: call, final: true}\n"
@@ -103,6 +105,7 @@ static const char full[] =
     "    verdict_low: hold\n    verdict_critical: reject\n    abnormal: medium\n    mode: monitor\n    brake_share: 0.25\n"
     "    brake_window: 1h\n    brake_rows_min: 50\n    brake_fallback: refuse\n    weight: 5\n    anomaly_cap: low\n    release: at_once\n "
     "   corrections: 2h\n"
+    "    processor: https://pay.example/in\n    processor_key: \"file:pay.key\"\n    processor_token: env:PAY_TOKEN\n"
     "  - {name: c, token_hash: " HASH "}\n";
 
 static void every_key_is_read(void **state)
@@ -133,6 +136,14 @@ static void every_key_is_read(void **state)
     assert_memory_equal(&config->history, &history, sizeof history);
     struct level_rules levels = {.low = 0.25f, .medium = 0.75f, .critical = 1.0f, .anomaly_cap = LEVEL_MEDIUM};
     assert_memory_equal(&config->levels, &levels, sizeof levels);
+    assert_int_equal(config->connect_host_count, 2);
+    assert_string_equal(config->connect_hosts[1], "127.0.0.1:8443");
+    assert_true(config->connect.plain);
+    assert_int_equal(config->connect.timeout_ms, 3000);
+    assert_int_equal(config->connect.retry_first_ms, 1000);
+    assert_int_equal(config->connect.retry_most_ms, 60000);
+    assert_int_equal(config->connect.breaker_failures, 7);
+    assert_int_equal(config->connect.breaker_open_ms, 2000);
     assert_int_equal(config->tenants[0].duplicate_days, 30);
     assert_int_equal(config->tenants[1].duplicate_days, 7);
     const struct config_tenant *b = &config->tenants[0], *c = &config->tenants[1];
@@ -185,6 +196,9 @@ static void tenants_have_their_own(void **state)
     assert_int_equal(b->anomaly_cap, LEVEL_LOW);
     assert_int_equal(b->release, RELEASE_AT_ONCE);
     assert_int_equal(b->corrections_us, 7200000000LL);
+    assert_string_equal(b->processor, "https://pay.example/in");
+    assert_string_equal(b->processor_key, "file:pay.key");
+    assert_string_equal(b->processor_token, "env:PAY_TOKEN");
     assert_int_equal(b->feedback_delay_us, 15 * 86400000000LL);
     assert_int_equal(c->anomaly_cap, LEVEL_MEDIUM); /* levels.anomaly_cap */
     unsigned char abc[SECRET_HASH_BYTES];
@@ -306,6 +320,9 @@ static void wrong_values_are_told_with_key_and_line(void **state)
         {LEAST "    feedback_delay: 16d\n", "x.yaml:7: tenants[0].feedback_delay", "is '16d'"},
         {LEAST "    feedback_delay: 3\n", "x.yaml:7: tenants[0].feedback_delay", "such as 12h or 7d"},
         {LEAST "    release: soon\n", "x.yaml:7: tenants[0].release", "is 'soon'"},
+        {LEAST "connect: {retry_first: 10m, retry_most: 1m}\n", "x.yaml:7: connect.retry_first", "expected at most connect.retry_most"},
+        {LEAST "connect: {hosts: [\"\"]}\n", "x.yaml:7: connect.hosts[0]", "expected 1 to 255 bytes"},
+        {LEAST "connect: {breaker_failures: -1}\n", "x.yaml:7: connect.breaker_failures", "-1"},
         {LEAST "    anomaly_cap: severe\n", "x.yaml:7: tenants[0].anomaly_cap", "is 'severe'"},
         {LEAST "    weight: 0\n", "x.yaml:7: tenants[0].weight", "expected 1 to 1000"},
         {LEAST "  - {name: a, token_hash: " HASH "}\n", "x.yaml:7: tenants[1]", "given twice"},
