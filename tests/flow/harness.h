@@ -117,6 +117,10 @@ uint32_t recorded_differences(const struct recorded *a, const struct recorded *b
 
 /* A message as it is over a bare socket. Returns the reply's bytes (0: no answer in time). */
 size_t raw_ask(const char *url, const void *message, size_t bytes, unsigned char *reply, size_t reply_bytes, int timeout_ms);
+/* The same in pieces, for many connections at once: -1: closed in the handshake; 0: closed, or no answer in time. */
+int raw_open(const char *url);
+bool raw_send(int fd, const char *url, const void *message, size_t bytes);
+size_t raw_receive(int fd, const char *url, unsigned char *reply, size_t reply_bytes, int timeout_ms);
 /* Connects and leaves in the middle of the handshake. */
 void raw_leave(const char *url, size_t greeting_bytes);
 /* So many connections at once, each with a message that claims these bytes (above 4) and sends all but the last. Returns how many bytes

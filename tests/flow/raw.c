@@ -100,22 +100,44 @@ static int receive_reply(int fd, bool is_ipc, unsigned char *reply, size_t reply
     return receive_all(fd, reply, *got, until_ns);
 }
 
+int raw_open(const char *url)
+{
+    static const unsigned char greeting[GREETING_BYTES] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+    unsigned char answer[GREETING_BYTES];
+    int fd = connect_to(url);
+    if (fd < 0)
+        return -1;
+    if (send_all(fd, greeting, sizeof greeting) && receive_all(fd, answer, sizeof answer, clock_steady_ns() + GREETING_NS) == 1)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+bool raw_send(int fd, const char *url, const void *message, size_t bytes)
+{
+    static const unsigned char request_id[REQUEST_ID_BYTES] = {0x80, 0, 0, 1};
+    const bool is_ipc = url[0] == 'i';
+    unsigned char head[9] = {1};
+    put_be64(head + 1, bytes + REQUEST_ID_BYTES);
+    return send_all(fd, head + !is_ipc, sizeof head - !is_ipc) && send_all(fd, request_id, sizeof request_id) &&
+           send_all(fd, message, bytes);
+}
+
+size_t raw_receive(int fd, const char *url, unsigned char *reply, size_t reply_bytes, int timeout_ms)
+{
+    size_t got = 0;
+    return receive_reply(fd, url[0] == 'i', reply, reply_bytes, &got, clock_steady_ns() + timeout_ms * 1000000LL) == 1 ? got : 0;
+}
+
 static int ask_once(const char *url, const void *message, size_t bytes, unsigned char *reply, size_t reply_bytes, size_t *got,
                     int64_t until_ns)
 {
-    static const unsigned char greeting[GREETING_BYTES] = {0, 'S', 'P', 0, 0, 0x30, 0, 0}, request_id[REQUEST_ID_BYTES] = {0x80, 0, 0, 1};
-    unsigned char head[9] = {1}, answer[GREETING_BYTES];
-    bool is_ipc = url[0] == 'i';
-    int state = 0, fd = connect_to(url);
+    int fd = raw_open(url), state = 0;
     if (fd < 0)
         return 0;
-    put_be64(head + 1, bytes + REQUEST_ID_BYTES);
-    if (send_all(fd, greeting, sizeof greeting) && (state = receive_all(fd, answer, sizeof answer, clock_steady_ns() + GREETING_NS)) == 1) {
-        /* A server that closes over a message too large may do so before all of it is sent. */
-        bool sent = send_all(fd, head + !is_ipc, sizeof head - !is_ipc) && send_all(fd, request_id, sizeof request_id) &&
-                    send_all(fd, message, bytes);
-        state = sent ? receive_reply(fd, is_ipc, reply, reply_bytes, got, until_ns) : 0;
-    }
+    /* A server that closes over a message too large may do so before all of it is sent. */
+    if (raw_send(fd, url, message, bytes))
+        state = receive_reply(fd, url[0] == 'i', reply, reply_bytes, got, until_ns);
     close(fd);
     return state;
 }
