@@ -16,7 +16,9 @@
 #include "base/thread.h"
 #include "wire/json_wire.h"
 
-enum { OPS_MAGIC = 0x0b500001, BODY_S_MAX = 30, BODY_BYTES_FIRST = 16 << 10, BUSY_RETRY_MS = 100, REPLY_FACTOR = 3 };
+enum { OPS_MAGIC = 0x0b500001, BODY_S_MAX = 30, BODY_BYTES_FIRST = 16 << 10, BUSY_RETRY_MS = 100, REPLY_FACTOR = 3, DRAIN_FACTOR = 4 };
+
+static const char too_large[] = "the request has more bytes than limits.message_max";
 
 enum post_state { POST_READING, POST_REQUEST, POST_REPLY, POST_DONE };
 
@@ -28,7 +30,8 @@ struct post {
     char token[TOKEN_BYTES_MAX + 1];
     char *body;
     size_t body_bytes, body_capacity;
-    bool too_large;
+    enum fault refused; /* FAULT_NONE: not; else the body is read and thrown away, and then told */
+    const char *refused_text;
     int64_t begun_ns;
     struct wire_buffer message, reply, answer; /* as msgpack, as msgpack, as JSON */
     struct json_reply told;
@@ -147,11 +150,21 @@ static bool is_json(struct MHD_Connection *connection)
     return type && strncasecmp(type, json, sizeof json - 1) == 0 && strchr("; ", type[sizeof json - 1]);
 }
 
-/* Content-Length tells that it is too large. */
-static bool body_is_too_large(const struct post *post)
+/* As Content-Length tells it; 0: nothing is told. */
+static uint64_t body_bytes_told(struct MHD_Connection *connection)
 {
-    const char *told = MHD_lookup_connection_value(post->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return told && (strlen(told) > 18 || strtoull(told, NULL, 10) > post->ops->limits.message_bytes_max);
+    const char *told = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return !told ? 0 : strlen(told) > 18 ? UINT64_MAX : strtoull(told, NULL, 10);
+}
+
+static void post_refuse_behind_body(struct post *post, enum fault fault, const char *text)
+{
+    if (post->refused == FAULT_NONE) {
+        post->refused = fault;
+        post->refused_text = text;
+    }
+    memory_give(post->body);
+    post->body = NULL;
 }
 
 static struct post *post_open(struct http_ops *ops, struct MHD_Connection *connection)
@@ -204,31 +217,31 @@ static enum MHD_Result post_begin(struct http_ops *ops, struct MHD_Connection *c
         return refuse(connection, FAULT_busy, BUSY_RETRY_MS, "as many requests as are taken by HTTP are under way");
     post->op = op;
     *request = post; /* from here on http_ops_ended closes it */
+    uint64_t told = body_bytes_told(connection), most = ops->limits.message_bytes_max;
     if (!token_read(post))
-        return refuse(connection, FAULT_auth, 0, "Authorization must be Bearer and the tenant's token");
-    if (body_is_too_large(post))
-        return refuse(connection, FAULT_limit, 0, "the request has more bytes than limits.message_max");
-    return MHD_YES;
+        post_refuse_behind_body(post, FAULT_auth, "Authorization must be Bearer and the tenant's token");
+    if (told > most)
+        post_refuse_behind_body(post, FAULT_limit, too_large);
+    return told / DRAIN_FACTOR > most ? refuse(connection, FAULT_limit, 0, too_large) : MHD_YES;
 }
 
 /* --- the body ----------------------------------------------------------------------------------------------------------------- */
 
-/* MHD takes no answer in the middle of a body: what is too large is read to its end and thrown away, for as long as a body may take. */
+/* MHD takes no answer in the middle of a body, and a client that is still sending may not see one: what is refused is read to its
+ * end and thrown away, for as long as a body may take. */
 static void body_add(struct post *post, const char *bytes, size_t byte_count)
 {
     size_t most = post->ops->limits.message_bytes_max;
-    if (post->too_large || byte_count > most - post->body_bytes) {
-        post->too_large = true;
-        memory_give(post->body);
-        post->body = NULL;
+    if (post->refused == FAULT_NONE && byte_count > most - post->body_bytes)
+        post_refuse_behind_body(post, FAULT_limit, too_large);
+    if (post->refused != FAULT_NONE)
         return;
-    }
     if (post->body_bytes + byte_count > post->body_capacity) {
         size_t capacity = post->body_capacity ? 2 * post->body_capacity : BODY_BYTES_FIRST;
         capacity = capacity < post->body_bytes + byte_count ? post->body_bytes + byte_count : capacity > most ? most : capacity;
         char *body = memory_resize(post->body, capacity);
         if (!body) {
-            post->too_large = true;
+            post_refuse_behind_body(post, FAULT_memory, "no memory for the request");
             return;
         }
         post->body = body;
@@ -242,8 +255,8 @@ static void body_add(struct post *post, const char *bytes, size_t byte_count)
 static enum MHD_Result post_send(struct post *post)
 {
     struct http_ops *ops = post->ops;
-    if (post->too_large)
-        return refuse(post->connection, FAULT_limit, 0, "the request has more bytes than limits.message_max");
+    if (post->refused != FAULT_NONE)
+        return refuse(post->connection, post->refused, 0, post->refused_text);
     pthread_mutex_lock(&ops->lock);
     bool goes = !atomic_load(&ops->stopping);
     ops->suspended += goes;

@@ -244,7 +244,7 @@ static void test_clients_that_leave(void **state)
 static void test_off_and_tls(void **state)
 {
     (void)state;
-    struct server own, before = server;
+    struct server own = {0}, before = server;
     char certificate[256], key[256], command[1024], listen[768];
     server_begin(&own, &(struct server_options){.name = "off", .base = "", .http = true});
     server = own;
