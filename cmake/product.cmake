@@ -48,6 +48,7 @@ set_source_files_properties(src/feature/feature.c src/scene/drift.c src/scene/bu
 set(room_libraries kernels nng::nng PkgConfig::MSGPACK PkgConfig::CYAML PkgConfig::YAML PkgConfig::EXPAT PkgConfig::JANSSON PkgConfig::ZSTD PkgConfig::XXHASH
   PkgConfig::SQLITE PkgConfig::CURL PkgConfig::MICROHTTPD PkgConfig::SODIUM PkgConfig::SYSTEMD ${opencl_libraries} Threads::Threads m)
 add_library(rooms STATIC ${room_sources})
+list(APPEND room_libraries PkgConfig::PCRE2)
 target_link_libraries(rooms PUBLIC ${room_libraries})
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/src/main.c AND "command" IN_LIST rooms)

@@ -31,6 +31,7 @@ static const struct entry {
     {"base", "put, list, activate and sign scene bases of a running server", command_base},
     {"devices", "show what can score here, and how fast", command_devices},
     {"tune", "fit the OpenCL kernel to a device", command_tune},
+    {"check-profile", "check a tenant's profile, and try it on rows", command_check_profile},
     {"template", "check a template of fill logic, and try it on rows", command_template},
 };
 enum { ENTRY_COUNT = sizeof entries / sizeof *entries };

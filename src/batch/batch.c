@@ -125,11 +125,10 @@ uint32_t batch_slice_count(const struct batch *batch)
     return batch->row_count / SLICE_ROWS + (batch->row_count % SLICE_ROWS != 0);
 }
 
-void batch_row_fails(struct batch *batch, uint32_t row, uint16_t column, enum check_rule rule, const char *format, ...)
+static void row_note(struct batch *batch, uint32_t row, uint16_t column, enum check_rule rule, const char *format, va_list arguments)
 {
     MUST(batch->facts.invalid && row < batch->row_count && (unsigned)rule < RULE_COUNT);
-    MUST(column < COLUMN_COUNT || column == COLUMN_NONE);
-    batch->facts.invalid[row] = 1;
+    MUST(column < BATCH_COLUMNS_MAX || column == COLUMN_NONE);
     if (column != COLUMN_NONE)
         batch->rule_counts[column][rule]++;
     if (batch->note_count == batch->note_max)
@@ -137,10 +136,31 @@ void batch_row_fails(struct batch *batch, uint32_t row, uint16_t column, enum ch
     struct check_note *note = &batch->notes[batch->note_count++];
     note->row = row;
     note->column = column;
+    vsnprintf(note->text, sizeof note->text, format, arguments);
+}
+
+void batch_row_fails(struct batch *batch, uint32_t row, uint16_t column, enum check_rule rule, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(note->text, sizeof note->text, format, arguments);
+    row_note(batch, row, column, rule, format, arguments);
     va_end(arguments);
+    batch->facts.invalid[row] = 1;
+}
+
+void batch_row_tells(struct batch *batch, uint32_t row, uint16_t column, enum check_rule rule, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    row_note(batch, row, column, rule, format, arguments);
+    va_end(arguments);
+}
+
+struct text batch_column_name(const struct batch *batch, uint16_t column)
+{
+    if (column < COLUMN_COUNT || column >= COLUMN_COUNT + batch->other_count)
+        return text_of(column_name(column));
+    return batch->others[column - COLUMN_COUNT].name;
 }
 
 /* Upper bounds, array by array, of what the functions above and the other rooms take. */

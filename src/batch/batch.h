@@ -206,7 +206,7 @@ struct results { /* arrays of row_count; everything that is recorded and replied
 /* Counts of failed checks per column and rule, beyond the notes that a reply holds. */
 struct check_note {
     uint32_t row;
-    uint16_t column;
+    uint16_t column; /* known, COLUMN_COUNT + place among the others, or COLUMN_NONE */
     char text[100];
 };
 /* A cell of a text file that could not be read as what its column holds; null in the column. */
@@ -216,8 +216,22 @@ struct wrong_cell {
     uint16_t column;
     struct text text; /* as it stood there, cut */
 };
-enum check_rule { RULE_MISSING, RULE_RANGE, RULE_LENGTH, RULE_UNIQUE, RULE_ENUM, RULE_TIME, RULE_UTF8, RULE_TYPE, RULE_COUNT };
+enum check_rule {
+    RULE_MISSING,
+    RULE_RANGE,
+    RULE_LENGTH,
+    RULE_UNIQUE,
+    RULE_ENUM,
+    RULE_TIME,
+    RULE_UTF8,
+    RULE_TYPE,
+    RULE_PATTERN,
+    RULE_COMPUTE, /* a template's cell could not be computed: told, the row goes on */
+    RULE_COUNT
+};
 extern const char *const check_rule_names[RULE_COUNT];
+
+enum { BATCH_COLUMNS_MAX = COLUMN_COUNT + OTHER_COLUMNS_MAX };
 
 struct batch {
     unsigned magic;
@@ -244,11 +258,14 @@ struct batch {
     struct wrong_cell *wrong; /* of a batch read from a text file: so that the server is told of them; NULL: none */
     struct check_note *notes;
     uint32_t note_count, note_max; /* room of notes, see batch_take_checks */
-    uint32_t rule_counts[COLUMN_COUNT][RULE_COUNT];
+    uint32_t rule_counts[BATCH_COLUMNS_MAX][RULE_COUNT];
     struct arena arena;
 };
 
 enum { BATCH_MAGIC = 0x5b47c401 };
+
+/* Of a known column or one of the others; empty for COLUMN_NONE. */
+struct text batch_column_name(const struct batch *batch, uint16_t column);
 
 /* Takes the arena. FAULT_memory when there is none. */
 enum fault batch_init(struct batch *batch, size_t arena_bytes, struct fault_note *note);
@@ -266,6 +283,9 @@ uint32_t batch_slice_count(const struct batch *batch);
 /* Marks the row invalid, counts the rule, keeps a note while there is room. Only before the batch is cut into slices.
  * COLUMN_NONE: the row as a whole, not counted by column. */
 void batch_row_fails(struct batch *batch, uint32_t row, uint16_t column, enum check_rule rule, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+/* The same, but the row goes on. */
+void batch_row_tells(struct batch *batch, uint32_t row, uint16_t column, enum check_rule rule, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
 /* XXH3-128 over op, observe kind, batch name and the decoded columns in name order: the same for str or dict, for

@@ -51,7 +51,8 @@ const char *const cause_names[CAUSE_COUNT] = {"none",    "scene",      "anomaly"
 const char *const observe_names[OBSERVE_COUNT] = {"none", "attribute", "contact", "registration", "use"};
 const char *const list_names[LIST_COUNT] = {"block", "restrict", "allow"};
 const char *const listed_names[LISTED_COUNT] = {"account", "device", "address"};
-const char *const check_rule_names[RULE_COUNT] = {"missing", "range", "length", "unique", "enum", "time", "utf8", "type"};
+const char *const check_rule_names[RULE_COUNT] = {"missing", "range", "length", "unique",  "enum",
+                                                  "time",    "utf8",  "type",   "pattern", "compute"};
 
 const char *column_name(uint16_t column)
 {

@@ -39,6 +39,7 @@ int command_bench(int argc, char **argv);
 int command_base(int argc, char **argv);
 int command_devices(int argc, char **argv);
 int command_tune(int argc, char **argv);
+int command_check_profile(int argc, char **argv);
 int command_template(int argc, char **argv);
 
 /* `sluice inspect` of a scene base: prints it (as JSON when json), returns the exit status. */

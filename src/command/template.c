@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "command/cells.h"
 #include "command/command.h"
 #include "command/source.h"
 #include "intake/template.h"
@@ -119,27 +120,6 @@ static void on_failed(void *context, uint32_t output, uint32_t row, enum templat
     made->failed[output][row] = (uint8_t)(1 + failure);
 }
 
-static void exact_print(int64_t value, unsigned scale)
-{
-    uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value, power = 1;
-    for (unsigned i = 0; i < scale; i++)
-        power *= 10;
-    printf("%s%llu", value < 0 ? "-" : "", (unsigned long long)(magnitude / power));
-    if (scale)
-        printf(".%0*llu", (int)scale, (unsigned long long)(magnitude % power));
-}
-
-static void text_print(struct text text)
-{
-    putchar('"');
-    for (uint32_t i = 0; i < text.bytes; i++) {
-        if (text.data[i] == '"')
-            putchar('"');
-        putchar(text.data[i]);
-    }
-    putchar('"');
-}
-
 static void cell_print(const struct made *made, const struct template_column *column, uint32_t output, uint32_t row)
 {
     const struct template_cells *cells = &made->cells[output];
@@ -155,10 +135,10 @@ static void cell_print(const struct made *made, const struct template_column *co
         printf("%s", cells->bools[row / 64] >> row % 64 & 1 ? "true" : "false");
         break;
     case TEMPLATE_TEXT:
-        text_print(cells->texts[row]);
+        cells_print_text(cells->texts[row]);
         break;
     default:
-        exact_print(cells->exacts[row], column->scale);
+        cells_print_exact(cells->exacts[row], column->scale);
     }
 }
 

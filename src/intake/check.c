@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "intake/funds.h"
+#include "intake/profile.h"
 
 enum { SHOWN_BYTES_MAX = 24 };
 
@@ -251,12 +252,22 @@ enum fault intake_check(struct batch *batch, const struct intake_rules *rules, s
 {
     enum fault fault = batch_take_checks(batch, rules->limits.notes_max, note);
     for (uint16_t i = 0; i < COLUMN_COUNT && fault == FAULT_NONE; i++)
-        fault = check_column(batch, i, rules, note);
+        if (!rules->profile || !profile_makes_last(rules->profile, i))
+            fault = check_column(batch, i, rules, note);
     if (fault == FAULT_NONE && batch->op == OP_observe)
         fault = check_observation(batch, note);
     if (fault == FAULT_NONE && op_edits_lists(batch->op))
         fault = check_listing(batch, note);
     if (fault == FAULT_NONE && !op_is_about_accounts(batch->op))
         fault = check_unique(batch, rules->key_seed, note);
+    return fault;
+}
+
+enum fault intake_check_made(struct batch *batch, const struct intake_rules *rules, struct fault_note *note)
+{
+    enum fault fault = FAULT_NONE;
+    for (uint16_t i = 0; i < COLUMN_COUNT && fault == FAULT_NONE; i++)
+        if (rules->profile && profile_makes_last(rules->profile, i))
+            fault = check_column(batch, i, rules, note);
     return fault;
 }

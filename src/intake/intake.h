@@ -18,15 +18,20 @@ struct currency_table {
     struct currency_rate rates[64];
 };
 
+struct profile;
+
 struct intake_rules {
     struct batch_limits limits;
     struct currency_table currencies;
-    uint64_t key_seed; /* of the tenant's namespace: hash64(secret, namespace) */
+    uint64_t key_seed;             /* of the tenant's namespace: hash64(secret, namespace) */
+    const struct profile *profile; /* columns that its finish makes are checked by intake_check_made; NULL: none */
 };
 
 /* Batch's own columns: missing needed columns are FAULT_schema; wrong cells make their row invalid with a note:
  * missing, out of range, too long, not UTF-8, unknown currency, duplicate transfer_id in the batch. */
 enum fault intake_check(struct batch *batch, const struct intake_rules *rules, struct fault_note *note);
+/* After profile_finish: the columns that it made. */
+enum fault intake_check_made(struct batch *batch, const struct intake_rules *rules, struct fault_note *note);
 /* Keys, reference amounts, times (default now), labels into batch->facts. Rows too far ahead or too old become invalid.
  * now_us is the sequence lock's: fill's clock-dependent part runs inside it as one pass over times. */
 enum fault intake_fill(struct batch *batch, const struct intake_rules *rules, struct fault_note *note);

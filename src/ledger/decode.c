@@ -232,6 +232,16 @@ static void decode_results(struct batch *batch, struct unpacker *unpacker)
         results->reasons = NULL;
 }
 
+/* Columns are decoded before; COLUMN_NONE: no column is called so. */
+static uint16_t decode_named(const struct batch *batch, struct text name)
+{
+    enum column_id known = column_find(name);
+    for (uint16_t i = 0; known == COLUMN_COUNT && i < batch->other_count; i++)
+        if (text_equal(batch->others[i].name, name))
+            return (uint16_t)(COLUMN_COUNT + i);
+    return known == COLUMN_COUNT ? COLUMN_NONE : (uint16_t)known;
+}
+
 static void decode_notes(struct batch *batch, struct unpacker *unpacker)
 {
     char name[256], text[256];
@@ -243,8 +253,7 @@ static void decode_notes(struct batch *batch, struct unpacker *unpacker)
     for (uint32_t i = 0; i < count && !unpacker->broken; i++) {
         struct check_note *check = &batch->notes[i];
         check->row = (uint32_t)unpack_uint(unpacker, 4);
-        enum column_id column = column_find(text_of(decode_short(unpacker, name)));
-        check->column = column == COLUMN_COUNT ? COLUMN_NONE : (uint16_t)column;
+        check->column = decode_named(batch, text_of(decode_short(unpacker, name)));
         text_copy(check->text, sizeof check->text, text_of(decode_short(unpacker, text)));
         broken_if(unpacker, check->row >= batch->row_count && check->row != ROW_NONE);
     }
@@ -256,8 +265,8 @@ static void decode_rule_counts(struct batch *batch, struct unpacker *unpacker)
     char name[256];
     for (uint32_t count; (count = (uint32_t)unpack_uint(unpacker, 4)) != 0;) {
         unsigned rule = (unsigned)unpack_uint(unpacker, 1);
-        enum column_id column = column_find(text_of(decode_short(unpacker, name)));
-        broken_if(unpacker, rule >= RULE_COUNT || column == COLUMN_COUNT);
+        uint16_t column = decode_named(batch, text_of(decode_short(unpacker, name)));
+        broken_if(unpacker, rule >= RULE_COUNT || column == COLUMN_NONE);
         if (unpacker->broken)
             return;
         batch->rule_counts[column][rule] = count;

@@ -299,12 +299,11 @@ static void encode_reasons(struct packer *packer, const struct results *results)
     }
 }
 
-/* The name of a known column; "": none. At most 255 bytes, as every text here. */
-static void encode_short(struct packer *packer, const char *text)
+/* The name of a column; "": none. At most 255 bytes, as every text here. */
+static void encode_short(struct packer *packer, struct text text)
 {
-    size_t bytes = strlen(text);
-    pack_uint(packer, bytes, 1);
-    pack_raw(packer, text, bytes);
+    pack_uint(packer, text.bytes, 1);
+    pack_raw(packer, text.data, text.bytes);
 }
 
 static void encode_notes(struct packer *packer, const struct batch *batch)
@@ -314,19 +313,19 @@ static void encode_notes(struct packer *packer, const struct batch *batch)
     for (uint32_t i = 0; i < batch->note_count; i++) {
         const struct check_note *note = &batch->notes[i];
         pack_uint(packer, note->row, 4);
-        encode_short(packer, note->column < COLUMN_COUNT ? column_name(note->column) : "");
-        encode_short(packer, note->text);
+        encode_short(packer, batch_column_name(batch, note->column));
+        encode_short(packer, text_of(note->text));
     }
 }
 
 static void encode_rule_counts(struct packer *packer, const struct batch *batch)
 {
-    for (uint16_t column = 0; column < COLUMN_COUNT; column++)
+    for (uint16_t column = 0; column < COLUMN_COUNT + batch->other_count; column++)
         for (unsigned rule = 0; rule < RULE_COUNT; rule++)
             if (batch->rule_counts[column][rule]) {
                 pack_uint(packer, batch->rule_counts[column][rule], 4);
                 pack_uint(packer, rule, 1);
-                encode_short(packer, column_name(column));
+                encode_short(packer, batch_column_name(batch, column));
             }
     pack_uint(packer, 0, 4);
 }
@@ -342,7 +341,7 @@ static void encode_meta(struct packer *packer, const struct batch *batch)
     pack_uint(packer, (uint64_t)batch->feedback_delay_us, 8);
     pack_uint(packer, batch->observe_kind, 1);
     pack_uint(packer, batch->reply_in_rows, 1);
-    encode_short(packer, op_names[batch->op]);
+    encode_short(packer, text_of(op_names[batch->op]));
     pack_text(packer, batch->tenant);
     pack_text(packer, batch->id);
     pack_text(packer, batch->name);

@@ -132,7 +132,7 @@ static void labels_add(struct walking *walking, struct batch *batch)
 static bool only_times_failed(const struct batch *batch)
 {
     uint32_t others = 0;
-    for (uint16_t c = 0; c < COLUMN_COUNT; c++)
+    for (uint16_t c = 0; c < BATCH_COLUMNS_MAX; c++)
         for (unsigned rule = 0; rule < RULE_COUNT; rule++)
             others += c == COLUMN_time && rule == RULE_TIME ? 0 : batch->rule_counts[c][rule];
     return others == 0;

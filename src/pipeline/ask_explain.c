@@ -128,7 +128,7 @@ static void pack_row_notes(struct wire_buffer *out, const struct batch *batch, u
         if (batch->notes[i].row != row)
             continue;
         wire_pack_map(out, 2);
-        pack_key_text(out, "column", column_name(batch->notes[i].column));
+        pack_key_str(out, "column", batch_column_name(batch, batch->notes[i].column));
         wire_pack_text(out, "text");
         pack_clean(out, text_of(batch->notes[i].text));
     }

@@ -328,6 +328,29 @@ static void pack_result(struct wire_buffer *out, const struct results *results, 
     }
 }
 
+/* All else that is recorded of a row: the rest of the request, and what a profile made of it. */
+static void pack_columns(struct wire_buffer *out, const struct batch *batch, uint32_t row)
+{
+    uint32_t count = 0;
+    double real;
+    for (uint16_t i = COLUMN_currency + 1; i < COLUMN_COUNT + batch->other_count; i++)
+        count += column_is_valid(i < COLUMN_COUNT ? &batch->columns[i] : &batch->others[i - COLUMN_COUNT], row);
+    wire_pack_text(out, "columns");
+    wire_pack_map(out, count);
+    for (uint16_t i = COLUMN_currency + 1; i < COLUMN_COUNT + batch->other_count; i++) {
+        const struct column *column = i < COLUMN_COUNT ? &batch->columns[i] : &batch->others[i - COLUMN_COUNT];
+        if (!column_is_valid(column, row))
+            continue;
+        wire_pack_str(out, batch_column_name(batch, i));
+        if (column->form == FORM_F64)
+            wire_pack_f64(out, (memcpy(&real, column->data + 8 * (size_t)row, sizeof real), real));
+        else if (column->form == FORM_I64)
+            wire_pack_i64(out, column_i64(column, row));
+        else
+            wire_pack_str(out, column_text(column, row));
+    }
+}
+
 static bool query_row(void *context, const struct ledger_row *found)
 {
     static const enum column_id cells[] = {COLUMN_transfer_id, COLUMN_payer_id, COLUMN_payee_id, COLUMN_amount, COLUMN_currency};
@@ -340,7 +363,7 @@ static bool query_row(void *context, const struct ledger_row *found)
         return false;
     }
     struct wire_buffer *out = &page->rows;
-    wire_pack_map(out, 5 + CELLS + (with_result ? RESULT_PAIRS + (batch->results.would != NULL) : 0));
+    wire_pack_map(out, 6 + CELLS + (with_result ? RESULT_PAIRS + (batch->results.would != NULL) : 0));
     pack_pair_str(out, "batch", batch->name);
     pack_pair_text(out, "op", op_names[batch->op]);
     pack_pair_i64(out, "sequence", (int64_t)batch->sequence);
@@ -348,6 +371,7 @@ static bool query_row(void *context, const struct ledger_row *found)
     pack_pair_i64(out, "time", batch->facts.time_us[found->row]);
     for (unsigned i = 0; i < CELLS; i++)
         pack_cell(out, batch, cells[i], found->row);
+    pack_columns(out, batch, found->row);
     if (with_result && batch->results.would)
         pack_pair_text(out, "would", verdict_names[batch->results.would[found->row]]);
     if (with_result)

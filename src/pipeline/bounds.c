@@ -60,6 +60,36 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* --- profiles ---------------------------------------------------------------------------------------------------------- */
+
+struct profile_bound { /* of a batch, beside what it would need without */
+    uint64_t arena, texts;
+};
+
+static struct profile_bound profile_bound_of(const struct config_tenant *tenant, uint32_t row_count, size_t message_bytes)
+{
+    struct profile_bound bound = {0};
+    for (uint32_t i = 0; i < tenant->profile_count; i++) {
+        if (!tenant->profiles[i])
+            continue;
+        const struct profile *profile = tenant->profiles[i]->profile;
+        bound.arena = most(bound.arena, profile_arena_bytes(profile, row_count));
+        bound.texts = most(bound.texts, profile_text_bytes(profile, message_bytes));
+    }
+    return bound;
+}
+
+static struct profile_bound profile_bound_most(const struct config *config)
+{
+    struct profile_bound bound = {0};
+    for (uint32_t i = 0; i < config->tenant_count; i++) {
+        struct profile_bound one = profile_bound_of(&config->tenants[i], config->limits.rows_max, config->limits.message_bytes_max);
+        bound.arena = most(bound.arena, one.arena);
+        bound.texts = most(bound.texts, one.texts);
+    }
+    return bound;
+}
+
 /* --- parts ------------------------------------------------------------------------------------------------------------- */
 
 uint64_t bounds_reply_bytes(const struct config *config)
@@ -84,7 +114,7 @@ static uint64_t workers_bytes(const struct config *config)
 {
     const struct batch_limits *limits = &config->limits;
     uint64_t workers = bounds_worker_count(config), encoders = least(workers, config->in_flight_max);
-    uint64_t dictionary = limits->message_bytes_max + 8ull * limits->dict_values_max;
+    uint64_t dictionary = limits->message_bytes_max + 8ull * limits->dict_values_max + profile_bound_most(config).texts;
     uint64_t encode = (uint64_t)ENCODE_ROW_BYTES * limits->rows_max + dictionary + CODEC_BYTES;
     uint64_t own = (uint64_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float) + decide_scratch_bytes() + sizeof(uint64_t) * limits->rows_max;
     uint64_t slices = (uint64_t)bounds_slice_count(config) * FIGURE_COUNT * FIGURE_COLUMN_FLOATS * sizeof(float);
@@ -103,6 +133,9 @@ static uint64_t stored_bytes(const struct config *config)
     const struct batch_limits *limits = &config->limits;
     uint64_t decoded = batch_arena_bytes(limits, limits->rows_max, limits->message_bytes_max);
     uint64_t frame = limits->message_bytes_max + batch_work_bytes(limits, limits->rows_max);
+    struct profile_bound profile = profile_bound_most(config);
+    decoded += profile.arena + profile.texts;
+    frame += profile.arena + profile.texts;
     return STORED_AT_ONCE * (decoded + frame + CODEC_BYTES) + 2 * bounds_reply_bytes(config);
 }
 
@@ -119,8 +152,9 @@ static uint64_t largest_bytes(const struct config *config)
 {
     const struct batch_limits *limits = &config->limits;
     size_t message_bytes = limits->message_bytes_max, arena_bytes = batch_arena_bytes(limits, limits->rows_max, message_bytes);
-    return arena_pool_size(arena_bytes + feature_in_batch_bytes(limits->rows_max)) +
-           frame_most(limits, limits->rows_max, message_bytes, arena_bytes) + bounds_reply_bytes(config);
+    struct profile_bound profile = profile_bound_most(config);
+    return arena_pool_size(arena_bytes + feature_in_batch_bytes(limits->rows_max) + profile.arena) +
+           frame_most(limits, limits->rows_max, message_bytes, arena_bytes) + profile.arena + profile.texts + bounds_reply_bytes(config);
 }
 
 /* What a device needs beside the base: the panels packed anew, and working memory of each worker; a driver keeps its own
@@ -310,7 +344,10 @@ enum fault bounds_reserve(struct job *job)
         return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE,
                          "a reply in rows to %u rows may have %zu bytes, at most %zu are sent: ask for form columns", request->row_count,
                          reply, job->pipeline->reply_bytes_max);
-    job->arena_bytes = arena_pool_size(request->arena_bytes + feature_in_batch_bytes(request->row_count));
-    job->reserved_bytes = job->arena_bytes + frame_bound(job) + reply;
+    struct profile_bound profile = {0};
+    if (column_taken_by(COLUMN_amount, request->op))
+        profile = profile_bound_of(&job->epoch->config->tenants[job->tenant_index], request->row_count, job->message_bytes);
+    job->arena_bytes = arena_pool_size(request->arena_bytes + feature_in_batch_bytes(request->row_count) + profile.arena);
+    job->reserved_bytes = job->arena_bytes + frame_bound(job) + profile.arena + profile.texts + reply;
     return FAULT_NONE;
 }

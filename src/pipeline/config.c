@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "kernels.h"
 #include "pipeline/config_credentials.h"
+#include "pipeline/config_profile.h"
 #include "pipeline/config_rules.h"
 #include "pipeline/config_text.h"
 #include "pipeline/config_value.h"
@@ -294,6 +295,8 @@ static enum fault tenant_read(const struct reading *reading, uint32_t index, con
     enum fault fault = config_read_tenant(tenant, reading, path, text);
     if (fault == FAULT_NONE)
         fault = config_read_credentials(tenant, reading, path, text);
+    if (fault == FAULT_NONE)
+        fault = config_read_profiles(tenant, reading, path, text);
     if (fault == FAULT_NONE && tenant->namespace_name[0] == '\0')
         memcpy(tenant->namespace_name, tenant->name, sizeof tenant->name);
     for (uint32_t i = 0; i < index && fault == FAULT_NONE; i++)
@@ -379,6 +382,8 @@ static enum fault config_make(struct config **out, const char *source, char *tex
         fault = fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory to read %.100s", source);
     if (fault == FAULT_NONE)
         fault = text_read(&reading, bytes);
+    if (fault == FAULT_NONE)
+        fault = config_tell_profiles(config, note);
     if (fault != FAULT_NONE)
         config_close(&config);
     *out = config;
@@ -398,7 +403,7 @@ static enum fault text_open(struct config **out, const char *source, const char 
                             struct fault_note *note)
 {
     *out = NULL;
-    if (bytes > CONFIG_BYTES_MAX)
+    if (bytes > (is_recorded ? CONFIG_RECORDED_MAX : CONFIG_BYTES_MAX))
         return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%.80s is larger than %d bytes", source, CONFIG_BYTES_MAX);
     char *copy = memory_take(bytes + 1);
     if (!copy)
@@ -423,6 +428,7 @@ void config_close(struct config **config_p)
     struct config *config = *config_p;
     if (!config)
         return;
+    config_close_profiles(config);
     memory_give(config->source);
     memory_give(config->text);
     memory_give(config);

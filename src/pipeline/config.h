@@ -1,6 +1,7 @@
 #ifndef SLUICE_PIPELINE_CONFIG_H
 #define SLUICE_PIPELINE_CONFIG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 #include "base/secret.h"
 #include "batch/limits.h"
 #include "history/history.h"
+#include "intake/profile.h"
 #include "scene/drift.h"
 #include "verdict/verdict.h"
 
@@ -23,6 +25,18 @@ enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256
 
 enum release_policy { RELEASE_SETTLED, RELEASE_AT_ONCE, RELEASE_PARTIAL };
 
+enum { TENANT_PROFILES_MAX = 16, PROFILE_BYTES_MAX = 128 << 10, CONFIG_RECORDED_MAX = 2 << 20 };
+
+/* A file of a tenant's, and what it says; counted, so that epochs share it. */
+struct config_profile {
+    atomic_uint users;
+    char path[256];
+    char *text;
+    size_t bytes;
+    struct digest digest;
+    struct profile *profile;
+};
+
 struct config_tenant {
     char name[129];
     char namespace_name[129]; /* of accounts; the tenant's own name by default */
@@ -32,6 +46,8 @@ struct config_tenant {
         unsigned rights;              /* bits of enum right */
     } credentials[CREDENTIALS_MAX];
     uint32_t credential_count;
+    uint32_t profile_count;                               /* as many as the file names */
+    struct config_profile *profiles[TENANT_PROFILES_MAX]; /* NULL in a recorded configuration: batches are kept as they were converted */
     int64_t feedback_delay_us;
     uint32_t weight;                /* fair share against the others, default 1 */
     uint32_t score_rows_per_minute; /* 0: no limit */
@@ -53,7 +69,7 @@ struct config_tenant {
 
 struct config {
     char *source; /* path */
-    char *text;   /* as read, kept in the ledger by digest */
+    char *text;   /* as read, kept in the ledger by digest; behind it a comment for each profile, with the digest of its text */
     struct digest digest;
     uint32_t data_listen_count, admin_listen_count;
     char data_listen[LISTEN_MAX][256], admin_listen[LISTEN_MAX][256]; /* nng urls */
@@ -108,5 +124,10 @@ enum fault config_open_text(struct config **out, const char *source, const char 
 enum fault config_open_recorded(struct config **out, const char *text, size_t bytes, struct fault_note *note);
 struct level_rules config_levels(const struct config *config, uint32_t tenant_index); /* of a tenant */
 void config_close(struct config **config_p);
+
+/* A profile alone; source names it in faults. */
+enum fault config_profile_open(struct config_profile **out, const char *path, struct fault_note *note);
+void config_profile_close(struct config_profile **profile_p); /* safe on NULL */
+enum fault config_profile_text(struct profile **out, const char *source, const char *text, size_t bytes, struct fault_note *note);
 
 #endif

@@ -100,6 +100,7 @@ static const cyaml_schema_field_t tenant_fields[] = {
     TEXT_FIELD(tenant_text, token_hash),
     TEXT_FIELD(tenant_text, token_hash_next),
     LIST_FIELD(tenant_text, rights, &text_entry, RIGHTS_MAX),
+    LIST_FIELD(tenant_text, profiles, &text_entry, TENANT_PROFILES_MAX),
     LIST_FIELD(tenant_text, credentials, &credential_entry, CREDENTIALS_MAX),
     CYAML_FIELD_END,
 };
@@ -179,6 +180,44 @@ static const cyaml_schema_field_t build_fields[] = {
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t build_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct build_text, build_fields)};
+
+/* --- a profile ------------------------------------------------------------------------------------------------------- */
+
+static const cyaml_schema_field_t profile_column_fields[] = {
+#define PROFILE_COLUMN(key, ...) TEXT_FIELD(profile_column_plan, key),
+#include "pipeline/profile_keys.tbl"
+    LIST_FIELD(profile_column_plan, one_of, &text_entry, PROFILE_VALUES_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t profile_column_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct profile_column_plan, profile_column_fields)};
+
+static const cyaml_schema_field_t profile_value_fields[] = {
+    TEXT_FIELD(profile_entry_plan, key),
+    TEXT_FIELD(profile_entry_plan, value),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t profile_value_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct profile_entry_plan, profile_value_fields)};
+
+static const cyaml_schema_field_t profile_table_fields[] = {
+#define PROFILE_TABLE(key, ...) TEXT_FIELD(profile_table_plan, key),
+#include "pipeline/profile_keys.tbl"
+    LIST_FIELD(profile_table_plan, entries, &profile_value_entry, PROFILE_VALUES_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t profile_table_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct profile_table_plan, profile_table_fields)};
+
+static const cyaml_schema_field_t profile_fields[] = {
+#define PROFILE_TOP(key, ...) TEXT_FIELD(profile_plan, key),
+#include "pipeline/profile_keys.tbl"
+    LIST_FIELD(profile_plan, require, &text_entry, PROFILE_REQUIRE_MAX),
+    LIST_FIELD(profile_plan, columns, &profile_column_entry, PROFILE_COLUMNS_MAX),
+    LIST_FIELD(profile_plan, tables, &profile_table_entry, PROFILE_TABLES_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t profile_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct profile_plan, profile_fields)};
 
 /* --- what is wrong -------------------------------------------------------------------------------------------------- */
 
@@ -367,5 +406,18 @@ void build_text_close(struct build_text **text_p)
 {
     if (*text_p)
         cyaml_free(&cyaml_quiet, &build_value, *text_p, 0);
+    *text_p = NULL;
+}
+
+enum fault profile_text_open(struct profile_plan **out, const char *text, uint32_t bytes, const char *source,
+                             const struct config_yaml *yaml, struct fault_note *note)
+{
+    return text_open((void **)out, &profile_value, text, bytes, source, yaml, note);
+}
+
+void profile_text_close(struct profile_plan **text_p)
+{
+    if (*text_p)
+        cyaml_free(&cyaml_quiet, &profile_value, *text_p, 0);
     *text_p = NULL;
 }

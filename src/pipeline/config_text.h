@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "intake/profile.h"
 
 /* sluice.yaml as it was written: every value still text, NULL where a key was left out. config_text.c fills it through
  * libcyaml (and is its only user), config.c reads the values out of it. */
@@ -70,9 +71,9 @@ struct tenant_text {
 #define TENANT(key, ...) char *key;
 #include "pipeline/config_keys.tbl"
     char *token_file, *token_hash, *token_hash_next;
-    char **rights;
+    char **rights, **profiles;
     struct credential_text *credentials;
-    uint32_t rights_count, credentials_count;
+    uint32_t rights_count, profiles_count, credentials_count;
 };
 
 struct config_text {
@@ -144,5 +145,9 @@ void config_text_close(struct config_text **text_p);
 enum fault build_text_open(struct build_text **out, const char *text, uint32_t bytes, const char *source, const struct config_yaml *yaml,
                            struct fault_note *note);
 void build_text_close(struct build_text **text_p);
+/* A tenant's profile: struct profile_plan is its text. Lines are not set. */
+enum fault profile_text_open(struct profile_plan **out, const char *text, uint32_t bytes, const char *source,
+                             const struct config_yaml *yaml, struct fault_note *note);
+void profile_text_close(struct profile_plan **text_p);
 
 #endif

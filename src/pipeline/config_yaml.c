@@ -220,24 +220,40 @@ static bool place_enter_item(struct place *place, yaml_document_t *document, siz
     return true;
 }
 
-unsigned config_yaml_line(const struct config_yaml *yaml, const char *path, const char *last)
+static bool place_walk(struct place *place, yaml_document_t *document, const char *path)
 {
-    yaml_document_t *document = (yaml_document_t *)&yaml->document; /* only read: libyaml knows no const */
-    struct place place = {.node = yaml_document_get_root_node(document)};
     bool found = true;
     while (found && *path != '\0') {
         if (*path == '[') {
             char *end;
-            found = place_enter_item(&place, document, strtoul(path + 1, &end, 10));
+            found = place_enter_item(place, document, strtoul(path + 1, &end, 10));
             path = *end == ']' ? end + 1 : end;
         } else {
             size_t bytes = strcspn(path, ".[");
-            found = place_enter_key(&place, document, path, bytes);
+            found = place_enter_key(place, document, path, bytes);
             path += bytes;
         }
         path += *path == '.';
     }
-    if (found && last)
+    return found;
+}
+
+unsigned config_yaml_line(const struct config_yaml *yaml, const char *path, const char *last)
+{
+    yaml_document_t *document = (yaml_document_t *)&yaml->document; /* only read: libyaml knows no const */
+    struct place place = {.node = yaml_document_get_root_node(document)};
+    if (place_walk(&place, document, path) && last)
         place_enter_key(&place, document, last, strlen(last));
     return (unsigned)place.line + 1;
+}
+
+unsigned config_yaml_text_line(const struct config_yaml *yaml, const char *path)
+{
+    yaml_document_t *document = (yaml_document_t *)&yaml->document;
+    struct place place = {.node = yaml_document_get_root_node(document)};
+    place_walk(&place, document, path);
+    const yaml_node_t *node = place.node;
+    bool is_block = node->type == YAML_SCALAR_NODE &&
+                    (node->data.scalar.style == YAML_LITERAL_SCALAR_STYLE || node->data.scalar.style == YAML_FOLDED_SCALAR_STYLE);
+    return (unsigned)node->start_mark.line + 1 + is_block;
 }

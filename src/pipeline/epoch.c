@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/must.h"
+#include "pipeline/config_profile.h"
 #include "pipeline/currencies.h"
 
 enum { AWAIT_PAUSE_NS = 1000000, AWAIT_RETRY_MS = 5000 };
@@ -20,6 +21,7 @@ static enum fault config_copy(struct config **out, const struct config *config, 
     if (!copy)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the configuration");
     memcpy(copy, config, sizeof *copy);
+    config_hold_profiles(copy);
     copy->source = memory_copy_text(config->source ? config->source : "");
     copy->text = memory_copy_text(config->text ? config->text : "");
     *out = copy;
@@ -364,6 +366,20 @@ static enum fault reference_keep(struct pipeline *pipeline, const char *referenc
     return fault;
 }
 
+/* For whoever asks later what a batch was converted by. */
+static enum fault profiles_keep(struct pipeline *pipeline, const struct config *config, struct fault_note *note)
+{
+    enum fault fault = FAULT_NONE;
+    for (uint32_t t = 0; t < config->tenant_count; t++)
+        for (uint32_t i = 0; i < config->tenants[t].profile_count && fault == FAULT_NONE; i++) {
+            const struct config_profile *profile = config->tenants[t].profiles[i];
+            if (profile)
+                fault = pipeline->ledger_ops->document_put(pipeline->ledger, "profile", profile->digest, profile->path, profile->text,
+                                                           profile->bytes, note);
+        }
+    return fault;
+}
+
 enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, struct fault_note *note)
 {
     const struct ledger_ops *ops = pipeline->ledger_ops;
@@ -371,6 +387,8 @@ enum fault epoch_keep(struct pipeline *pipeline, const struct epoch *epoch, stru
     enum fault fault = reference_keep(pipeline, config->reference_currency, note);
     if (fault == FAULT_NONE)
         fault = ops->document_put(pipeline->ledger, "config", config->digest, config->source, config->text, strlen(config->text), note);
+    if (fault == FAULT_NONE)
+        fault = profiles_keep(pipeline, config, note);
     if (fault == FAULT_NONE && epoch->base && !epoch->base_is_kept)
         fault = base_keep(pipeline, epoch, note);
     if (fault == FAULT_NONE)

@@ -137,6 +137,7 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     size_t reserved_bytes, arena_bytes; /* the arena's are part of the reserved */
     struct epoch *epoch;
     struct batch batch;
+    const struct profile *profile; /* of the epoch; NULL: none, the batch speaks in Sluice's own words */
     enum batch_step step;
     bool in_flight_counted, registered, sequenced, holds_labels, labels_counted;
     uint64_t stored_sequence; /* answer the stored reply of this sequence */

@@ -63,6 +63,13 @@ static bool had_wrong_types(const struct batch *stored)
     return false;
 }
 
+/* Its columns are recorded as its tenant's profile made them; which rows did not conform, the log alone knows. */
+static bool had_profile(const struct replay_job *job)
+{
+    const struct job *of = &job->job;
+    return of->epoch->config->tenants[of->tenant_index].profile_count > 0 && column_taken_by(COLUMN_amount, of->batch.op);
+}
+
 /* A cell of the wrong type came in a row, is null in its column and marked that row before check: those marks are the log's. Which
  * they are: invalid as recorded, and neither by check nor by time. */
 static enum fault types_mark(struct replay_job *job, struct fault_note *note)
@@ -82,7 +89,7 @@ static enum fault types_mark(struct replay_job *job, struct fault_note *note)
 static enum fault check_and_fill(struct replay_job *job, struct fault_note *note)
 {
     struct job *of = &job->job;
-    bool wrong_types = had_wrong_types(&job->stored);
+    bool wrong_types = had_wrong_types(&job->stored) || had_profile(job);
     enum fault fault = step_check(NULL, of) == STEP_NEXT ? FAULT_NONE : of->note.fault;
     if (fault == FAULT_NONE && wrong_types)
         fault = types_mark(job, &of->note);

@@ -72,7 +72,7 @@ static void field_compare(struct replay_job *job, const void *stored_of, const v
 static void rules_compare(struct replay_job *job)
 {
     char told[2][48];
-    for (uint16_t c = 0; c < COLUMN_COUNT; c++)
+    for (uint16_t c = 0; c < BATCH_COLUMNS_MAX; c++)
         for (unsigned rule = 0; rule < RULE_COUNT; rule++) {
             uint32_t stored = job->stored.rule_counts[c][rule], again = job->job.batch.rule_counts[c][rule];
             if (stored == again)

@@ -93,14 +93,46 @@ static struct intake_rules intake_rules_of(const struct job *job)
     return rules;
 }
 
+/* Rows of transfers come in the words of their tenant: what is theirs becomes Sluice's own, and `fill` is computed. */
+static enum fault profile_apply(struct job *job, struct intake_rules *rules)
+{
+    const struct config_tenant *tenant = &job->epoch->config->tenants[job->tenant_index];
+    struct batch *batch = &job->batch;
+    struct profile *profiles[TENANT_PROFILES_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < tenant->profile_count; i++)
+        if (tenant->profiles[i])
+            profiles[count++] = tenant->profiles[i]->profile;
+    if (count == 0 || !column_taken_by(COLUMN_amount, batch->op))
+        return FAULT_NONE;
+    enum fault fault = batch_take_checks(batch, rules->limits.notes_max, &job->note);
+    if (fault == FAULT_NONE)
+        fault = profile_choose(&job->profile, profiles, count, batch, &job->note);
+    rules->profile = job->profile;
+    return fault == FAULT_NONE ? profile_take(batch, job->profile, job->epoch->kernels, &job->note) : fault;
+}
+
+/* A row that is invalid here goes no further. Where a template makes columns at the end, which facts there are is known then. */
 enum step_next step_check(struct worker *worker, struct job *job)
 {
     (void)worker;
     struct intake_rules rules = intake_rules_of(job);
     FAILPOINT(step_check);
-    if (batch_take_facts(&job->batch, &job->note) != FAULT_NONE)
+    if (profile_apply(job, &rules) != FAULT_NONE)
+        return STEP_FAULT;
+    if (!job->profile && batch_take_facts(&job->batch, &job->note) != FAULT_NONE)
         return STEP_FAULT;
     return intake_check(&job->batch, &rules, &job->note) == FAULT_NONE ? STEP_NEXT : STEP_FAULT;
+}
+
+/* `post`, over all that is there by now. */
+static enum fault profile_end(struct job *job, struct intake_rules *rules)
+{
+    rules->profile = job->profile;
+    if (!job->profile)
+        return FAULT_NONE;
+    enum fault fault = profile_finish(&job->batch, job->profile, job->epoch->kernels, &job->note);
+    return fault == FAULT_NONE ? intake_check_made(&job->batch, rules, &job->note) : fault;
 }
 
 static bool needs_batch_scope(const struct job *job)
@@ -119,7 +151,9 @@ enum fault fill_batch(struct job *job)
     struct intake_rules rules = intake_rules_of(job);
     struct batch *batch = &job->batch;
     bool scored = batch->op == OP_screen || batch->op == OP_score;
-    enum fault fault = intake_fill(batch, &rules, &job->note);
+    enum fault fault = profile_end(job, &rules);
+    if (fault == FAULT_NONE)
+        fault = intake_fill(batch, &rules, &job->note);
     if (fault == FAULT_NONE && scored && needs_batch_scope(job))
         fault = feature_in_batch(batch, &job->note);
     if (fault == FAULT_NONE && scored)

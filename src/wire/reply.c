@@ -90,21 +90,21 @@ static void pack_notes(struct wire_buffer *out, const struct batch *batch)
         const struct check_note *note = &batch->notes[i];
         wire_pack_map(out, 3);
         pack_key_i64(out, "row", note->row);
-        pack_key_text(out, "column", column_name(note->column));
+        pack_key_str(out, "column", batch_column_name(batch, note->column));
         wire_pack_text(out, "text");
         pack_clean(out, text_of(note->text));
     }
     uint32_t count = 0;
-    for (size_t i = 0; i < (size_t)COLUMN_COUNT * RULE_COUNT; i++)
+    for (size_t i = 0; i < (size_t)BATCH_COLUMNS_MAX * RULE_COUNT; i++)
         count += batch->rule_counts[i / RULE_COUNT][i % RULE_COUNT] != 0;
     wire_pack_text(out, "note_counts");
     wire_pack_array(out, count);
-    for (size_t i = 0; i < (size_t)COLUMN_COUNT * RULE_COUNT; i++) {
+    for (size_t i = 0; i < (size_t)BATCH_COLUMNS_MAX * RULE_COUNT; i++) {
         uint32_t failed = batch->rule_counts[i / RULE_COUNT][i % RULE_COUNT];
         if (!failed)
             continue;
         wire_pack_map(out, 3);
-        pack_key_text(out, "column", column_name((uint16_t)(i / RULE_COUNT)));
+        pack_key_str(out, "column", batch_column_name(batch, (uint16_t)(i / RULE_COUNT)));
         pack_key_text(out, "rule", check_rule_names[i % RULE_COUNT]);
         pack_key_i64(out, "count", failed);
     }

@@ -51,6 +51,7 @@ THIRD_PARTY = {
     "expat": ["src/wire/iso20022/walk.*"],
     "yaml.h": ["src/pipeline/config_yaml.c"],
     "cyaml/": ["src/pipeline/config*.c", "src/scene/build_file.c"],
+    "pcre2": ["src/intake/profile_pattern.c"],
     "microhttpd": ["src/server/http*"],
     "xxhash": ["src/base/hash.c"],
     "cblas": ["kernels/blas/*"],
