@@ -122,6 +122,7 @@ static void test_what_is_refused(void **state)
         {"{\"a\":\"\\u12g4\"}", "four hex digits"},
         {"{\"a\":\"\\ud800x\"}", "half of a surrogate pair"},
         {"{\"a\":\"\\udc00\"}", "half of a surrogate pair"},
+        {"{\"a\":\"\\ud800\\u0041\"}", "half of a surrogate pair"},
         {"{\"data\":\"abc\"}", "not base64"},
         {"{\"data\":\"ab!=\"}", "not base64"},
         {"{\"data\":1}", "bytes must be text in base64"},
