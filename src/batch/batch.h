@@ -216,6 +216,7 @@ struct wrong_cell {
     uint16_t column;
     struct text text; /* as it stood there, cut */
 };
+/* compute: a template's cell could not be computed; that is told, and the row goes on. */
 enum check_rule {
     RULE_MISSING,
     RULE_RANGE,
@@ -226,7 +227,7 @@ enum check_rule {
     RULE_UTF8,
     RULE_TYPE,
     RULE_PATTERN,
-    RULE_COMPUTE, /* a template's cell could not be computed: told, the row goes on */
+    RULE_COMPUTE,
     RULE_COUNT
 };
 extern const char *const check_rule_names[RULE_COUNT];

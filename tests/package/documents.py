@@ -57,7 +57,7 @@ def check_calls(options):
     pages = [TREE / "README.md", TREE / "CONTRIBUTING.md", *(TREE / "docs").rglob("*.md"), *(TREE / "man").glob("*.scd")]
     for page in pages:
         text = page.read_text().replace("*", "")
-        for command, rest in re.findall(r"(?:^\s+(?:build/release/)?|`)sluice ([a-z]+)((?: [^`\n]*)?)", text, re.MULTILINE):
+        for command, rest in re.findall(r"(?:^\s+(?:build/release/)?|`)sluice ([a-z]+(?:-[a-z]+)?)((?: [^`\n]*)?)", text, re.MULTILINE):
             where = f"{page.relative_to(TREE)}: sluice {command}"
             if command == "help":
                 continue
@@ -106,7 +106,7 @@ def check_readme():
 
 
 def main():
-    commands = re.findall(r"^  ([a-z]+) ", help_of(), re.MULTILINE)
+    commands = re.findall(r"^  ([a-z-]+) ", help_of(), re.MULTILINE)
     options = {command: options_of(command) for command in commands}
     expect(len(commands) > 10 and all(options.values()), "commands and their options")
     check_manual(options)

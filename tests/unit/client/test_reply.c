@@ -52,6 +52,7 @@ static void reply_bytes(struct wire_buffer *out, bool with_margins)
                                         codes[2],
                                         codes[3],
                                         codes[4],
+                                        NULL, /* would */
                                         codes[5],
                                         codes[6],
                                         figures[0],
