@@ -1,9 +1,10 @@
 #include "batch/life.h"
 
 const char *const life_state_names[LIFE_COUNT] = {
-    [LIFE_OPEN] = "open",         [LIFE_AWAITING] = "awaiting_corrections",
-    [LIFE_RELEASED] = "released", [LIFE_CONSOLIDATED] = "consolidated",
-    [LIFE_EXECUTED] = "executed", [LIFE_CLOSED] = "closed",
+    [LIFE_OPEN] = "open",           [LIFE_AWAITING] = "awaiting_corrections",
+    [LIFE_RELEASED] = "released",   [LIFE_CONSOLIDATED] = "consolidated",
+    [LIFE_EXECUTED] = "executed",   [LIFE_CLOSED] = "closed",
+    [LIFE_CANCELLED] = "cancelled",
 };
 
 const char *const row_state_names[ROW_STATE_COUNT] = {

@@ -5,7 +5,7 @@
 
 /* What becomes of a batch and of its rows after a screening; docs/states.md has the picture. The numbers are kept in ledgers. */
 
-enum life_state { LIFE_OPEN, LIFE_AWAITING, LIFE_RELEASED, LIFE_CONSOLIDATED, LIFE_EXECUTED, LIFE_CLOSED, LIFE_COUNT };
+enum life_state { LIFE_OPEN, LIFE_AWAITING, LIFE_RELEASED, LIFE_CONSOLIDATED, LIFE_EXECUTED, LIFE_CLOSED, LIFE_CANCELLED, LIFE_COUNT };
 /* ROW_SCREENED: as its last verdict says. */
 enum row_state {
     ROW_SCREENED,

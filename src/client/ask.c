@@ -114,6 +114,18 @@ int sluice_explain(struct sluice_client *client, const char *batch, const char *
     return fields_send(client, fields, count, out);
 }
 
+int sluice_change(struct sluice_client *client, const char *op, const char *id, const char *batch, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || !op || !id || !batch || !out)
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    uint32_t count = envelope_fill(fields, client, op);
+    fields[count++] = (struct field){.key = "id", .text = id};
+    fields[count++] = (struct field){.key = "batch", .text = batch};
+    return fields_send(client, fields, count, out);
+}
+
 /* --- scene bases ----------------------------------------------------------------------------------------------------- */
 
 static size_t piece_bytes(const struct sluice_client *client)

@@ -90,6 +90,9 @@ SLUICE_API int sluice_lists(struct sluice_client *client, const struct sluice_li
  * has the right explain. */
 SLUICE_API int sluice_explain(struct sluice_client *client, const char *batch, const char *transfer, struct sluice_reply **out);
 
+/* op release or cancel: a batch that was screened; id names the change. docs/states.md. */
+SLUICE_API int sluice_change(struct sluice_client *client, const char *op, const char *id, const char *batch, struct sluice_reply **out);
+
 /* Scene bases in a running server; each needs the right model. sluice_ask with "base.list" tells which are there. id names the change:
  * the same id again tells what was recorded and does nothing. */
 struct sluice_base {

@@ -203,6 +203,8 @@ struct ledger_ops {
     /* By list, kind and value; written by commit of list.put and list.remove batches. */
     enum fault (*listed)(struct ledger *ledger, const struct ledger_list_query *query, ledger_listed_fn *each, void *context,
                          struct fault_note *note);
+    /* One whose time is over; FAULT_not_found: none. */
+    enum fault (*life_due)(struct ledger *ledger, struct ledger_batch *out, int64_t now_us, struct fault_note *note);
     uint64_t (*disk_bytes)(const struct ledger *ledger);
 };
 extern const struct ledger_ops ledger_sqlite;

@@ -343,5 +343,6 @@ const struct ledger_ops ledger_sqlite = {
     .outbox_mark = sqlite_outbox_mark,
     .life_find = sqlite_life_find,
     .listed = sqlite_listed,
+    .life_due = sqlite_life_due,
     .disk_bytes = sqlite_disk_bytes,
 };

@@ -176,6 +176,7 @@ enum fault sqlite_outbox_next(struct ledger *ledger, struct ledger_outbox *out, 
 enum fault sqlite_outbox_rows(struct ledger *ledger, uint64_t entry, ledger_outbox_fn *each, void *context, struct fault_note *note);
 enum fault sqlite_outbox_mark(struct ledger *ledger, uint64_t entry, enum outbox_state state, uint32_t attempts, int64_t due_us,
                               struct fault_note *note);
+enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, int64_t now_us, struct fault_note *note);
 enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
 
 /* sqlite_resolve.c */

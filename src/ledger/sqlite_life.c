@@ -72,6 +72,21 @@ enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint
     return fault;
 }
 
+enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, int64_t now_us, struct fault_note *note)
+{
+    *out = (struct ledger_batch){0};
+    struct reader *reader = reader_take(ledger);
+    sqlite3_stmt *statement = statement_take(&reader->connection, STATEMENT_life_due);
+    sqlite3_bind_int64(statement, 1, now_us);
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        batch_line_of(out, statement);
+    sqlite3_reset(statement);
+    enum fault fault = code_fault(&reader->connection, code, "look for batches whose time is over", note);
+    reader_give(ledger, reader);
+    return fault;
+}
+
 static void outbox_of(struct ledger_outbox *out, sqlite3_stmt *statement)
 {
     unsigned state = (unsigned)sqlite3_column_int(statement, 7);

@@ -74,6 +74,8 @@
     S(outbox_next, READS, \
       "SELECT " OUTBOX " FROM outbox WHERE state = 0 AND (?1 = 0 OR tenant = ?1) AND entry > ?2 AND due_us <= ?3 ORDER BY entry LIMIT 1") \
     S(outbox_payload, READS, "SELECT payload FROM outbox WHERE entry = ?1") \
+    S(life_due, READS, \
+      "SELECT " LINE " FROM batch WHERE sequence = (SELECT sequence FROM life WHERE due_us > 0 AND due_us <= ?1 ORDER BY due_us LIMIT 1)") \
     S(life_get, READS, "SELECT sequence, state, releases, due_us, changed FROM life WHERE sequence = ?1") \
     S(tenant_get, WRITES | READS, "SELECT tenant FROM tenant WHERE name = ?1") \
     S(request_get, READS, "SELECT sequence, digest, op FROM batch WHERE tenant = ?1 AND id = ?2") \

@@ -191,7 +191,10 @@ static void answer_status(struct job *job)
     }
     if (fault != FAULT_NONE)
         return;
-    pack_head(out, job->request.id, 7);
+    struct ledger_life life;
+    struct fault_note none = {0};
+    bool lives = pipeline->ledger_ops->life_find(pipeline->ledger, &life, found.sequence, &none) == FAULT_NONE;
+    pack_head(out, job->request.id, lives ? 10 : 7);
     pack_pair_str(out, "batch", job->request.batch);
     pack_pair_text(out, "state", "recorded");
     pack_pair_text(out, "op", op_names[found.op]);
@@ -202,6 +205,11 @@ static void answer_status(struct job *job)
     wire_pack_map(out, VERDICT_COUNT);
     for (unsigned i = 0; i < VERDICT_COUNT; i++)
         pack_pair_i64(out, verdict_names[i], found.verdict_counts[i]);
+    if (!lives)
+        return;
+    pack_pair_text(out, "life", life_state_names[life.state]);
+    pack_pair_i64(out, "releases", life.releases);
+    pack_pair_i64(out, "corrections_until", life.due_us);
 }
 
 static bool line_take(void *context, const struct ledger_batch *line)

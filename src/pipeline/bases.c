@@ -1,6 +1,7 @@
 /* The bases' thread: what the model team asks for, one after the other. A change is made ready here beside the running epoch,
  * takes its number in the log as a batch without rows, and acts when the ledger thread has recorded it. */
 #include "pipeline/internal.h"
+#include "pipeline/life.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -278,7 +279,7 @@ void base_job_run(struct job *job, struct base_change *change)
         pthread_cond_wait(&bases->changed, &bases->lock);
     pthread_mutex_unlock(&bases->lock);
     epoch_release(&change->epoch);
-    if (change->acted)
+    if (change->acted && op_is_of_models(change->record.op))
         log_line(LOG_INFO, "bases", "%s by %s: scene base %s %s", op_names[change->record.op], change->record.who,
                  change->record.name[0] ? change->record.name : "none", change->record.version);
 }
@@ -488,12 +489,18 @@ static void bases_thread_run(void *argument)
     struct pipeline *pipeline = argument;
     struct job *job;
     setpriority(PRIO_PROCESS, 0, BELOW_WORKERS); /* of this thread: what is made ready does not take the workers' cores */
-    while ((job = queue_pop(&pipeline->bases.queue))) {
+    while (!queue_is_closed(&pipeline->bases.queue)) {
+        if (!(job = queue_pop_until(&pipeline->bases.queue, life_pace_ns()))) {
+            life_due(pipeline);
+            continue;
+        }
         pthread_mutex_lock(&pipeline->bases.change_lock);
         if (job_is_late(job))
             job_fail(job, FAULT_deadline, "deadline passed before it was this request's turn");
         else if (job->request.op == OP_base_challenger)
             challenger_run(job);
+        else if (job->request.op == OP_release || job->request.op == OP_cancel)
+            life_run(job);
         else if (job->request.op == OP_base_put)
             base_put(job);
         else

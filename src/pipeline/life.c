@@ -21,7 +21,7 @@ static void payload_seal(struct ledger_life_change *change, const struct batch *
     change->payload_digest = hash128(seed, change->released, change->released_bytes);
 }
 
-static void released_take(struct job_life *life, const struct batch *batch)
+void life_released(struct job_life *life, const struct batch *batch)
 {
     row_set_end(&life->rows);
     if (life->rows.row_count == 0)
@@ -53,7 +53,7 @@ enum fault life_begin(struct job *job)
             row_set_add(&life->rows, row);
     life->change.life.sequence = batch->sequence;
     if (releases && passed > 0)
-        released_take(life, batch);
+        life_released(life, batch);
     life->change.life.state = waiting > 0 ? LIFE_AWAITING : passed == 0 ? LIFE_CLOSED : releases ? LIFE_RELEASED : LIFE_OPEN;
     life->change.life.due_us = waiting > 0 && tenant->corrections_us > 0 ? batch->now_us + tenant->corrections_us : 0;
     return life->rows.failed ? no_memory(job) : FAULT_NONE;

@@ -11,7 +11,11 @@ struct job_life {
 };
 
 bool life_row_is_final(const struct strategy *strategy, const struct results *results, uint32_t row);
-enum fault life_begin(struct job *job); /* a screened batch, decided, before it is recorded */
+enum fault life_begin(struct job *job);                               /* a screened batch, decided, before it is recorded */
+void life_released(struct job_life *life, const struct batch *batch); /* life->rows leave; nothing when there are none */
+void life_run(struct job *job);                                       /* release, cancel; the bases' thread */
+void life_due(struct pipeline *pipeline);                             /* whose time is over; the bases' thread */
+int64_t life_pace_ns(void);                                           /* when it is looked at again */
 void life_give(struct job_life **life_p);
 
 #endif

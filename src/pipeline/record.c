@@ -130,7 +130,7 @@ static enum fault group_commit(struct pipeline *pipeline, struct job **group, ui
             entries[i].base_digest = epoch->base->digest;
         if (group[i]->life)
             entries[i].life = &group[i]->life->change;
-        if (group[i]->change) {
+        if (group[i]->change && !group[i]->life) {
             entries[i].base_change = &group[i]->change->record;
             entries[i].base_digest = group[i]->change->record.digest;
         }

@@ -238,7 +238,7 @@ static uint32_t waited_ms(const struct job *job)
 enum fault step_reply(struct job *job)
 {
     FAILPOINT(step_reply);
-    if (job->change) {
+    if (job->change && !job->life) {
         base_reply(&job->reply, job->batch.id, job->batch.sequence, &job->change->record, false);
         return FAULT_NONE;
     }

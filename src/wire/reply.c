@@ -89,7 +89,8 @@ static void pack_notes(struct wire_buffer *out, const struct batch *batch)
     for (uint32_t i = 0; i < batch->note_count; i++) {
         const struct check_note *note = &batch->notes[i];
         wire_pack_map(out, 3);
-        pack_key_i64(out, "row", note->row);
+        wire_pack_text(out, "row");
+        note->row == ROW_NONE ? wire_pack_nil(out) : wire_pack_i64(out, note->row);
         pack_key_str(out, "column", batch_column_name(batch, note->column));
         wire_pack_text(out, "text");
         pack_clean(out, text_of(note->text));

@@ -152,6 +152,8 @@ static enum fault read_names(struct request *out, struct envelope *envelope)
 {
     if (op_changes_state(out->op) && out->id.bytes == 0)
         return REFUSE(FAULT_schema, "field id is missing: it names the request");
+    if (out->batch.bytes == 0 && (out->op == OP_release || out->op == OP_cancel))
+        return REFUSE(FAULT_schema, "field batch is missing: it names the batch");
     if (out->batch.bytes == 0)
         out->batch = out->id;
     if ((out->op == OP_status || out->op == OP_result) && out->batch.bytes == 0)

@@ -11,6 +11,7 @@ page_of() {
     explain | health | stats) echo query ;;
     eval) echo build ;;
     tune) echo devices ;;
+    cancel | status) echo release ;;
     *) echo "$1" ;;
     esac
 }

@@ -21,7 +21,19 @@ from .columns import Wire, texts
 from .errors import LimitFault, SchemaFault
 
 VERSION = 1
-RECORDED = ("screen", "import", "observe", "label", "list.put", "list.remove", "base.put", "base.activate", "base.rollback")
+RECORDED = (
+    "screen",
+    "import",
+    "observe",
+    "label",
+    "release",
+    "cancel",
+    "list.put",
+    "list.remove",
+    "base.put",
+    "base.activate",
+    "base.rollback",
+)
 LONG = ("token", "signature", "path")  # bounded as texts, all others as ids
 
 
