@@ -3,6 +3,7 @@
 #include "batch/batch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { CACHE_SLOTS = 1024, COLUMNS_MAX = COLUMN_COUNT + OTHER_COLUMNS_MAX };
 
@@ -104,6 +105,24 @@ struct column_digest {
     uint64_t form;
 };
 
+/* Of cells that could not be kept because of their type. By name, as everything here: a later list of columns or ops gives
+ * the same. */
+static struct digest wrong_digest(const struct batch *batch, uint64_t secret)
+{
+    struct {
+        struct digest name;
+        uint64_t count;
+    } wrong[COLUMN_COUNT];
+    size_t count = 0;
+    for (uint16_t i = 0; i < COLUMN_COUNT; i++)
+        if (batch->rule_counts[i][RULE_TYPE]) {
+            const char *name = column_name(i);
+            wrong[count].name = hash128(secret, name, strlen(name));
+            wrong[count++].count = batch->rule_counts[i][RULE_TYPE];
+        }
+    return hash128(secret, wrong, count * sizeof *wrong);
+}
+
 struct digest batch_digest(const struct batch *batch, uint64_t secret, uint64_t *row_hashes)
 {
     const struct column *columns[COLUMNS_MAX];
@@ -117,18 +136,16 @@ struct digest batch_digest(const struct batch *batch, uint64_t secret, uint64_t 
     qsort(columns, count, sizeof *columns, by_name);
 
     struct {
-        uint64_t op, kind, rows;
-        struct digest name;
-        uint64_t wrong[COLUMN_COUNT];
+        uint64_t kind, rows;
+        struct digest op, name, wrong;
         struct column_digest columns[COLUMNS_MAX];
     } all;
     memset(&all, 0, sizeof all);
-    all.op = batch->op;
     all.kind = batch->observe_kind;
     all.rows = batch->row_count;
+    all.op = hash128(secret, op_names[batch->op], strlen(op_names[batch->op]));
     all.name = hash128(secret, batch->name.data, batch->name.bytes);
-    for (size_t i = 0; i < COLUMN_COUNT; i++) /* cells that could not be kept because of their type */
-        all.wrong[i] = batch->rule_counts[i][RULE_TYPE];
+    all.wrong = wrong_digest(batch, secret);
     for (size_t i = 0; i < count; i++) {
         bool is_number = columns[i]->form == FORM_I64 || columns[i]->form == FORM_F64;
         all.columns[i] = (struct column_digest){
