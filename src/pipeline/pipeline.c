@@ -223,9 +223,9 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
                            ? ledger_start(pipeline, config, note)
                            : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the pipeline's tables");
     if (fault == FAULT_NONE)
-        fault = threads_start(pipeline, config, note);
-    if (fault == FAULT_NONE)
         fault = outward_open(&pipeline->outward, pipeline, config, note);
+    if (fault == FAULT_NONE)
+        fault = threads_start(pipeline, config, note);
     if (fault != FAULT_NONE) {
         pipeline_close(&pipeline);
         return fault;
@@ -277,8 +277,8 @@ void pipeline_close(struct pipeline **pipeline_p)
         return;
     if (pipeline->opened)
         pipeline_drain(pipeline);
-    outward_close(&pipeline->outward);
     threads_stop(pipeline);
+    outward_close(&pipeline->outward); /* the ledger thread woke it */
     if (atomic_load(&pipeline->ready) && history_snapshot(pipeline, &note) != FAULT_NONE)
         log_line(LOG_WARN, "pipeline", "history snapshot failed: %s", note.text);
     if (pipeline->history)

@@ -230,7 +230,7 @@ void server_configure(struct server *server, const struct server_options *option
                  "ledger: %s/ledger\n%s%s%sdevice: %s\nworkers: %u\n%s%s%s%slisten:\n  data: [\"%s\"%s]\n  admin: [\"%s\"]\n  http: "
                  "\"%s\"\n%s"
                  "history:\n  accounts_max: 50000\n  events_max: 400000\n  busy_max: 2000\n  links_max: 400000\n  places_max: "
-                 "100000\n"
+                 "100000\n  transfers_max: 200000\n"
                  "tenants:\n"
                  "  - name: flow\n    token_hash: %s\n    rights: [submit, score, label, query, operate, explain]\n"
                  "    score_rows_per_minute: 0\n    duplicate_days: 0\n"

@@ -30,7 +30,8 @@
 #define RIG_TENANTS \
     "tenants:\n  - {name: a, token_hash: " TOKEN_HASH ", " RIG_RIGHTS "}\n" \
     "  - {name: b, token_hash: " TOKEN_HASH ", rights: [submit]}\n"
-#define RIG_HISTORY "history: {accounts_max: 4096, events_max: 32768, busy_max: 64, links_max: 8192, places_max: 4096}\n"
+#define RIG_HISTORY \
+    "history: {accounts_max: 4096, events_max: 32768, busy_max: 64, links_max: 8192, places_max: 4096, transfers_max: 65536}\n"
 
 static char rig_folder[64];
 static struct pipeline *pipeline;
