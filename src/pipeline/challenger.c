@@ -378,6 +378,7 @@ static enum fault slice_decide(struct worker *worker, struct kept_slice *slice, 
     if (fault != FAULT_NONE)
         return fault;
     const struct decide_input input = {.base = epoch->base,
+                                       .without_reasons = true,
                                        .strategy = &epoch->strategy,
                                        .levels = &slice->levels,
                                        .scores = &scores,

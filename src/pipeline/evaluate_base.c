@@ -86,6 +86,7 @@ static enum fault decide(struct scoring *scoring, const struct past_slice *slice
         return fault;
     memcpy(results->facts.invalid, slice->batch->facts.invalid + slice->first, slice->count);
     const struct decide_input input = {.base = scoring->base,
+                                       .without_reasons = true,
                                        .strategy = &scoring->strategy,
                                        .levels = &scoring->levels,
                                        .scores = &scoring->scores,

@@ -181,6 +181,7 @@ static enum fault slice_decide(struct changing *changing, uint32_t row_count, st
     if (fault != FAULT_NONE)
         return fault;
     const struct decide_input decide = {.base = in->base,
+                                        .without_reasons = true,
                                         .strategy = in->strategy,
                                         .levels = in->levels,
                                         .scores = &scores,

@@ -393,7 +393,7 @@ enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, c
     }
     monitor_rows(&batch->results, first, count);
     struct reason_block *block = &batch->results.reasons[first / SLICE_ROWS];
-    enum fault fault = take_reasons(block, batch, scratch->held_count, arena_lock, note);
+    enum fault fault = take_reasons(block, batch, in->without_reasons ? 0 : scratch->held_count, arena_lock, note);
     if (fault == FAULT_NONE)
         explain_held(block, batch, first, in, scratch);
     return fault;

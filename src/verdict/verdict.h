@@ -86,6 +86,7 @@ struct decide_input {
     const struct scores *scores;
     const struct feature_block *features;
     const struct kernels *kernels; /* NULL: the reference; same bits */
+    bool without_reasons;          /* the slice's block of reasons stays empty */
 };
 enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, const struct decide_input *in, void *scratch,
                           pthread_mutex_t *arena_lock, struct fault_note *note);
