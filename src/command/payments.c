@@ -82,6 +82,8 @@ static void note_take(struct payments *payments, uint64_t transaction, const cha
     memset(&reason, 0, sizeof reason);
     if (transaction >= pain001_transactions(payments->pain001) || payments->reasons[transaction] != UINT32_MAX)
         return;
+    if (payments->verdicts[transaction] != VERDICT_INVALID) /* a row that goes on may have notes as well */
+        return;
     part_copy(reason.code, sizeof reason.code, code_of(text_of(column)));
     part_copy(reason.text, sizeof reason.text, text);
     payments->reasons[transaction] = reason_place(payments, &reason);

@@ -238,8 +238,15 @@ static enum fault column_convert(struct batch *batch, const struct rule_column *
 {
     uint16_t from = batch_place(batch, rule->from), there = batch_place(batch, rule->name);
     struct conversion conversion = {.batch = batch, .rule = rule};
-    if (from == COLUMN_NONE)
+    if (from == COLUMN_NONE && there == COLUMN_NONE)
         return source_missing(batch, rule, profile, note);
+    if (from == COLUMN_NONE && there < COLUMN_COUNT) { /* under Sluice's own name, whose form was checked: as it comes */
+        if (rule->required)
+            required_check(batch, batch_at(batch, there), there);
+        return FAULT_NONE;
+    }
+    if (from == COLUMN_NONE)
+        from = there;
     if (there != COLUMN_NONE && there != from)
         return fault_set(note, FAULT_schema, ROW_NONE, rule->known, "columns %.40s and %.40s: profile %.30s makes one of them of the other",
                          rule->from, rule->name, profile->name);

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "intake/profile_internal.h"
 
-enum { DEPTH_MAX = 500, HEAP_KIB_MAX = 1024 };
+enum { HEAP_KIB_MAX = 1024 };
 
 struct pattern {
     pcre2_general_context *memory;
@@ -70,7 +70,6 @@ struct pattern_work *pattern_work_take(const struct pattern *pattern)
     if (!work->data || !work->limits)
         return pattern_work_give(&work), NULL;
     pcre2_set_match_limit(work->limits, PATTERN_STEPS_MAX);
-    pcre2_set_depth_limit(work->limits, DEPTH_MAX);
     pcre2_set_heap_limit(work->limits, HEAP_KIB_MAX);
     return work;
 }
@@ -91,6 +90,6 @@ enum pattern_result pattern_match(const struct pattern *pattern, struct pattern_
     int found = pcre2_match(pattern->code, (PCRE2_SPTR)text.data, text.bytes, 0, 0, work->data, work->limits);
     if (found >= 0)
         return PATTERN_FITS;
-    bool gave_up = found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT || found == PCRE2_ERROR_HEAPLIMIT;
+    bool gave_up = found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_HEAPLIMIT;
     return gave_up ? PATTERN_GAVE_UP : PATTERN_DIFFERS; /* what is no UTF-8 differs */
 }

@@ -218,12 +218,24 @@ static char *place_of(struct pain001 *of, const struct walk *walk, enum part par
     }
 }
 
+/* An account is one, however its IBAN is written: lists and history go by its electronic form (ISO 13616). */
+static void iban_settle(char *iban)
+{
+    char *to = iban;
+    for (const char *from = iban; *from; from++)
+        if (*from != ' ')
+            *to++ = *from >= 'a' && *from <= 'z' ? (char)(*from - 'a' + 'A') : *from;
+    *to = 0;
+}
+
 static enum fault rows_text(void *context, struct walk *walk, enum part part, struct text value)
 {
     struct pain001 *of = context;
     char *place = place_of(of, walk, part);
     if (place)
         text_copy(place, ISO_ID_BYTES, value);
+    if (place && part == PART_AccountId_IBAN)
+        iban_settle(place);
     if (part_is_amount(part)) {
         memcpy(of->currency, walk->currency, sizeof of->currency);
         of->amount_line = iso_walk_line(walk);

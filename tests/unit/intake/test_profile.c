@@ -107,6 +107,9 @@ static void test_rules(void **state)
                   "2 to 3 characters");
     assert_breaks("  - {name: n, unique: true}\n", ROWS("n", "a", "a"), "n", RULE_UNIQUE, "a stands in row 0");
     assert_breaks("  - {name: n, required: true}\n", ROWS("n", "a", ""), "n", RULE_MISSING, "is missing");
+    assert_breaks("  - {name: n, from: wire_n, required: true}\n", ROWS("n", "a", ""), "n", RULE_MISSING, "is missing");
+    assert_breaks("  - {name: memo, from: wire_memo, required: true}\n", ROWS("memo", "a", ""), "memo", RULE_MISSING, "is missing");
+    assert_breaks("  - {name: n, from: wire_n, type: int, most: 5}\n", ROWS("n", "5", "6"), "n", RULE_RANGE, "at most");
     assert_breaks("  - {name: memo, pattern: 'x*'}\n", ROWS("memo", "xx", "y"), "memo", RULE_PATTERN, "does not fit");
     assert_breaks("  - {name: time, from: at, unit: iso}\n", ROWS("at", "2026-01-31T08:30:00Z", "nine"), "time", RULE_TYPE, "is nine");
     assert_breaks("  - {name: time, from: at, unit: ms, most: 2026-01-31}\n", ROWS("at", "1769817600000", "1769817600001"), "time",

@@ -25,7 +25,8 @@ static const char *const head03 = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                                   "<InitgPty><Nm>Payer</Nm></InitgPty></GrpHdr>\n";
 static const char *const payment03 =
     "<PmtInf><PmtInfId>P-1</PmtInfId><PmtMtd>TRF</PmtMtd><NbOfTxs>2</NbOfTxs><CtrlSum>1246.34</CtrlSum>\n"
-    "<ReqdExctnDt>2026-12-01</ReqdExctnDt><Dbtr><Nm>Payer</Nm></Dbtr><DbtrAcct><Id><IBAN>DE02120300000000202051</IBAN></Id></DbtrAcct>\n"
+    "<ReqdExctnDt>2026-12-01</ReqdExctnDt><Dbtr><Nm>Payer</Nm></Dbtr><DbtrAcct><Id><IBAN>de02 1203 0000 0000 2020 "
+    "51</IBAN></Id></DbtrAcct>\n"
     "<DbtrAgt><FinInstnId><BIC>BYLADEM1001</BIC></FinInstnId></DbtrAgt>\n"
     "<CdtTrfTxInf><PmtId><InstrId>I-1</InstrId><EndToEndId>E-1</EndToEndId></PmtId><Amt><InstdAmt Ccy=\"EUR\">12.34</InstdAmt></Amt>\n"
     "<Cdtr><Nm>M\xc3\xbcller &amp; Co</Nm></Cdtr><CdtrAcct><Id><IBAN>FR7630006000011234567890189</IBAN></Id></CdtrAcct>\n"
