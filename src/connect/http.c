@@ -230,10 +230,8 @@ enum fault http_open(struct http **out, const struct http_options *options, stru
     return fault;
 }
 
-void http_close(struct http **http_p)
+void http_stop(struct http *http)
 {
-    struct http *http = *http_p;
-    *http_p = NULL;
     if (!http)
         return;
     MUST(http->magic == HTTP_MAGIC);
@@ -242,6 +240,15 @@ void http_close(struct http **http_p)
     pthread_mutex_unlock(&http->lock);
     if (http->multi)
         curl_multi_wakeup(http->multi);
+}
+
+void http_close(struct http **http_p)
+{
+    struct http *http = *http_p;
+    *http_p = NULL;
+    if (!http)
+        return;
+    http_stop(http);
     thread_join(&http->thread);
     pthread_mutex_lock(&http->lock);
     while (http->callers > 0)

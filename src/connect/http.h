@@ -41,7 +41,8 @@ struct http_answer {
 
 /* The first one before there are other threads. */
 enum fault http_open(struct http **out, const struct http_options *options, struct fault_note *note);
-void http_close(struct http **http_p); /* calls under way end with FAULT_unavailable */
+void http_stop(struct http *http);     /* calls under way end with FAULT_unavailable, as do those that begin; NULL is fine */
+void http_close(struct http **http_p); /* the same, and waits for them; nobody may begin one behind it */
 /* FAULT_denied: the scheme or host is not allowed; FAULT_syntax: no URL. */
 enum fault http_url_check(const struct http *http, const char *url, struct fault_note *note);
 /* Blocks. FAULT_NONE: there is an answer, whatever its status. FAULT_limit: it was too long. FAULT_unavailable, FAULT_deadline:

@@ -489,11 +489,15 @@ static void bases_thread_run(void *argument)
     struct pipeline *pipeline = argument;
     struct job *job;
     setpriority(PRIO_PROCESS, 0, BELOW_WORKERS); /* of this thread: what is made ready does not take the workers' cores */
+    int64_t due_ns = life_pace_ns();
     while (!queue_is_closed(&pipeline->bases.queue)) {
-        if (!(job = queue_pop_until(&pipeline->bases.queue, life_pace_ns()))) {
+        job = queue_pop_until(&pipeline->bases.queue, due_ns);
+        if (clock_steady_ns() >= due_ns) { /* however many requests come */
             life_due(pipeline);
-            continue;
+            due_ns = life_pace_ns();
         }
+        if (!job)
+            continue;
         pthread_mutex_lock(&pipeline->bases.change_lock);
         if (job_is_late(job))
             job_fail(job, FAULT_deadline, "deadline passed before it was this request's turn");

@@ -69,7 +69,8 @@ bool brake_refuses(struct job *job)
 
 bool brake_monitors(const struct job *job)
 {
-    return rules_of(job)->fallback == BRAKE_MONITOR && atomic_load(&job->line->brake.acts);
+    return job->line && rules_of(job)->fallback == BRAKE_MONITOR && /* a tenant that is there no more has no line */
+           atomic_load(&job->line->brake.acts);
 }
 
 uint32_t brakes_acting(struct pipeline *pipeline)

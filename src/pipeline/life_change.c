@@ -118,7 +118,7 @@ static enum fault job_enter(struct job *job, bool *out_over)
     if (fault == FAULT_NONE && (known.op != batch->op || !digest_equal(known.digest, batch->digest)))
         return fault_set(&job->note, FAULT_conflict, ROW_NONE, COLUMN_NONE, "id was used before with other content");
     if (fault == FAULT_NONE)
-        *out_over = true, ask_stored(job, known.sequence);
+        *out_over = true, registry_leave(job), ask_stored(job, known.sequence); /* recorded: the next one finds it there */
     return fault;
 }
 
@@ -198,7 +198,7 @@ int64_t life_pace_ns(void)
 
 void life_due(struct pipeline *pipeline)
 {
-    for (;;) {
+    for (uint64_t last = 0;;) {
         struct fault_note note = {0};
         pthread_mutex_lock(&pipeline->line_lock);
         bool draining = pipeline->draining;
@@ -211,8 +211,10 @@ void life_due(struct pipeline *pipeline)
             memory_give(due);
             return;
         }
+        const uint64_t sequence = due->batch.sequence;
         due_run(pipeline, due);
-        if (pipeline->ledger_ops->last_sequence(pipeline->ledger) == before) /* it could not be recorded: later again */
+        if (sequence == last || pipeline->ledger_ops->last_sequence(pipeline->ledger) == before) /* not recorded: later again */
             return;
+        last = sequence;
     }
 }

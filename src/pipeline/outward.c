@@ -181,11 +181,12 @@ void outward_close(struct outward **outward_p)
     *outward_p = NULL;
     if (!outward)
         return;
-    http_close(&outward->http);
+    http_stop(outward->http); /* senders may still begin a call, which ends at once */
     for (uint32_t i = 0; i < outward->way_count; i++) {
         sender_close(&outward->ways[i].sender);
         connector_close(&outward->ways[i].connector);
     }
+    http_close(&outward->http);
     memory_give(outward);
 }
 
