@@ -71,16 +71,7 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
 static void page_show(const struct listing *listing, const struct wire_value *entries)
 {
     static const char *const wanted[] = {"list", "kind", "value", "until", "sequence", "memo", NULL};
-    struct wire_value entry;
-    const unsigned char *at = entries->inside;
-    if (!listing->as_lines) {
-        show_table(stdout, entries, wanted);
-        return;
-    }
-    while (wire_next(&entry, &at, entries->end)) {
-        show_json(stdout, &entry, -1);
-        putchar('\n');
-    }
+    show_page(stdout, entries, wanted, listing->as_lines);
 }
 
 static int page_ask(struct listing *listing, struct sluice_client *client, char *cursor)

@@ -77,17 +77,8 @@ static void page_show(struct query *query, const struct wire_value *rows)
 {
     static const char *const wanted[] = {"batch",    "time",    "transfer_id", "payer_id", "payee_id",       "amount",
                                          "currency", "verdict", "scene",       "match",    "anomaly_linked", NULL};
-    struct wire_value row;
-    const unsigned char *at = rows->inside;
     query->shown += rows->count;
-    if (!query->as_lines) {
-        show_table(stdout, rows, wanted);
-        return;
-    }
-    while (wire_next(&row, &at, rows->end)) {
-        show_json(stdout, &row, -1);
-        putchar('\n');
-    }
+    show_page(stdout, rows, wanted, query->as_lines);
 }
 
 /* One page; the cursor of the next, empty when it was the last. */

@@ -187,3 +187,15 @@ bool show_reply_top(struct wire_value *out, const struct sluice_reply *reply)
     const unsigned char *at = sluice_reply_bytes(reply, &byte_count);
     return wire_next(out, &at, at + byte_count) && out->type == WIRE_MAP;
 }
+
+void show_page(FILE *out, const struct wire_value *rows, const char *const *wanted, bool as_lines)
+{
+    struct wire_value row;
+    const unsigned char *at = rows->inside;
+    if (!as_lines)
+        show_table(out, rows, wanted);
+    while (as_lines && wire_next(&row, &at, rows->end)) {
+        show_json(out, &row, -1);
+        fputc('\n', out);
+    }
+}

@@ -81,17 +81,17 @@ static enum fault change_tell(struct job *job, const struct job_life *life, cons
 {
     struct batch *batch = &job->batch;
     const char *by = is_due ? "the time for corrections" : job->credential->name[0] ? job->credential->name : "the tenant";
-    char where[48];
+    char where[56];
     if (!arena_pool_take(&job->pipeline->arenas, &batch->arena, TELL_BYTES))
         return fault_set(&job->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for a change of a batch");
     enum fault fault = batch_take_checks(batch, 1, &job->note);
     if (fault != FAULT_NONE)
         return fault;
-    snprintf(where, sizeof where, "%.24s/r%u", name, life->change.life.releases);
+    snprintf(where, sizeof where, "%.40s/r%u", name, life->change.life.releases);
     struct check_note *note = &batch->notes[batch->note_count++];
     *note = (struct check_note){.row = ROW_NONE, .column = COLUMN_NONE};
     if (life->change.released)
-        snprintf(note->text, sizeof note->text, "%u leave as %s by %.24s", life->change.released_rows, where, by);
+        snprintf(note->text, sizeof note->text, "%u leave as %s by %.20s", life->change.released_rows, where, by);
     else
         snprintf(note->text, sizeof note->text, "%s by %.24s", life_state_names[life->change.life.state], by);
     return FAULT_NONE;
