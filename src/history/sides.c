@@ -369,8 +369,8 @@ static float value_at_rank(const float value[RECENT_EVENTS], int32_t before)
         high_count -= x <= high;
     }
     const four_floats a = fours_chosen(low_count > ranks, low, none), b = fours_chosen(high_count > ranks, high, none);
-    const four_floats c = fours_chosen(a < b, a, b), d = __builtin_shuffle(c, (four_counts){2, 3, 0, 1});
-    const four_floats e = fours_chosen(c < d, c, d), f = __builtin_shuffle(e, (four_counts){1, 0, 3, 2});
+    const four_floats c = fours_chosen(a < b, a, b), d = __builtin_shufflevector(c, c, 2, 3, 0, 1);
+    const four_floats e = fours_chosen(c < d, c, d), f = __builtin_shufflevector(e, e, 1, 0, 3, 2);
     return fours_chosen(e < f, e, f)[0];
 }
 
