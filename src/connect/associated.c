@@ -161,6 +161,16 @@ static void part_mark(struct asking *asking)
     }
 }
 
+static enum connect_outcome part_read(void *context, const struct connect_answer *answer, struct fault_note *note)
+{
+    struct asking *asking = context;
+    const struct associated_options *options = &asking->associated->options;
+    if (associated_answer_read(options, answer->body, answer->body_bytes, answer_each, asking, note) == FAULT_NONE)
+        return CONNECT_DONE;
+    part_mark(asking);
+    return CONNECT_AGAIN;
+}
+
 static bool part_call(struct asking *asking, const char *body, struct fault_note *note, int64_t *told_ms)
 {
     struct associated *associated = asking->associated;
@@ -169,16 +179,16 @@ static bool part_call(struct asking *asking, const char *body, struct fault_note
     pthread_mutex_lock(&associated->lock);
     snprintf(id, sizeof id, "%016llx-%llu", (unsigned long long)associated->seed, (unsigned long long)++associated->requests);
     pthread_mutex_unlock(&associated->lock);
-    const struct connect_message message = {
-        .subject = "associated", .id = id, .content_type = "application/json", .body = body, .body_bytes = strlen(body)};
+    part_mark(asking);
+    const struct connect_message message = {.subject = "associated",
+                                            .id = id,
+                                            .content_type = "application/json",
+                                            .body = body,
+                                            .body_bytes = strlen(body),
+                                            .read = part_read,
+                                            .context = asking};
     bool answered = connector_call(associated->options.connector, &message, &answer, note) == CONNECT_DONE;
     *told_ms = answer.retry_after_ms;
-    part_mark(asking);
-    if (answered && associated_answer_read(&associated->options, answer.body, answer.body_bytes, answer_each, asking, note) != FAULT_NONE) {
-        connector_disbelieve(associated->options.connector, note->text);
-        part_mark(asking);
-        answered = false;
-    }
     connect_answer_give(&answer);
     return answered;
 }

@@ -256,19 +256,13 @@ enum connect_outcome connector_call(struct connector *connector, const struct co
             fault_set(note, outcome == CONNECT_REFUSED ? FAULT_denied : FAULT_unavailable, ROW_NONE, COLUMN_NONE, "%s: HTTP status %u",
                       connector->name, answer.status);
     }
-    call_end(connector, begun, outcome, answer.body_bytes, note->text);
     *out = (struct connect_answer){.body = answer.body, .body_bytes = answer.body_bytes, .retry_after_ms = answer.retry_after_ms};
+    if (outcome == CONNECT_DONE && message->read)
+        outcome = message->read(message->context, out, note);
+    call_end(connector, begun, outcome, answer.body_bytes, note->text);
     if (!begun)
         out->retry_after_ms = note->retry_after_ms;
     return outcome;
-}
-
-void connector_disbelieve(struct connector *connector, const char *why)
-{
-    pthread_mutex_lock(&connector->lock);
-    connector->health.counters[CONNECT_COUNT_delivered]--;
-    failure_note(connector, why);
-    pthread_mutex_unlock(&connector->lock);
 }
 
 int64_t connector_closed_ms(struct connector *connector)

@@ -13,7 +13,7 @@
 struct http;
 struct connector;
 
-enum { CONNECT_SECRET_BYTES_MIN = 16, CONNECT_SECRET_BYTES_MAX = 256, CONNECT_NAME_BYTES_MAX = 63, CONNECT_ID_BYTES_MAX = 160 };
+enum { CONNECT_SECRET_BYTES_MIN = 16, CONNECT_SECRET_BYTES_MAX = 256, CONNECT_NAME_BYTES_MAX = 143, CONNECT_ID_BYTES_MAX = 544 };
 
 /* Never logged, never in a note; wiped by connect_secret_wipe. */
 struct connect_secret {
@@ -30,20 +30,25 @@ enum connect_outcome {
     CONNECT_REFUSED, /* for good */
 };
 
-struct connect_message {
-    const char *subject; /* "release", "outcome": Sluice-Subject */
-    const char *id;      /* Idempotency-Key, the same for every attempt, at most CONNECT_ID_BYTES_MAX bytes */
-    const char *content_type;
-    const void *body;
-    size_t body_bytes;
-};
-
 struct connect_answer {
     char *body; /* with an end mark behind it; NULL: none */
     size_t body_bytes;
     int64_t retry_after_ms; /* 0: not told */
 };
 void connect_answer_give(struct connect_answer *answer);
+
+/* What a 2xx comes to; what is no answer is CONNECT_AGAIN, and a failure of the connector. The note says why. */
+typedef enum connect_outcome connect_read_fn(void *context, const struct connect_answer *answer, struct fault_note *note);
+
+struct connect_message {
+    const char *subject; /* "release", "outcome": Sluice-Subject */
+    const char *id;      /* Idempotency-Key, the same for every attempt, at most CONNECT_ID_BYTES_MAX bytes */
+    const char *content_type;
+    const void *body;
+    size_t body_bytes;
+    connect_read_fn *read; /* NULL: any 2xx is done */
+    void *context;
+};
 
 struct connector_options {
     const char *name, *url;                   /* copied */
@@ -79,8 +84,6 @@ const char *connector_name(const struct connector *connector);
 /* One attempt. The note says why it is not done; out is to be given whatever the outcome. */
 enum connect_outcome connector_call(struct connector *connector, const struct connect_message *message, struct connect_answer *out,
                                     struct fault_note *note);
-/* Tells that what was answered is no answer: a 2xx that does not say what it must counts as a failure. */
-void connector_disbelieve(struct connector *connector, const char *why);
 /* How long to wait behind so many failures of one message: the policy's wait, or what was told, or until the breaker lets through. */
 int64_t connector_wait_ms(struct connector *connector, uint32_t failures, int64_t told_ms);
 int64_t connector_closed_ms(struct connector *connector); /* how long the breaker lets nobody through; 0: it does */

@@ -27,7 +27,7 @@ enum fault sender_release_answer(bool *out_refused, const struct outbox_entry *e
                                  struct fault_note *note)
 {
     struct release_answer read;
-    enum fault fault = release_answer_read(&read, entry->id, answer->body, answer->body_bytes, note);
+    enum fault fault = release_answer_read(&read, entry->name, answer->body, answer->body_bytes, note);
     *out_refused = fault == FAULT_NONE && read.status == RELEASE_REFUSED;
     if (*out_refused)
         fault_set(note, FAULT_denied, ROW_NONE, COLUMN_NONE, "refused by the processor: %s", read.reason);
@@ -62,6 +62,20 @@ static bool sender_is_closing(struct sender *sender)
     return closing;
 }
 
+struct entry_reading {
+    const struct sender_options *options;
+    const struct outbox_entry *entry;
+};
+
+static enum connect_outcome entry_read(void *context, const struct connect_answer *answer, struct fault_note *note)
+{
+    const struct entry_reading *reading = context;
+    bool refused = false;
+    if (reading->options->answer(&refused, reading->entry, answer, note) != FAULT_NONE)
+        return CONNECT_AGAIN;
+    return refused ? CONNECT_REFUSED : CONNECT_DONE;
+}
+
 static enum connect_outcome entry_call(struct sender *sender, const struct outbox_entry *entry, struct connect_answer *answer,
                                        struct fault_note *note)
 {
@@ -70,19 +84,16 @@ static enum connect_outcome entry_call(struct sender *sender, const struct outbo
     size_t body_bytes = 0;
     if (options->outbox->payload(options->context, entry, &body, &body_bytes, note) != FAULT_NONE)
         return CONNECT_AGAIN;
-    const struct connect_message message = {
-        .subject = options->subject, .id = entry->id, .content_type = options->content_type, .body = body, .body_bytes = body_bytes};
+    struct entry_reading reading = {options, entry};
+    const struct connect_message message = {.subject = options->subject,
+                                            .id = entry->id,
+                                            .content_type = options->content_type,
+                                            .body = body,
+                                            .body_bytes = body_bytes,
+                                            .read = options->answer ? entry_read : NULL,
+                                            .context = &reading};
     enum connect_outcome outcome = connector_call(options->connector, &message, answer, note);
     memory_give(body);
-    bool refused = false;
-    if (outcome == CONNECT_DONE && options->answer) {
-        if (options->answer(&refused, entry, answer, note) != FAULT_NONE) {
-            connector_disbelieve(options->connector, note->text);
-            return CONNECT_AGAIN;
-        }
-        if (refused)
-            return CONNECT_REFUSED;
-    }
     return outcome;
 }
 
@@ -103,14 +114,14 @@ static void entry_send(struct sender *sender, const struct outbox_entry *entry)
     if (mark == OUTBOX_MARK_AGAIN && sender_is_closing(sender))
         return; /* nothing is lost: the next start tries it */
     if (mark == OUTBOX_MARK_REFUSED)
-        log_line(LOG_ERROR, "connect", "%s: %s %s is a dead letter: %s", connector_name(options->connector), options->subject, entry->id,
+        log_line(LOG_ERROR, "connect", "%s: %s %s is a dead letter: %s", connector_name(options->connector), options->subject, entry->name,
                  note.text);
     else if (mark == OUTBOX_MARK_AGAIN)
-        log_line(LOG_WARN, "connect", "%s: %s %s, attempt %u: %s", connector_name(options->connector), options->subject, entry->id,
+        log_line(LOG_WARN, "connect", "%s: %s %s, attempt %u: %s", connector_name(options->connector), options->subject, entry->name,
                  attempts, note.text);
     if (options->outbox->mark(options->context, entry, mark, attempts, due_us, note.text, &mark_note) != FAULT_NONE) {
         log_line(LOG_ERROR, "connect", "%s: %s %s goes again, the ledger could not note what became of it: %s",
-                 connector_name(options->connector), options->subject, entry->id, mark_note.text);
+                 connector_name(options->connector), options->subject, entry->name, mark_note.text);
         sender_pause(sender, connector_wait_ms(options->connector, 1, 0));
     }
 }

@@ -16,7 +16,8 @@ struct sender;
 struct outbox_entry {
     uint64_t entry; /* ascending */
     uint32_t attempts;
-    char id[CONNECT_ID_BYTES_MAX + 1]; /* what the other side deduplicates by */
+    char id[CONNECT_ID_BYTES_MAX + 1];   /* what the other side deduplicates by */
+    char name[CONNECT_ID_BYTES_MAX + 1]; /* as the answer names it, and the log */
 };
 
 enum outbox_mark {

@@ -29,13 +29,27 @@ struct outward {
     struct way ways[]; /* one for each tenant that names a processor */
 };
 
+/* <tenant>/<derived id>: one processor may serve several tenants. In the tenant's name / and % stand as %2F and %25. */
+static void key_of(char *out, size_t bytes, const char *tenant, const char *derived_id)
+{
+    size_t used = 0;
+    for (; *tenant && used + 4 < bytes; tenant++) {
+        if (*tenant == '/' || *tenant == '%')
+            used += (size_t)snprintf(out + used, bytes - used, "%%%02X", (unsigned char)*tenant);
+        else
+            out[used++] = *tenant;
+    }
+    snprintf(out + used, bytes - used, "/%s", derived_id);
+}
+
 static enum fault way_next(void *context, struct outbox_entry *out, uint64_t after, int64_t now_us, struct fault_note *note)
 {
     struct way *way = context;
     struct ledger_outbox found;
     enum fault fault = way->ledger_ops->outbox_next(way->ledger, &found, way->tenant, after, now_us, note);
     *out = (struct outbox_entry){.entry = found.entry, .attempts = found.attempts};
-    snprintf(out->id, sizeof out->id, "%s", found.derived_id);
+    key_of(out->id, sizeof out->id, way->tenant, found.derived_id);
+    snprintf(out->name, sizeof out->name, "%s", found.derived_id);
     return fault;
 }
 
@@ -66,7 +80,7 @@ static enum fault way_payload(void *context, const struct outbox_entry *entry, c
     if (fault == FAULT_NONE)
         fault = release_end(&writing.buffer, note);
     if (fault == FAULT_NONE && writing.told != found.row_count)
-        fault = fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "second batch %.60s has %u rows, %u were released", entry->id,
+        fault = fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "second batch %.60s has %u rows, %u were released", entry->name,
                           writing.told, found.row_count);
     if (fault != FAULT_NONE) {
         memory_give(writing.buffer.data);
@@ -87,6 +101,7 @@ static enum fault way_mark(void *context, const struct outbox_entry *entry, enum
     return way->ledger_ops->outbox_mark(way->ledger, entry->entry, states[mark], attempts, due_us, note);
 }
 
+_Static_assert(CONNECT_ID_BYTES_MAX >= 3 * 128 + 1 + sizeof((struct ledger_outbox *)0)->derived_id, "room for a key");
 static const struct outbox_ops way_ops = {way_next, way_payload, way_mark};
 
 /* A relative file lies beside the configuration. */
@@ -108,7 +123,7 @@ static enum fault way_open(struct way *way, struct http *http, const struct conf
 {
     struct connect_secret key = {0}, token = {0};
     char name[CONNECT_NAME_BYTES_MAX + 1];
-    snprintf(name, sizeof name, "processor.%.50s", tenant->name);
+    snprintf(name, sizeof name, "processor.%s", tenant->name);
     snprintf(way->tenant, sizeof way->tenant, "%s", tenant->name);
     enum fault fault = secret_of(&key, config, tenant->processor_key, note);
     if (fault == FAULT_NONE)
@@ -210,7 +225,7 @@ static void label_of(char *out, size_t bytes, const char *name)
 
 static void line_put(struct wire_buffer *out, const char *metric, const char *connector, uint64_t value)
 {
-    char label[2 * CONNECT_NAME_BYTES_MAX + 1], line[320];
+    char label[2 * CONNECT_NAME_BYTES_MAX + 1], line[512];
     label_of(label, sizeof label, connector);
     int bytes = snprintf(line, sizeof line, "sluice_connector_%s{connector=\"%s\"} %" PRIu64 "\n", metric, label, value);
     buffer_append(out, line, (size_t)bytes);

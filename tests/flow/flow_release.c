@@ -21,6 +21,7 @@
 enum { ROUNDS = 24, EACH = 3, ROWS = 40, FAULTS = 25 };
 #define TOKEN "payroll-token-1d2e"
 #define KEY   "key-of-the-payroll-processor"
+static const char *const names[] = {"payroll", "pay/roll"}; /* both with that token and that processor */
 
 extern char **environ;
 static struct table *fresh;
@@ -48,15 +49,17 @@ static void processor_kill(void)
 
 static void configure(const char *release, const char *key)
 {
-    static char tenants[1024], top[512];
+    static char tenants[2048], top[512];
+    size_t used = 0;
     unsigned char hash[SECRET_HASH_BYTES];
     char hex[2 * SECRET_HASH_BYTES + 1];
     secret_hash(hash, TOKEN, strlen(TOKEN));
     secret_to_hex(hex, hash, sizeof hash);
-    snprintf(tenants, sizeof tenants,
-             "  - name: payroll\n    token_hash: %s\n    rights: [submit, query]\n    duplicate_days: 0\n    release: %s\n"
-             "    processor: http://127.0.0.1:%d/releases\n    processor_key: %s\n",
-             hex, release, processor_port, key);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        used += (size_t)snprintf(tenants + used, sizeof tenants - used,
+                                 "  - name: %s\n    token_hash: %s\n    rights: [submit, query]\n    duplicate_days: 0\n    release: %s\n"
+                                 "    processor: http://127.0.0.1:%d/releases\n    processor_key: %s\n",
+                                 names[i], hex, release, processor_port, key);
     snprintf(top, sizeof top,
              "connections_max: 64\nmemory_max: 1TiB\nconnect:\n  hosts: [\"127.0.0.1:%d\"]\n  plain: true\n  timeout: 2s\n"
              "  retry_first: 20ms\n  retry_most: 200ms\n  breaker_open: 100ms\n",
@@ -126,12 +129,12 @@ static uint64_t counted(const char *query)
 }
 
 /* Every batch up to here is sent until it is acknowledged. */
-static unsigned sent_all(unsigned from, unsigned to)
+static unsigned sent_all(const char *tenant, unsigned from, unsigned to)
 {
     char error[256];
     const char *url = server.data_url;
     struct sluice_client *client = NULL;
-    const struct sluice_options options = {.urls = &url, .url_count = 1, .tenant = "payroll", .token = TOKEN, .timeout_ms = 1000};
+    const struct sluice_options options = {.urls = &url, .url_count = 1, .tenant = tenant, .token = TOKEN, .timeout_ms = 1000};
     if (sluice_open(&client, &options, error, sizeof error) != 0)
         return from;
     while (from < to && send_one(client, from))
@@ -145,7 +148,7 @@ static void round_run(unsigned round, unsigned *sent)
     pthread_t thread;
     struct killer killer = {.round = round, .after_ms = rand() % 120};
     assert_int_equal(pthread_create(&thread, NULL, killer_run, &killer), 0);
-    *sent = sent_all(*sent, (round + 1) * EACH);
+    *sent = sent_all("payroll", *sent, (round + 1) * EACH);
     pthread_join(thread, NULL);
     if (round % 2 == 0) {
         int status = server_wait(&server, 5000);
@@ -168,7 +171,7 @@ static void test_everything_is_executed_once(void **state)
     for (unsigned round = 0; round < ROUNDS; round++)
         round_run(round, &sent);
     for (int i = 0; i < 20 && sent < ROUNDS * EACH; i++)
-        sent = sent_all(sent, ROUNDS * EACH);
+        sent = sent_all("payroll", sent, ROUNDS * EACH);
     assert_int_equal(sent, ROUNDS * EACH);
     for (int i = 0; i < 100 && executed < wanted; i++) {
         sleep_ms(100);
@@ -184,6 +187,22 @@ static void test_everything_is_executed_once(void **state)
     assert_true(counted("SELECT sum(sent) FROM release") > ROUNDS * EACH); /* some were sent again */
     assert_int_equal(server_log_count(&server, "dead letter"), 0);
     assert_int_equal(server_log_count(&server, KEY), 0);
+}
+
+/* Batches of two tenants under the same ids, at one processor. */
+static void test_tenants_do_not_take_each_others_ids(void **state)
+{
+    (void)state;
+    uint64_t releases = 0, wanted = ROUNDS * EACH + 2;
+    assert_int_equal(sent_all("pay/roll", 0, 2), 2);
+    for (int i = 0; i < 100 && releases < wanted; i++) {
+        sleep_ms(50);
+        releases = counted("SELECT count(*) FROM release");
+    }
+    assert_int_equal(releases, wanted);
+    assert_int_equal(counted("SELECT count(*) FROM execution"), (ROUNDS * EACH + 2) * ROWS);
+    assert_int_equal(counted("SELECT count(*) FROM wrong"), 0);
+    assert_int_equal(server_log_count(&server, "dead letter"), 0);
 }
 
 static void test_figures_tell_of_the_processor(void **state)
@@ -211,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_is_executed_once),
+        cmocka_unit_test(test_tenants_do_not_take_each_others_ids),
         cmocka_unit_test(test_figures_tell_of_the_processor),
         cmocka_unit_test(test_a_start_without_its_key_is_refused),
     };

@@ -2,7 +2,7 @@
 """A payment processor for tests: takes second batches over HTTP, executes each once, keeps what it did in SQLite.
 
 usage: processor.py PORT DATABASE KEY FAULTS SEED
-Deduplicates by the Idempotency-Key in the transaction that executes. FAULTS in a hundred requests go wrong on purpose: no
+Serves every tenant whose key is KEY. Deduplicates by the Idempotency-Key in the transaction that executes. FAULTS in a hundred requests go wrong on purpose: no
 answer behind the commit, a 503 before it, an answer that is no acknowledgement.
 """
 import hashlib
@@ -38,7 +38,8 @@ def execute(key, body):
     digest = hashlib.sha256(body).hexdigest()
     release = json.loads(body)
     known = DB.execute("SELECT digest FROM release WHERE id = ?", (key,)).fetchone()
-    if release["id"] != key or release["rows"] != len(release["transfers"]):
+    tenant, _, derived_id = key.partition("/")
+    if release["id"] != derived_id or release["tenant"] != urllib.parse.unquote(tenant) or release["rows"] != len(release["transfers"]):
         DB.execute("INSERT INTO wrong VALUES(?)", (f"{key}: id or count",))
     if known:
         if known[0] != digest:
@@ -82,7 +83,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return None
         if trouble == "page":
             return self.answer(200, b"<html>welcome</html>")
-        return self.answer(200 if taken else 409, json.dumps({"id": key, "status": "accepted" if taken else "refused"}).encode())
+        return self.answer(200 if taken else 409, json.dumps({"id": json.loads(body)["id"], "status": "accepted" if taken else "refused"}).encode())
 
     def log_message(self, *_):
         pass

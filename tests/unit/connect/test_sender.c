@@ -34,7 +34,8 @@ static enum fault box_next(void *context, struct outbox_entry *out, uint64_t aft
     for (uint64_t i = after; i < box->count && fault != FAULT_NONE; i++)
         if (box->entries[i].state == WAITS && box->entries[i].due_us <= now_us) {
             *out = (struct outbox_entry){.entry = i + 1, .attempts = box->entries[i].attempts};
-            snprintf(out->id, sizeof out->id, "pay/r%u", (unsigned)i + 1);
+            snprintf(out->id, sizeof out->id, "payroll/pay/r%u", (unsigned)i + 1);
+            snprintf(out->name, sizeof out->name, "pay/r%u", (unsigned)i + 1);
             fault = FAULT_NONE;
         }
     pthread_mutex_unlock(&box->lock);
@@ -155,7 +156,7 @@ static void all_that_waits_is_sent_once(void **state)
     wait_until(&rig, DONE);
     service_pause(50);
     assert_int_equal(rig.service.calls, 10);
-    assert_string_equal(rig.service.key, "pay/r10"); /* in order */
+    assert_string_equal(rig.service.key, "payroll/pay/r10"); /* in order */
     pthread_mutex_lock(&rig.box.lock);
     rig.box.count = 11;
     pthread_mutex_unlock(&rig.box.lock);
@@ -228,7 +229,7 @@ static void a_mark_that_fails_makes_the_same_bytes_go_again(void **state)
     rig_send(&rig, NULL);
     wait_until(&rig, DONE);
     assert_int_equal(rig.service.calls, 3);
-    assert_string_equal(rig.service.key, "pay/r1");
+    assert_string_equal(rig.service.key, "payroll/pay/r1");
     assert_int_equal(rig.box.entries[0].attempts, 1);
     rig_down(&rig);
 }
@@ -244,6 +245,22 @@ static void a_silent_system_is_not_flooded(void **state)
     assert_in_range(rig.service.calls, 3, 7); /* two, then one each 100 ms */
     rig.service.status = 200;
     wait_until(&rig, DONE);
+    rig_down(&rig);
+}
+
+static void pages_instead_of_answers_open_the_breaker(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct connector_health health;
+    rig_up(&rig, 16, "<html>welcome</html>", 2);
+    rig_send(&rig, sender_release_answer);
+    service_pause(450);
+    assert_in_range(rig.service.calls, 3, 7); /* as a_silent_system_is_not_flooded */
+    connector_health(rig.connector, &health);
+    assert_int_not_equal(health.breaker, BREAKER_CLOSED);
+    assert_int_equal(health.counters[CONNECT_COUNT_delivered], 0);
+    assert_in_range(health.counters[CONNECT_COUNT_failed], rig.service.calls - 1, rig.service.calls);
     rig_down(&rig);
 }
 
@@ -299,6 +316,7 @@ int main(void)
         cmocka_unit_test(what_is_refused_is_a_dead_letter),
         cmocka_unit_test(a_mark_that_fails_makes_the_same_bytes_go_again),
         cmocka_unit_test(a_silent_system_is_not_flooded),
+        cmocka_unit_test(pages_instead_of_answers_open_the_breaker),
         cmocka_unit_test(a_close_ends_a_call_under_way),
         cmocka_unit_test(answers_are_read_strictly),
     };
