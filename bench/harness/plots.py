@@ -99,7 +99,7 @@ def peers(result, figures):
     if not found:
         return None
     plot = Plot("How many times a peer's speed", (0.5, 200, True), None, "times", size=(760, 120 + 38 * len(found)), left=310, right=95,
-                foot="lowest and highest of the shapes with 16 columns and more; " + stamp_of(result, "peak").replace("one core, ", ""))
+                foot="shapes of 16 columns and more; " + stamp_of(result, "peak").replace("one core, ", ""))
     step = (plot.bottom - plot.top) / len(found)
     one = plot.x.at(1)
     plot.segment(one, plot.top, one, plot.bottom, COLOURS["ink"])
@@ -131,7 +131,7 @@ def batch_cost(result, figures):
     plot.line(costs, COLOURS["ours"])
     for rows_count, cost in costs:
         plot.mark(plot.x.at(rows_count), plot.y.at(cost), COLOURS["ours"])
-        plot.text(plot.x.at(rows_count), plot.y.at(cost) - 12, f"{cost:.2f}", size=11, anchor="middle")
+        plot.text(plot.x.at(rows_count), plot.y.at(cost) + 20, f"{cost:.2f}", size=11, anchor="middle")
     return plot
 
 
