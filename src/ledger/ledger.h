@@ -14,6 +14,7 @@
  * past the last committed offset are cut at open. One thread commits; readers are any thread and see what is committed. */
 
 struct ledger;
+struct ledger_message_ops;
 
 struct ledger_options {
     const char *folder;         /* created when absent; locked: a second server on it is refused */
@@ -71,6 +72,43 @@ struct ledger_outbox {
  * screening, then resubmissions. false: enough */
 typedef bool ledger_outbox_fn(void *context, const struct batch *batch, const uint32_t *rows, uint32_t row_count);
 
+/* What is to leave for a connector. For (connector, recipient, id) there is one: a second is dropped without a word. */
+enum { LETTER_ID_BYTES_MAX = 160, LETTER_PAYLOAD_BYTES_MAX = 64 << 10 };
+struct ledger_message {                 /* borrowed */
+    struct text connector, subject, id; /* connector: by its name in the configuration; subject: alarm, todo, outcome, … */
+    struct text recipient;              /* an address or number, or what is kept in order; those of one leave one behind the other */
+    struct text payload;                /* a JSON object */
+};
+struct ledger_letter { /* one of them on its way, or a second batch */
+    uint64_t entry, sequence;
+    bool is_release;
+    int64_t made_us, since_us, due_us; /* since: it waits for the connector */
+    uint32_t attempts;
+    enum outbox_state state;
+    char connector[144], subject[32], recipient[256], id[LETTER_ID_BYTES_MAX + 1], why[120];
+};
+typedef bool ledger_letter_fn(void *context, const struct ledger_letter *letter); /* false: enough; may not call the ledger */
+/* Those of one mail, oldest first. */
+typedef bool ledger_letter_part_fn(void *context, struct text subject, struct text id, struct text payload, int64_t made_us);
+struct ledger_letter_query {
+    struct text connector;         /* empty: any */
+    int state;                     /* -1: any */
+    uint64_t after, after_release; /* paging: behind these */
+    uint32_t rows_max;
+};
+struct ledger_letter_count { /* of one connector */
+    char connector[144];
+    uint64_t waiting, dead;
+    int64_t oldest_us; /* of what waits; 0: nothing does */
+};
+typedef void ledger_letter_count_fn(void *context, const struct ledger_letter_count *count);
+/* What is wrong with the server itself, and was told. since_us 0: it is over. */
+struct ledger_alarm {
+    char name[96], what[160];
+    int64_t since_us;
+};
+typedef void ledger_alarm_fn(void *context, const struct ledger_alarm *alarm);
+
 /* What is on a tenant's lists. */
 struct ledger_listed { /* borrowed during the call back */
     enum party_list list;
@@ -97,7 +135,9 @@ struct ledger_entry {
     uint32_t scene_count;
     const struct ledger_base_change *base_change; /* borrowed; NULL: none */
     const struct ledger_life_change *life;        /* borrowed; NULL: none */
-    enum fault fault;                             /* set by ledger_commit */
+    const struct ledger_message *messages;        /* borrowed; that leave because of it */
+    uint32_t message_count;
+    enum fault fault; /* set by ledger_commit */
 };
 
 /* Encodes columns, facts that history needs, results and notes. Any thread; takes memory, give it with frame_give. */
@@ -206,6 +246,32 @@ struct ledger_ops {
     /* One whose time is over; FAULT_not_found: none. */
     enum fault (*life_due)(struct ledger *ledger, struct ledger_batch *out, int64_t now_us, struct fault_note *note);
     uint64_t (*disk_bytes)(const struct ledger *ledger);
+    const struct ledger_message_ops *messages;
+};
+
+/* What leaves for connectors other than processors. Writers: durable when they return, any thread. */
+struct ledger_message_ops {
+    /* In a transaction of their own: for what no change of the log causes. alarm: goes with them; NULL: none. */
+    enum fault (*put)(struct ledger *ledger, const struct ledger_message *messages, uint32_t count, int64_t now_us,
+                      const struct ledger_alarm *alarm, struct fault_note *note);
+    /* The first behind after that waits, is due and is the first of its recipient's; quiet_us > 0: and nothing reached the recipient in
+     * so long. FAULT_not_found: none. */
+    enum fault (*next)(struct ledger *ledger, struct ledger_letter *out, struct text connector, uint64_t after, int64_t now_us,
+                       int64_t quiet_us, struct fault_note *note);
+    /* Up to most others that wait for the same recipient go with it from now on, whatever comes later. Once for each. */
+    enum fault (*close)(struct ledger *ledger, uint64_t entry, uint32_t most, struct fault_note *note);
+    enum fault (*read)(struct ledger *ledger, uint64_t entry, ledger_letter_part_fn *each, void *context, struct fault_note *note);
+    /* What became of it and of those that go with it: OUTBOX_WAITING again not before due_us, OUTBOX_ACKNOWLEDGED, OUTBOX_DEAD. */
+    enum fault (*mark)(struct ledger *ledger, uint64_t entry, enum outbox_state state, uint32_t attempts, int64_t due_us, int64_t now_us,
+                       const char *why, struct fault_note *note);
+    /* Second batches first, then the others, each by entry. */
+    enum fault (*list)(struct ledger *ledger, const struct ledger_letter_query *query, ledger_letter_fn *each, void *context,
+                       struct fault_note *note);
+    /* Dead ones wait again: one entry, or 0: all of the connector (empty: of any). */
+    enum fault (*resend)(struct ledger *ledger, bool release, uint64_t entry, struct text connector, int64_t now_us, uint32_t *out_count,
+                         struct fault_note *note);
+    enum fault (*counts)(struct ledger *ledger, ledger_letter_count_fn *each, void *context, struct fault_note *note);
+    enum fault (*alarms)(struct ledger *ledger, ledger_alarm_fn *each, void *context, struct fault_note *note);
 };
 extern const struct ledger_ops ledger_sqlite;
 

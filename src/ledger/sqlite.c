@@ -345,4 +345,5 @@ const struct ledger_ops ledger_sqlite = {
     .listed = sqlite_listed,
     .life_due = sqlite_life_due,
     .disk_bytes = sqlite_disk_bytes,
+    .messages = &sqlite_message_ops,
 };

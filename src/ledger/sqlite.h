@@ -179,6 +179,11 @@ enum fault sqlite_outbox_mark(struct ledger *ledger, uint64_t entry, enum outbox
 enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, int64_t now_us, struct fault_note *note);
 enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
 
+/* sqlite_messages.c: messages_insert inside a transaction of the writer's */
+extern const struct ledger_message_ops sqlite_message_ops;
+enum fault messages_insert(struct connection *writer, const struct ledger_message *messages, uint32_t count, int64_t tenant,
+                           uint64_t sequence, int64_t now_us, struct fault_note *note);
+
 /* sqlite_resolve.c */
 enum fault sqlite_find_transfers(struct ledger *ledger, struct text tenant, const struct column *ids, uint32_t row_count,
                                  const uint8_t *skip, ledger_found_fn *each, void *context, struct fault_note *note);

@@ -194,6 +194,8 @@ static enum fault entry_insert(struct connection *writer, const struct ledger_en
         fault = base_change_insert(writer, entry, note);
     if (fault == FAULT_NONE)
         fault = life_insert(writer, entry, tenant, note);
+    if (fault == FAULT_NONE)
+        fault = messages_insert(writer, entry->messages, entry->message_count, tenant, entry->batch->sequence, entry->batch->now_us, note);
     return fault;
 }
 

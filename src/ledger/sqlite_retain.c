@@ -44,6 +44,10 @@ static enum fault kept_write(struct connection *writer, uint64_t kept_from, stru
     sqlite3_bind_int64(statement, 1, (int64_t)kept_from);
     if (fault == FAULT_NONE)
         fault = statement_run(writer, statement, "drop rows of a segment", note);
+    statement = statement_take(writer, STATEMENT_message_drop);
+    sqlite3_bind_int64(statement, 1, (int64_t)kept_from);
+    if (fault == FAULT_NONE)
+        fault = statement_run(writer, statement, "drop what was delivered", note);
     FAILPOINT(ledger_retain_before_commit);
     if (fault == FAULT_NONE)
         fault = statement_run(writer, statement_take(writer, STATEMENT_commit), "commit", note);

@@ -120,6 +120,7 @@ static void step_follow_up(struct job *job)
     if (job->change)
         base_change_over(job->change, job->pipeline);
     life_give(&job->life);
+    outbox_fini(&job->outbox);
     pthread_mutex_destroy(&job->arena_lock);
     epoch_release(&job->epoch);
     memory_give(job);

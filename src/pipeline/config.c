@@ -332,10 +332,14 @@ static enum fault parts_read(const struct reading *reading, const struct config_
     if (fault == FAULT_NONE)
         fault = connect_read(reading, &text->connect);
     if (fault == FAULT_NONE)
+        fault = config_read_connectors(reading, text);
+    if (fault == FAULT_NONE)
         fault = currencies_read(reading, &text->currencies);
     if (fault == FAULT_NONE)
         fault = strategy_read(reading, text);
-    return fault == FAULT_NONE ? tenants_read(reading, text) : fault;
+    if (fault == FAULT_NONE)
+        fault = tenants_read(reading, text);
+    return fault == FAULT_NONE ? config_check_webhooks(reading) : fault;
 }
 
 static enum fault text_read(struct reading *reading, size_t bytes)

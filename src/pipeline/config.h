@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "base/secret.h"
+#include "batch/batch.h"
 #include "batch/limits.h"
 #include "history/history.h"
 #include "intake/profile.h"
@@ -20,7 +21,7 @@
 
 enum { TENANTS_MAX = 256, LISTEN_MAX = 8, CREDENTIALS_MAX = 8, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8, BASE_KEYS_MAX = 16 };
 enum { HTTP_POSTS_MAX = 4 }; /* requests by HTTP under way at once */
-enum { CONNECT_HOSTS_MAX = 64 };
+enum { CONNECT_HOSTS_MAX = 64, CONNECTORS_MAX = 32, CONNECTOR_TO_MAX = 16, CONNECTOR_TEMPLATES_MAX = 8, ALARM_CONNECTORS_MAX = 8 };
 enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256 };
 
 enum release_policy { RELEASE_SETTLED, RELEASE_AT_ONCE, RELEASE_PARTIAL };
@@ -35,6 +36,26 @@ struct config_profile {
     size_t bytes;
     struct digest digest;
     struct profile *profile;
+};
+
+enum connector_kind { CONNECTOR_MAIL, CONNECTOR_SMS, CONNECTOR_WEBHOOK, CONNECTOR_OA, CONNECTOR_PERMISSION, CONNECTOR_KINDS };
+extern const char *const connector_kind_names[CONNECTOR_KINDS];
+
+/* One outside system that messages go to, taken at start. */
+struct config_connector {
+    char name[64];
+    enum connector_kind kind;
+    char url[256], user[129], from[256];
+    char password[256], key[256], token[256], callback_key[256]; /* where secrets are, never the secrets */
+    bool tls;
+    int64_t timeout_ms, digest_us, give_up_us;
+    uint32_t text_max;
+    uint32_t to_count, template_count;
+    char to[CONNECTOR_TO_MAX][128]; /* addresses or numbers that a message goes to unless it says otherwise */
+    struct config_letter {
+        char on[32]; /* subject of messages */
+        char subject[256], body[1536];
+    } templates[CONNECTOR_TEMPLATES_MAX];
 };
 
 struct config_tenant {
@@ -64,6 +85,7 @@ struct config_tenant {
     uint32_t duplicate_days; /* 0: an id may come again */
     enum release_policy release;
     char processor[256], processor_key[256], processor_token[256]; /* URL; where secrets are, never the secrets */
+    char webhook[64];                                              /* connector */
     int64_t corrections_us;                                        /* how long corrections are waited for; 0: for ever */
 };
 
@@ -105,6 +127,13 @@ struct config {
         int64_t timeout_ms, retry_first_ms, retry_most_ms, breaker_open_ms;
         uint32_t breaker_failures;
     } connect;
+    struct config_alarms {
+        int64_t delay_us, settle_us;
+    } alarms;
+    uint32_t alarm_connector_count;
+    char alarm_connectors[ALARM_CONNECTORS_MAX][64];
+    uint32_t connector_count;
+    struct config_connector connectors[CONNECTORS_MAX];
     uint32_t connect_host_count;
     char connect_hosts[CONNECT_HOSTS_MAX][256];
     uint32_t rate_count;
@@ -122,7 +151,8 @@ enum fault config_open(struct config **out, const char *path, struct fault_note 
 enum fault config_open_text(struct config **out, const char *source, const char *text, size_t bytes, struct fault_note *note);
 /* Of a ledger: no other file is read, so it knows no tokens out of files and lets nobody in. */
 enum fault config_open_recorded(struct config **out, const char *text, size_t bytes, struct fault_note *note);
-struct level_rules config_levels(const struct config *config, uint32_t tenant_index); /* of a tenant */
+struct level_rules config_levels(const struct config *config, uint32_t tenant_index);                /* of a tenant */
+const struct config_connector *config_connector_find(const struct config *config, struct text name); /* NULL: there is none */
 void config_close(struct config **config_p);
 
 /* A profile alone; source names it in faults. */

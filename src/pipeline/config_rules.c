@@ -26,7 +26,8 @@ enum form {
     AS_VERDICT,
     AS_MODE,
     AS_FALLBACK,
-    AS_RELEASE
+    AS_RELEASE,
+    AS_KIND
 };
 
 struct key_rule {
@@ -70,6 +71,15 @@ static const struct key_rule connect_rules[] = {
 };
 static const struct key_rule tenant_rules[] = {
 #define TENANT(key, form, member, least, most, initial, meaning) RULE(tenant_text, config_tenant, key, form, member, least, most, initial)
+#include "pipeline/config_keys.tbl"
+};
+static const struct key_rule alarm_rules[] = {
+#define ALARMS(key, form, member, least, most, initial, meaning) RULE(alarms_text, config, key, form, member, least, most, initial)
+#include "pipeline/config_keys.tbl"
+};
+static const struct key_rule connector_rules[] = {
+#define CONNECTOR(key, form, member, least, most, initial, meaning) \
+    RULE(connector_text, config_connector, key, form, member, least, most, initial)
 #include "pipeline/config_keys.tbl"
 };
 #define COUNT_OF(rules) (sizeof(rules) / sizeof((rules)[0]))
@@ -155,6 +165,16 @@ static enum fault release_store(void *to, const struct reading *reading, const c
     if (policy < 0)
         return config_wrong(reading, path, "expected settled, at_once or partial, is '%.40s'", value);
     *place = (enum release_policy)policy;
+    return FAULT_NONE;
+}
+
+static enum fault kind_store(void *to, const struct reading *reading, const char *path, const char *value)
+{
+    enum connector_kind *place = to;
+    int kind = value_choice(value, connector_kind_names, CONNECTOR_KINDS);
+    if (kind < 0)
+        return config_wrong(reading, path, "expected mail, sms, webhook, oa or permission, is '%.40s'", value);
+    *place = (enum connector_kind)kind;
     return FAULT_NONE;
 }
 
@@ -263,6 +283,8 @@ static enum fault key_store(void *to, const struct key_rule *rule, const struct 
         return level_store(to, reading, path, value);
     case AS_RELEASE:
         return release_store(to, reading, path, value);
+    case AS_KIND:
+        return kind_store(to, reading, path, value);
     default:
         return whole_store(to, rule, reading, path, value);
     }
@@ -279,7 +301,7 @@ static enum fault rules_read(void *target, const void *texts, const struct key_r
         const char *value;
         memcpy(&value, (const char *)texts + rule->from, sizeof value);
         snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "." : "", rule->key);
-        if (!value && rule->initial[0] == '\0' && rule->form <= AS_PATH && rule->least > 0)
+        if (!value && rule->initial[0] == '\0' && (rule->form <= AS_PATH || rule->form == AS_KIND) && rule->least > 0)
             fault = config_wrong(reading, *prefix ? prefix : rule->key, "'%s' is needed and not there", rule->key);
         else if (value || rule->initial[0] != '\0')
             fault = key_store((char *)target + rule->to, rule, reading, path, value ? value : rule->initial);
@@ -303,10 +325,18 @@ enum fault config_read_top(const struct reading *reading, const struct config_te
         fault = rules_read(config, &text->drift, drift_rules, COUNT_OF(drift_rules), "drift", reading);
     if (fault == FAULT_NONE)
         fault = rules_read(config, &text->connect, connect_rules, COUNT_OF(connect_rules), "connect", reading);
+    if (fault == FAULT_NONE)
+        fault = rules_read(config, &text->alarms, alarm_rules, COUNT_OF(alarm_rules), "alarms", reading);
     return fault;
 }
 
 enum fault config_read_tenant(struct config_tenant *out, const struct reading *reading, const char *path, const struct tenant_text *text)
 {
     return rules_read(out, text, tenant_rules, COUNT_OF(tenant_rules), path, reading);
+}
+
+enum fault config_read_connector(struct config_connector *out, const struct reading *reading, const char *path,
+                                 const struct connector_text *text)
+{
+    return rules_read(out, text, connector_rules, COUNT_OF(connector_rules), path, reading);
 }

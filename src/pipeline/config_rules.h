@@ -25,6 +25,10 @@ bool config_path(char *out, size_t out_bytes, const struct reading *reading, con
 enum fault config_name(char *out, size_t out_bytes, const struct reading *reading, const char *path, const char *value);
 
 enum fault config_read_top(const struct reading *reading, const struct config_text *text); /* top keys and their groups */
+enum fault config_read_connector(struct config_connector *out, const struct reading *reading, const char *path,
+                                 const struct connector_text *text);                              /* its keys alone */
+enum fault config_read_connectors(const struct reading *reading, const struct config_text *text); /* config_connectors.c: and alarms */
+enum fault config_check_webhooks(const struct reading *reading);
 enum fault config_read_tenant(struct config_tenant *out, const struct reading *reading, const char *path, const struct tenant_text *text);
 
 #endif

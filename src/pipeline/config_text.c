@@ -57,6 +57,31 @@ static const cyaml_schema_field_t connect_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t alarms_fields[] = {
+    LIST_FIELD(alarms_text, connectors, &text_entry, ALARM_CONNECTORS_MAX),
+#define ALARMS(key, ...) TEXT_FIELD(alarms_text, key),
+#include "pipeline/config_keys.tbl"
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t letter_template_fields[] = {
+    TEXT_FIELD(letter_template_text, on),
+    TEXT_FIELD(letter_template_text, subject),
+    TEXT_FIELD(letter_template_text, body),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t letter_template_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct letter_template_text, letter_template_fields)};
+
+static const cyaml_schema_field_t connector_fields[] = {
+#define CONNECTOR(key, ...) TEXT_FIELD(connector_text, key),
+#include "pipeline/config_keys.tbl"
+    LIST_FIELD(connector_text, to, &text_entry, CONNECTOR_TO_MAX),
+    LIST_FIELD(connector_text, templates, &letter_template_entry, CONNECTOR_TEMPLATES_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t connector_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct connector_text, connector_fields)};
+
 static const cyaml_schema_field_t rate_fields[] = {
     TEXT_FIELD(rate_text, currency),
     TEXT_FIELD(rate_text, per_reference),
@@ -115,6 +140,8 @@ static const cyaml_schema_field_t top_fields[] = {
     GROUP_FIELD(levels),
     GROUP_FIELD(drift),
     GROUP_FIELD(connect),
+    GROUP_FIELD(alarms),
+    LIST_FIELD(config_text, connectors, &connector_entry, CONNECTORS_MAX),
     GROUP_FIELD(currencies),
     LIST_FIELD(config_text, countermeasures, &countermeasure_entry, COUNTERMEASURES_MAX),
     LIST_FIELD(config_text, strategy, &strategy_entry, STRATEGY_ROWS_MAX),

@@ -76,6 +76,25 @@ struct tenant_text {
     uint32_t rights_count, profiles_count, credentials_count;
 };
 
+struct alarms_text {
+    char **connectors;
+    uint32_t connectors_count;
+#define ALARMS(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+};
+
+struct letter_template_text {
+    char *on, *subject, *body;
+};
+
+struct connector_text {
+#define CONNECTOR(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+    char **to;
+    struct letter_template_text *templates;
+    uint32_t to_count, templates_count;
+};
+
 struct config_text {
 #define TOP(key, ...) char *key;
 #include "pipeline/config_keys.tbl"
@@ -85,12 +104,14 @@ struct config_text {
     struct levels_text levels;
     struct drift_text drift;
     struct connect_text connect;
+    struct alarms_text alarms;
     struct currencies_text currencies;
     struct countermeasure_text *countermeasures;
     struct strategy_text *strategy;
     struct tenant_text *tenants;
+    struct connector_text *connectors;
     char **cpu_mask, **base_keys;
-    uint32_t countermeasures_count, strategy_count, tenants_count, cpu_mask_count, base_keys_count;
+    uint32_t connectors_count, countermeasures_count, strategy_count, tenants_count, cpu_mask_count, base_keys_count;
 };
 
 /* A build file of `sluice build`, in the same way. */

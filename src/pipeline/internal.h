@@ -17,6 +17,7 @@
 #include "pipeline/arena_pool.h"
 #include "pipeline/config.h"
 #include "pipeline/metrics.h"
+#include "pipeline/outbox.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/steps.h"
 #include "scene/drift.h"
@@ -151,6 +152,7 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     const struct config_credential *credential; /* of the epoch's configuration */
     struct base_change *change;                 /* NULL: it does nothing to bases */
     struct job_life *life;                      /* what it does to the life of a batch; NULL: nothing */
+    struct outbox outbox;                       /* what it makes leave for connectors */
     struct order *order;                        /* where it stands; NULL: nowhere */
     struct job *order_before, *order_next;
     bool filled; /* waits in order for those before it; under sequence_lock */

@@ -125,7 +125,9 @@ static enum fault group_commit(struct pipeline *pipeline, struct job **group, ui
                                            .frame = group[i]->frame,
                                            .config_digest = epoch->digest,
                                            .scenes = epoch->scene_names,
-                                           .scene_count = epoch->names.scene_count};
+                                           .scene_count = epoch->names.scene_count,
+                                           .messages = group[i]->outbox.messages,
+                                           .message_count = group[i]->outbox.count};
         if (epoch->base)
             entries[i].base_digest = epoch->base->digest;
         if (group[i]->life)

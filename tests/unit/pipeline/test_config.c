@@ -478,6 +478,9 @@ static void the_manual_tells_every_default(void **state)
 #define HISTORY                                               TOP
 #define LEVEL                                                 TOP
 #define DRIFT                                                 TOP
+#define CONNECT                                               TOP
+#define ALARMS                                                TOP
+#define CONNECTOR                                             TOP
 #define TENANT                                                TOP
 #include "pipeline/config_keys.tbl"
     };
