@@ -239,7 +239,8 @@ static void overrule_row(struct results *results, uint32_t row, const struct bat
 /* A party that is allowed: its scores are told, and raise nothing. */
 static void allow_row(struct results *results, uint32_t row, const struct batch_facts *facts)
 {
-    if (!facts->flags || !(facts->flags[row] & list_flag(LIST_ALLOW)) || results->level[row] == LEVEL_NONE)
+    if (!facts->flags || !(facts->flags[row] & list_flag(LIST_ALLOW)) ||
+        (results->level[row] == LEVEL_NONE && results->verdict[row] == VERDICT_PASS))
         return;
     results->verdict[row] = VERDICT_PASS;
     results->level[row] = LEVEL_NONE;

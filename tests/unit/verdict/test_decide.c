@@ -475,6 +475,30 @@ static void lists_overrule_in_their_order(void **state)
     slice_close(&slice);
 }
 
+/* A table may hold what has no level: that is raised by the scores as well. */
+static void an_allowed_party_passes_at_every_level(void **state)
+{
+    (void)state;
+    struct slice slice;
+    uint8_t flags[ROWS];
+    uint32_t low = 0;
+    slice_open(&slice, 4, 4, 5);
+    slice.strategy.rows[slice.strategy.row_count++] = (struct strategy_row){.risk_type = STRATEGY_ANY, .verdict = VERDICT_HOLD};
+    slice_decide(&slice);
+    const struct results *r = &slice.batch.results;
+    for (uint32_t row = 0; row < ROWS; row++) {
+        assert_int_not_equal(r->verdict[row], VERDICT_PASS);
+        low += r->level[row] == LEVEL_NONE;
+    }
+    assert_true(low > 0);
+    memset(flags, list_flag(LIST_ALLOW), ROWS);
+    slice.batch.facts.flags = flags;
+    slice_decide(&slice);
+    for (uint32_t row = 0; row < ROWS; row++)
+        assert_true(r->verdict[row] == VERDICT_PASS && r->cause[row] == CAUSE_ALLOWED && r->countermeasure[row] == 0);
+    slice_close(&slice);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,7 +507,7 @@ int main(void)
         cmocka_unit_test(scene_shares_make_the_evidence),      cmocka_unit_test(anomaly_shares_make_the_degree),
         cmocka_unit_test(strongest_reasons_are_kept),          cmocka_unit_test(without_a_base_only_checks_decide),
         cmocka_unit_test(ties_go_by_the_order_of_the_table),   cmocka_unit_test(a_full_arena_is_a_fault),
-        cmocka_unit_test(every_instruction_set_decides_alike),
+        cmocka_unit_test(every_instruction_set_decides_alike), cmocka_unit_test(an_allowed_party_passes_at_every_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
