@@ -58,6 +58,21 @@ struct ledger_life_change {
     struct digest payload_digest;
 };
 
+struct ledger_due { /* zeros: before the first */
+    int64_t due_us;
+    uint64_t sequence;
+};
+
+/* Up to where rows may be dropped. What may still be released holds its segment, and with it those behind. */
+struct ledger_retention {
+    int64_t before_us;          /* older ones go; so do those whose time for corrections was over before it and that nobody released */
+    int64_t unsettled_us;       /* open batches and dead letters, where they are older than this */
+    uint64_t behind;            /* a snapshot of history holds all up to here */
+    const char *const *senders; /* tenants whose second batches are sent: those that wait stay */
+    uint32_t sender_count;
+};
+enum ledger_retained { RETAINED_NOTHING_OLD, RETAINED_HELD, RETAINED_DROPPED };
+
 /* A second batch on its way to the processor. */
 struct ledger_outbox {
     uint64_t entry;                                     /* ascending in order of release */
@@ -216,9 +231,10 @@ struct ledger_ops {
     /* Called by the committing thread when nothing is on its way to it: moves what the write-ahead log holds into the database.
      * Without it commit does so itself whenever the log has grown to its bound. */
     void (*idle)(struct ledger *ledger);
-    /* Drops the oldest segment if it is full and each of its batches is older than before_us and not behind the sequence up to
-     * which a snapshot of history is kept. Its ids stay; reading its rows is FAULT_not_found. Blocks commits for a moment. */
-    enum fault (*retain)(struct ledger *ledger, int64_t before_us, uint64_t behind, bool *out_dropped, struct fault_note *note);
+    /* Drops the oldest segment if it is full, each of its batches is older than that, and nothing of it may leave yet. Its ids stay;
+     * reading its rows is FAULT_not_found. Blocks commits for a moment. */
+    enum fault (*retain)(struct ledger *ledger, const struct ledger_retention *retention, enum ledger_retained *out,
+                         struct fault_note *note);
     /* Every committed frame with sequence >= from, in order, decoded. FAULT_not_found: from is before kept_from. */
     enum fault (*replay)(struct ledger *ledger, uint64_t from, enum fault (*each)(void *, struct batch *, struct fault_note *),
                          void *context, struct fault_note *note);
@@ -243,8 +259,9 @@ struct ledger_ops {
     /* By list, kind and value; written by commit of list.put and list.remove batches. */
     enum fault (*listed)(struct ledger *ledger, const struct ledger_list_query *query, ledger_listed_fn *each, void *context,
                          struct fault_note *note);
-    /* One whose time is over; FAULT_not_found: none. */
-    enum fault (*life_due)(struct ledger *ledger, struct ledger_batch *out, int64_t now_us, struct fault_note *note);
+    /* The next behind the cursor whose time is over, in the order in which it was; the cursor moves to it. FAULT_not_found: none. */
+    enum fault (*life_due)(struct ledger *ledger, struct ledger_batch *out, struct ledger_due *cursor, int64_t now_us,
+                           struct fault_note *note);
     uint64_t (*disk_bytes)(const struct ledger *ledger);
     const struct ledger_message_ops *messages;
 };

@@ -160,7 +160,8 @@ enum fault sqlite_batches(struct ledger *ledger, const struct ledger_query *quer
 enum fault sqlite_label_find(struct ledger *ledger, struct text tenant, struct text transfer, uint8_t *out, struct fault_note *note);
 
 /* sqlite_retain.c */
-enum fault sqlite_retain(struct ledger *ledger, int64_t before_us, uint64_t behind, bool *out_dropped, struct fault_note *note);
+enum fault sqlite_retain(struct ledger *ledger, const struct ledger_retention *retention, enum ledger_retained *out,
+                         struct fault_note *note);
 enum fault kept_open(struct ledger *ledger, struct fault_note *note); /* what is kept; leftovers of what is not are removed */
 bool line_is_kept(const struct ledger *ledger, uint64_t sequence);
 
@@ -176,7 +177,8 @@ enum fault sqlite_outbox_next(struct ledger *ledger, struct ledger_outbox *out, 
 enum fault sqlite_outbox_rows(struct ledger *ledger, uint64_t entry, ledger_outbox_fn *each, void *context, struct fault_note *note);
 enum fault sqlite_outbox_mark(struct ledger *ledger, uint64_t entry, enum outbox_state state, uint32_t attempts, int64_t due_us,
                               struct fault_note *note);
-enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, int64_t now_us, struct fault_note *note);
+enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, struct ledger_due *cursor, int64_t now_us,
+                           struct fault_note *note);
 enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
 
 /* sqlite_messages.c: messages_insert inside a transaction of the writer's */

@@ -72,15 +72,20 @@ enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint
     return fault;
 }
 
-enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, int64_t now_us, struct fault_note *note)
+enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, struct ledger_due *cursor, int64_t now_us,
+                           struct fault_note *note)
 {
     *out = (struct ledger_batch){0};
     struct reader *reader = reader_take(ledger);
     sqlite3_stmt *statement = statement_take(&reader->connection, STATEMENT_life_due);
     sqlite3_bind_int64(statement, 1, now_us);
+    sqlite3_bind_int64(statement, 2, cursor->due_us);
+    sqlite3_bind_int64(statement, 3, (int64_t)cursor->sequence);
     int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
+    if (code == SQLITE_ROW) {
         batch_line_of(out, statement);
+        *cursor = (struct ledger_due){sqlite3_column_int64(statement, sqlite3_column_count(statement) - 1), out->sequence};
+    }
     sqlite3_reset(statement);
     enum fault fault = code_fault(&reader->connection, code, "look for batches whose time is over", note);
     reader_give(ledger, reader);

@@ -62,13 +62,47 @@ static void segment_drop(const char *folder, uint32_t segment)
     summary_remove(folder, segment);
 }
 
-static enum fault retain_one(struct ledger *ledger, int64_t before_us, uint64_t behind, bool *out_dropped, struct fault_note *note)
+/* Whether something of these batches may leave yet. */
+static enum fault span_holds(bool *out, struct connection *writer, uint64_t from, const struct span *span,
+                             const struct ledger_retention *retention, struct fault_note *note)
 {
+    int64_t found = 0;
+    enum fault fault = FAULT_not_found;
+    for (uint32_t i = 0; i < retention->sender_count && fault == FAULT_not_found; i++) {
+        int64_t tenant;
+        fault = tenant_find(writer, &tenant, text_of(retention->senders[i]), note);
+        if (fault != FAULT_NONE)
+            continue;
+        sqlite3_stmt *statement = statement_take(writer, STATEMENT_retain_waits);
+        sqlite3_bind_int64(statement, 1, (int64_t)from);
+        sqlite3_bind_int64(statement, 2, (int64_t)span->last_sequence);
+        sqlite3_bind_int64(statement, 3, tenant);
+        fault = statement_integer(writer, statement, &found, "look for what is to leave", note);
+    }
+    if (fault == FAULT_not_found) {
+        sqlite3_stmt *statement = statement_take(writer, STATEMENT_retain_unsettled);
+        sqlite3_bind_int64(statement, 1, (int64_t)from);
+        sqlite3_bind_int64(statement, 2, (int64_t)span->last_sequence);
+        sqlite3_bind_int64(statement, 3, retention->before_us > 0 ? retention->before_us : 0);
+        sqlite3_bind_int64(statement, 4, retention->unsettled_us);
+        fault = statement_integer(writer, statement, &found, "look for what is not settled", note);
+    }
+    *out = fault == FAULT_NONE;
+    return fault == FAULT_not_found ? FAULT_NONE : fault;
+}
+
+static enum fault retain_one(struct ledger *ledger, const struct ledger_retention *retention, enum ledger_retained *out,
+                             struct fault_note *note)
+{
+    bool holds;
     struct span span;
     uint64_t kept_from = atomic_load(&ledger->kept_from);
     enum fault fault = span_read(&span, &ledger->writer, kept_from, note);
-    if (fault != FAULT_NONE || span.newest_us >= before_us || span.last_sequence > behind)
+    if (fault != FAULT_NONE || span.newest_us >= retention->before_us || span.last_sequence > retention->behind)
         return fault == FAULT_not_found ? FAULT_NONE : fault;
+    fault = span_holds(&holds, &ledger->writer, kept_from, &span, retention, note);
+    if (fault != FAULT_NONE || holds)
+        return *out = holds ? RETAINED_HELD : RETAINED_NOTHING_OLD, fault;
     ledger->segments.saw_full = ledger->writer.saw_full = false;
     fault = kept_write(&ledger->writer, span.last_sequence + 1, note);
     if (fault != FAULT_NONE)
@@ -77,16 +111,17 @@ static enum fault retain_one(struct ledger *ledger, int64_t before_us, uint64_t 
     segment_drop(ledger->folder, span.segment);
     log_line(LOG_INFO, "ledger", "segment %u is dropped: its batches, up to %llu, are older than retention allows", span.segment,
              (unsigned long long)span.last_sequence);
-    *out_dropped = true;
+    *out = RETAINED_DROPPED;
     return FAULT_NONE;
 }
 
-enum fault sqlite_retain(struct ledger *ledger, int64_t before_us, uint64_t behind, bool *out_dropped, struct fault_note *note)
+enum fault sqlite_retain(struct ledger *ledger, const struct ledger_retention *retention, enum ledger_retained *out,
+                         struct fault_note *note)
 {
     MUST(ledger->magic == LEDGER_MAGIC);
-    *out_dropped = false;
+    *out = RETAINED_NOTHING_OLD;
     pthread_mutex_lock(&ledger->write_lock);
-    enum fault fault = retain_one(ledger, before_us, behind, out_dropped, note);
+    enum fault fault = retain_one(ledger, retention, out, note);
     pthread_mutex_unlock(&ledger->write_lock);
     return fault;
 }

@@ -39,6 +39,12 @@
     S(secret_get, WRITES | READS, "SELECT value FROM setting WHERE name = 'secret'") \
     S(kept_get, WRITES | READS, "SELECT value FROM setting WHERE name = 'kept_from'") \
     S(kept_put, WRITES, "INSERT INTO setting VALUES('kept_from', ?1) ON CONFLICT(name) DO UPDATE SET value = ?1") \
+    S(retain_waits, WRITES, "SELECT 1 FROM outbox WHERE state = 0 AND tenant = ?3 AND batch BETWEEN ?1 AND ?2 LIMIT 1") \
+    S(retain_unsettled, WRITES, \
+      "SELECT 1 FROM batch WHERE sequence BETWEEN ?1 AND ?2 AND" \
+      " (EXISTS (SELECT 1 FROM life WHERE life.sequence = batch.sequence AND" \
+      " (life.due_us > ?3 OR life.due_us = 0 AND life.state IN (0, 1) AND batch.now_us >= ?4))" \
+      " OR batch.now_us >= ?4 AND EXISTS (SELECT 1 FROM outbox WHERE outbox.batch = batch.sequence AND outbox.state = 6)) LIMIT 1") \
     S(stopped_drop, WRITES, "DELETE FROM stopped WHERE sequence < ?1") \
     S(segment_lines, WRITES, "SELECT sequence, now_us, segment FROM batch WHERE sequence >= ?1 ORDER BY sequence") \
     S(first, WRITES, "SELECT " PLACE " FROM batch WHERE sequence >= ?1 ORDER BY sequence LIMIT 1") \
@@ -122,7 +128,9 @@
     S(alarm_drop, WRITES, "DELETE FROM alarm WHERE name = ?1") \
     S(alarm_list, READS, "SELECT name, since_us, what FROM alarm ORDER BY name") \
     S(life_due, READS, \
-      "SELECT " LINE " FROM batch WHERE sequence = (SELECT sequence FROM life WHERE due_us > 0 AND due_us <= ?1 ORDER BY due_us LIMIT 1)") \
+      "SELECT " LINE ", (SELECT life.due_us FROM life WHERE life.sequence = batch.sequence) FROM batch WHERE sequence =" \
+      " (SELECT sequence FROM life WHERE due_us > 0 AND due_us <= ?1 AND (due_us, sequence) > (?2, ?3) ORDER BY due_us, sequence LIMIT " \
+      "1)") \
     S(life_get, READS, "SELECT sequence, state, releases, due_us, changed FROM life WHERE sequence = ?1") \
     S(tenant_get, WRITES | READS, "SELECT tenant FROM tenant WHERE name = ?1") \
     S(request_get, READS, "SELECT sequence, digest, op FROM batch WHERE tenant = ?1 AND id = ?2") \

@@ -244,6 +244,8 @@ struct pipeline {
     atomic_uint_fast64_t snapshot_sequence; /* the last one saved or loaded holds all up to it */
     int64_t retention_us;                   /* 0: rows are kept for ever */
     uint64_t retained_sequence;             /* the timer's: nothing more can go behind this snapshot */
+    struct ledger_due due_cursor;           /* the bases' thread's: whose time is looked at next */
+    int64_t due_told_ns;
     struct history_limits history_limits;
     uint64_t alive_progress; /* of pipeline_alive, under line_lock */
     int64_t alive_ns;

@@ -6,7 +6,12 @@
 
 bool life_row_is_final(const struct strategy *strategy, const struct results *results, uint32_t row)
 {
-    return results->verdict[row] != VERDICT_PASS && strategy_find(strategy, results->risk_type[row], (enum level)results->level[row]).final;
+    enum cause cause = (enum cause)results->cause[row];
+    bool scored = cause != CAUSE_DUPLICATE && cause != CAUSE_BLOCKED && cause != CAUSE_RESTRICTED;
+    uint8_t risk_type = results->risk_type[row];
+    return results->verdict[row] != VERDICT_PASS &&
+           (scored ? strategy_find(strategy, risk_type, (enum level)results->level[row]) : strategy_find_unscored(strategy, risk_type))
+               .final;
 }
 
 static enum fault no_memory(struct job *job)

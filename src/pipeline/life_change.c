@@ -8,12 +8,14 @@
 #include "base/memory.h"
 #include "pipeline/life.h"
 
-enum { DUE_PACE_NS = 1000000000, TELL_BYTES = 4096 };
+enum { DUE_PACE_NS = 1000000000, DUE_FAILURES_MAX = 16, TELL_BYTES = 4096 };
+#define DUE_TELL_NS 60000000000
 static const char due_mark[] = "\x1f"; /* begins ids that no request can have */
 
+/* Nothing leaves by itself for a tenant that is there no more. */
 static enum release_policy policy_of(const struct job *job)
 {
-    return job->line ? job->epoch->config->tenants[job->tenant_index].release : RELEASE_SETTLED;
+    return job->line ? job->epoch->config->tenants[job->tenant_index].release : RELEASE_PARTIAL;
 }
 
 static enum fault batch_of(struct ledger_batch *out, struct ledger_life *life, struct job *job)
@@ -122,6 +124,18 @@ static enum fault job_enter(struct job *job, bool *out_over)
     return fault;
 }
 
+/* Told once a minute at the most: it is tried again every second. */
+static void due_fail_tell(const struct job *job)
+{
+    struct pipeline *pipeline = job->pipeline;
+    int64_t now_ns = clock_steady_ns();
+    if (pipeline->due_told_ns != 0 && now_ns - pipeline->due_told_ns < DUE_TELL_NS)
+        return;
+    pipeline->due_told_ns = now_ns;
+    log_line(LOG_ERROR, "pipeline", "batch %.*s: its time for corrections is over, but that cannot be recorded: %s",
+             (int)job->request.batch.bytes, job->request.batch.data, job->note.text);
+}
+
 void life_run(struct job *job)
 {
     struct base_change change = {.record.op = job->request.op};
@@ -140,6 +154,8 @@ void life_run(struct job *job)
         fault = job->request.op == OP_release ? release_plan(life, job, &found, is_due) : cancel_plan(&life->change.life, job);
     if (fault == FAULT_NONE)
         fault = change_tell(job, life, found.name, is_due);
+    if (fault != FAULT_NONE && is_due)
+        due_fail_tell(job);
     if (fault == FAULT_NONE)
         base_job_run(job, &change);
     else
@@ -184,7 +200,7 @@ static void due_run(struct pipeline *pipeline, struct due *due)
     job->delivery = (struct delivery){.context = due, .deliver = due_delivered};
     pthread_mutex_init(&job->arena_lock, NULL);
     job->epoch = epoch_hold(pipeline);
-    tenant_take(job, due->batch.tenant); /* one that is there no more has the default's policy */
+    tenant_take(job, due->batch.tenant);
     snprintf(due->id, sizeof due->id, "%sdue %" PRIu64, due_mark, due->batch.sequence);
     job->request =
         (struct request){.op = OP_release, .tenant = text_of(due->batch.tenant), .id = text_of(due->id), .batch = text_of(due->batch.name)};
@@ -196,9 +212,10 @@ int64_t life_pace_ns(void)
     return clock_steady_ns() + DUE_PACE_NS;
 }
 
+/* What cannot be changed, since its rows cannot be read say, is passed by and looked at again when all others were. */
 void life_due(struct pipeline *pipeline)
 {
-    for (uint64_t last = 0;;) {
+    for (uint32_t failures = 0; failures < DUE_FAILURES_MAX;) {
         struct fault_note note = {0};
         pthread_mutex_lock(&pipeline->line_lock);
         bool draining = pipeline->draining;
@@ -207,14 +224,13 @@ void life_due(struct pipeline *pipeline)
             return;
         struct due *due = memory_take_zeroed(1, sizeof *due);
         uint64_t before = pipeline->ledger_ops->last_sequence(pipeline->ledger);
-        if (!due || pipeline->ledger_ops->life_due(pipeline->ledger, &due->batch, clock_wall_us(), &note) != FAULT_NONE) {
+        if (!due ||
+            pipeline->ledger_ops->life_due(pipeline->ledger, &due->batch, &pipeline->due_cursor, clock_wall_us(), &note) != FAULT_NONE) {
+            pipeline->due_cursor = (struct ledger_due){0};
             memory_give(due);
             return;
         }
-        const uint64_t sequence = due->batch.sequence;
         due_run(pipeline, due);
-        if (sequence == last || pipeline->ledger_ops->last_sequence(pipeline->ledger) == before) /* not recorded: later again */
-            return;
-        last = sequence;
+        failures += pipeline->ledger_ops->last_sequence(pipeline->ledger) == before; /* not recorded: later again */
     }
 }

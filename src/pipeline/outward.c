@@ -205,6 +205,14 @@ void outward_close(struct outward **outward_p)
     memory_give(outward);
 }
 
+uint32_t outward_tenants(const struct outward *outward, const char **out, uint32_t most)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; outward && i < outward->way_count && count < most; i++)
+        out[count++] = outward->ways[i].tenant;
+    return count;
+}
+
 void outward_wake(struct outward *outward)
 {
     for (uint32_t i = 0; outward && i < outward->way_count; i++)

@@ -12,7 +12,9 @@ struct pipeline;
 
 enum fault outward_open(struct outward **out, struct pipeline *pipeline, const struct config *config, struct fault_note *note);
 void outward_close(struct outward **outward_p); /* before the ledger; calls under way are cut short */
-void outward_wake(struct outward *outward);     /* something may have been released; never blocks; NULL is fine */
+/* Tenants whose second batches are sent, at most most; borrowed until close. */
+uint32_t outward_tenants(const struct outward *outward, const char **out, uint32_t most);
+void outward_wake(struct outward *outward); /* something may have been released; never blocks; NULL is fine */
 void outward_prometheus(struct outward *outward, struct wire_buffer *out);
 
 #endif

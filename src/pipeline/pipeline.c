@@ -120,14 +120,22 @@ static void settings_take(struct pipeline *pipeline, const struct config *config
 static void rows_retain(struct pipeline *pipeline)
 {
     struct fault_note note = {0};
-    bool dropped = false;
+    const char *senders[TENANTS_MAX];
+    enum ledger_retained retained = RETAINED_NOTHING_OLD;
     uint64_t behind = atomic_load(&pipeline->snapshot_sequence);
     if (pipeline->retention_us == 0 || behind == pipeline->retained_sequence)
         return;
-    enum fault fault = pipeline->ledger_ops->retain(pipeline->ledger, clock_wall_us() - pipeline->retention_us, behind, &dropped, &note);
+    const struct ledger_retention retention = {.before_us = clock_wall_us() - pipeline->retention_us,
+                                               .unsettled_us = clock_wall_us() - 2 * pipeline->retention_us,
+                                               .behind = behind,
+                                               .senders = senders,
+                                               .sender_count = outward_tenants(pipeline->outward, senders, TENANTS_MAX)};
+    enum fault fault = pipeline->ledger_ops->retain(pipeline->ledger, &retention, &retained, &note);
     if (fault != FAULT_NONE)
         log_line(LOG_WARN, "pipeline", "old rows cannot be dropped: %s", note.text);
-    if (fault != FAULT_NONE || !dropped)
+    if (retained == RETAINED_HELD)
+        log_line(LOG_WARN, "pipeline", "old rows stay: what was released of them waits for its processor, or may be released yet");
+    if (retained != RETAINED_DROPPED)
         pipeline->retained_sequence = behind; /* looked at again behind the next snapshot */
 }
 

@@ -36,8 +36,9 @@ static void child_run(struct rig *rig, int pipe_end, unsigned groups, bool retai
         uint64_t last = sequence + GROUP - 1;
         MUST(write(pipe_end, &last, sizeof last) == sizeof last);
         ledger_sqlite.idle(rig->ledger);
-        for (bool dropped = retains; dropped;) /* what a snapshot half way would hold */
-            MUST(ledger_sqlite.retain(rig->ledger, INT64_MAX, last / 2, &dropped, NULL) == FAULT_NONE);
+        const struct ledger_retention retention = {.before_us = INT64_MAX, .unsettled_us = INT64_MAX, .behind = last / 2};
+        for (enum ledger_retained out = RETAINED_DROPPED; retains && out == RETAINED_DROPPED;) /* what a snapshot half way would hold */
+            MUST(ledger_sqlite.retain(rig->ledger, &retention, &out, NULL) == FAULT_NONE);
     }
     _exit(0);
 }

@@ -148,11 +148,30 @@ static void a_release_waits_until_it_is_marked(void **state)
     rig_fini(&rig);
 }
 
+static void those_whose_time_is_over_come_in_order(void **state)
+{
+    (void)state;
+    struct ledger_batch out;
+    struct ledger_due cursor = {0};
+    rig_init(&rig);
+    rig_open(&rig);
+    for (uint64_t sequence = 1; sequence <= 3; sequence++)
+        release(sequence, 1, 1); /* all at the same time */
+    assert_int_equal(ledger_sqlite.life_due(rig.ledger, &out, &cursor, 76, NULL), FAULT_not_found);
+    for (uint64_t sequence = 1; sequence <= 3; sequence++) {
+        assert_int_equal(ledger_sqlite.life_due(rig.ledger, &out, &cursor, 77, NULL), FAULT_NONE);
+        assert_true(out.sequence == sequence && cursor.sequence == sequence && cursor.due_us == 77);
+    }
+    assert_int_equal(ledger_sqlite.life_due(rig.ledger, &out, &cursor, 77, NULL), FAULT_not_found);
+    rig_fini(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sets_hold_what_was_put_in),
         cmocka_unit_test(a_release_waits_until_it_is_marked),
+        cmocka_unit_test(those_whose_time_is_over_come_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

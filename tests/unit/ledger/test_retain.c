@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "ledger/row_set.h"
 #include "unit/ledger/rig.h"
 
 enum { BATCHES = 40, ROWS = 60 };
@@ -47,8 +48,9 @@ static bool has_file(const char *kind, uint32_t segment)
 static unsigned retain(int64_t before_us, uint64_t behind)
 {
     unsigned count = 0;
-    for (bool dropped = true; dropped; count += dropped)
-        assert_int_equal(ledger_sqlite.retain(rig.ledger, before_us, behind, &dropped, NULL), FAULT_NONE);
+    const struct ledger_retention retention = {.before_us = before_us, .unsettled_us = before_us, .behind = behind};
+    for (enum ledger_retained out = RETAINED_DROPPED; out == RETAINED_DROPPED; count += out == RETAINED_DROPPED)
+        assert_int_equal(ledger_sqlite.retain(rig.ledger, &retention, &out, NULL), FAULT_NONE);
     return count;
 }
 
@@ -228,12 +230,95 @@ static void an_older_schema_is_brought_up(void **state)
     kept_check(1);
 }
 
+/* One batch in the first segment is not at its end. */
+struct living {
+    const char *name, *sender;
+    enum life_state state;
+    uint32_t releases;
+    int64_t due_us;
+    enum outbox_state mark;
+    int64_t unsettled_us;
+    enum ledger_retained wanted;
+};
+
+static void living_commit(struct rig *to, const struct living *living)
+{
+    enum { SEQUENCE = 2 }; /* of tenant b */
+    struct batch batch;
+    struct row_set set = {0};
+    struct ledger_outbox out;
+    char id[24];
+    struct sample sample = rig_sample(SEQUENCE, ROWS, OP_screen, id);
+    sample_make(&batch, &sample);
+    row_set_source(&set, SEQUENCE);
+    row_set_add(&set, 3);
+    row_set_end(&set);
+    const struct ledger_life_change change = {
+        .life = {.sequence = SEQUENCE, .state = living->state, .releases = living->releases, .due_us = living->due_us},
+        .released = living->releases ? set.bytes : NULL,
+        .released_bytes = living->releases ? set.byte_count : 0,
+        .released_rows = living->releases};
+    struct ledger_entry entry = {.batch = &batch, .scenes = rig_scenes, .scene_count = SAMPLE_SCENES, .life = &change};
+    assert_int_equal(frame_encode(&entry.frame, &batch, NULL), FAULT_NONE);
+    assert_int_equal(ledger_sqlite.commit(to->ledger, &entry, 1, NULL), FAULT_NONE);
+    frame_give(&entry.frame);
+    batch_fini(&batch);
+    row_set_fini(&set);
+    if (!living->releases)
+        return;
+    assert_int_equal(ledger_sqlite.outbox_next(to->ledger, &out, "tenant b", 0, 1, NULL), FAULT_NONE);
+    assert_int_equal(ledger_sqlite.outbox_mark(to->ledger, out.entry, living->mark, 1, 500, NULL), FAULT_NONE);
+}
+
+static void what_may_leave_yet_stays(void **state)
+{
+    (void)state;
+    enum { FIRST = 2, LAST = 20 };
+    static const struct living cases[] = {
+        {"waits", "tenant b", LIFE_RELEASED, 1, 0, OUTBOX_WAITING, 1000000, RETAINED_HELD},
+        {"nobody sends it", "tenant a", LIFE_RELEASED, 1, 0, OUTBOX_WAITING, 0, RETAINED_DROPPED},
+        {"unknown tenant", "nobody", LIFE_RELEASED, 1, 0, OUTBOX_WAITING, 0, RETAINED_DROPPED},
+        {"acknowledged", "tenant b", LIFE_RELEASED, 1, 0, OUTBOX_ACKNOWLEDGED, 0, RETAINED_DROPPED},
+        {"dead letter", "tenant b", LIFE_RELEASED, 1, 0, OUTBOX_DEAD, 0, RETAINED_HELD},
+        {"old dead letter", "tenant b", LIFE_RELEASED, 1, 0, OUTBOX_DEAD, 1000000, RETAINED_DROPPED},
+        {"time runs", "tenant b", LIFE_AWAITING, 0, 2000000, 0, 1000000, RETAINED_HELD},
+        {"time was over long ago", "tenant b", LIFE_AWAITING, 0, 900000, 0, 0, RETAINED_DROPPED},
+        {"awaiting for ever", "tenant b", LIFE_AWAITING, 0, 0, 0, 0, RETAINED_HELD},
+        {"awaiting for too long", "tenant b", LIFE_AWAITING, 0, 0, 0, 1000000, RETAINED_DROPPED},
+        {"open", "tenant b", LIFE_OPEN, 0, 0, 0, 0, RETAINED_HELD},
+        {"open for too long", "tenant b", LIFE_OPEN, 0, 0, 0, 1000000, RETAINED_DROPPED},
+        {"cancelled", "tenant b", LIFE_CANCELLED, 0, 0, 0, 0, RETAINED_DROPPED},
+        {"closed", "tenant b", LIFE_CLOSED, 0, 0, 0, 0, RETAINED_DROPPED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rig own;
+        enum ledger_retained out;
+        const struct ledger_retention retention = {
+            .before_us = 1000000, .unsettled_us = cases[i].unsettled_us, .behind = LAST, .senders = &cases[i].sender, .sender_count = 1};
+        rig_init(&own);
+        own.options.segment_bytes_max = 30000;
+        rig_open(&own);
+        assert_int_equal(rig_commit(&own, 1, 1, ROWS, OP_screen, NULL), FAULT_NONE);
+        living_commit(&own, &cases[i]);
+        for (uint64_t sequence = FIRST + 1; sequence <= LAST; sequence++)
+            assert_int_equal(rig_commit(&own, sequence, 1, ROWS, OP_screen, NULL), FAULT_NONE);
+        assert_int_equal(ledger_sqlite.retain(own.ledger, &retention, &out, NULL), FAULT_NONE);
+        if (out != cases[i].wanted || (out == RETAINED_DROPPED) != (ledger_sqlite.kept_from(own.ledger) > FIRST))
+            fail_msg("%s: %d", cases[i].name, (int)out);
+        rig_fini(&own);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_goes_that_must_stay),         cmocka_unit_test(old_segments_go),
-        cmocka_unit_test(what_a_stop_left_is_removed),         cmocka_unit_test(the_last_segment_stays),
-        cmocka_unit_test(a_copy_of_a_running_ledger_is_whole), cmocka_unit_test(an_older_schema_is_brought_up),
+        cmocka_unit_test(nothing_goes_that_must_stay),
+        cmocka_unit_test(old_segments_go),
+        cmocka_unit_test(what_a_stop_left_is_removed),
+        cmocka_unit_test(the_last_segment_stays),
+        cmocka_unit_test(a_copy_of_a_running_ledger_is_whole),
+        cmocka_unit_test(an_older_schema_is_brought_up),
+        cmocka_unit_test(what_may_leave_yet_stays),
     };
     return cmocka_run_group_tests(tests, house_setup, house_teardown);
 }
