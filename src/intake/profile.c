@@ -49,21 +49,24 @@ static const char *product_source(const struct profile *profile)
     return "product_code";
 }
 
-static const struct column *product_column(const struct batch *batch, const char *source)
+static const struct column *product_column(uint16_t *out_place, const struct batch *batch, const char *source)
 {
     uint16_t place = batch_place(batch, source);
     if (place == COLUMN_NONE)
         place = batch_place(batch, "product");
-    const struct column *column = place == COLUMN_NONE   ? &batch->columns[COLUMN_product_code]
-                                  : place < COLUMN_COUNT ? &batch->columns[place]
-                                                         : &batch->others[place - COLUMN_COUNT];
-    return column->form >= FORM_STR ? column : &batch->columns[COLUMN_product_code];
+    *out_place = place == COLUMN_NONE ? COLUMN_product_code : place;
+    const struct column *column = *out_place < COLUMN_COUNT ? &batch->columns[*out_place] : &batch->others[*out_place - COLUMN_COUNT];
+    if (column->form >= FORM_STR)
+        return column;
+    *out_place = COLUMN_product_code;
+    return &batch->columns[COLUMN_product_code];
 }
 
 /* The first product that a row names; empty: none does. */
 static struct text product_of(const struct batch *batch, const char *source)
 {
-    const struct column *products = product_column(batch, source);
+    uint16_t place;
+    const struct column *products = product_column(&place, batch, source);
     for (uint32_t row = 0; row < batch->row_count; row++)
         if (column_is_valid(products, row) && column_text(products, row).bytes)
             return column_text(products, row);
@@ -119,6 +122,18 @@ static void products_check(struct batch *batch, const struct profile *profile)
             continue;
         text_copy(shown, sizeof shown, column_text(products, row));
         batch_row_fails(batch, row, COLUMN_product_code, RULE_ENUM, "%s in a batch of product %.40s", shown, profile->product);
+    }
+}
+
+void profile_part(struct batch *batch, const struct profile *chosen, struct profile *const *profiles, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && !chosen->product[0]; i++) {
+        uint16_t place;
+        const struct text product = text_of(profiles[i]->product);
+        const struct column *products = product_column(&place, batch, product_source(profiles[i]));
+        for (uint32_t row = 0; product.bytes > 0 && row < batch->row_count; row++)
+            if (column_is_valid(products, row) && text_equal(column_text(products, row), product))
+                batch_row_fails(batch, row, place, RULE_ENUM, "%.40s in a batch of another product", profiles[i]->product);
     }
 }
 

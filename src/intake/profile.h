@@ -56,9 +56,13 @@ void profile_close(struct profile **profile_p); /* the last one frees it; safe o
 const char *profile_name(const struct profile *profile);
 const char *profile_product(const struct profile *profile); /* "": the default one */
 /* The one for the batch's product: what the first cell says that becomes product_code, or stands in a column `product`. NULL in *out:
- * there are no profiles; FAULT_schema: none fits. Rows of another product are told by profile_take. */
+ * there are no profiles; FAULT_schema: none fits. Rows of another product are told by profile_take and profile_part. */
 enum fault profile_choose(const struct profile **out, struct profile *const *profiles, uint32_t count, const struct batch *batch,
                           struct fault_note *note);
+
+/* Before profile_take, where the default one was chosen: rows that name a product with a profile of its own are invalid. Needs
+ * batch_take_checks. */
+void profile_part(struct batch *batch, const struct profile *chosen, struct profile *const *profiles, uint32_t count);
 
 /* What take and finish may need of a batch's arena. */
 size_t profile_arena_bytes(const struct profile *profile, uint32_t row_count);

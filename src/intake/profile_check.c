@@ -206,14 +206,15 @@ static bool cells_equal(const struct column *column, uint32_t a, uint32_t b)
     return text_equal(column_text(column, a), column_text(column, b));
 }
 
-static void cells_hash(uint64_t *out, const struct column *column, uint32_t row_count)
+/* The seed is the tenant's own and secret: nobody can choose cells that share a slot. */
+static void cells_hash(uint64_t *out, const struct column *column, uint32_t row_count, uint64_t seed)
 {
     if (column->form != FORM_I64 && column->form != FORM_F64) {
-        column_hashes(column, row_count, PROFILE_MAGIC, out, NULL);
+        column_hashes(column, row_count, seed, out, NULL);
         return;
     }
     for (uint32_t row = 0; row < row_count; row++) {
-        uint64_t hash = hash64(PROFILE_MAGIC, column->data + 8 * (size_t)row, 8);
+        uint64_t hash = hash64(seed, column->data + 8 * (size_t)row, 8);
         out[row] = column_is_valid(column, row) ? hash ? hash : 1 : 0;
     }
 }
@@ -230,7 +231,7 @@ static enum fault unique_check(const struct checking *checking, struct fault_not
     char shown[SHOWN_BYTES];
     if (!hashes || !slots)
         return profile_arena_fault(batch, note);
-    cells_hash(hashes, checking->column, batch->row_count);
+    cells_hash(hashes, checking->column, batch->row_count, batch->key_seed);
     for (uint32_t row = 0; row < batch->row_count; row++) {
         uint32_t slot = (uint32_t)hashes[row] & (slot_count - 1);
         if (hashes[row] == 0)

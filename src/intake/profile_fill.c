@@ -47,7 +47,7 @@ static enum fault texts_store(struct column *out, struct batch *batch, struct te
         codes[row] = row ? codes[row - 1] : 0;
         if (!column_is_valid(out, row) || (before.data && text.data == before.data && text.bytes == before.bytes))
             continue;
-        uint32_t slot = (uint32_t)hash64(PROFILE_MAGIC, text.data, text.bytes) & (slot_count - 1);
+        uint32_t slot = (uint32_t)hash64(batch->key_seed, text.data, text.bytes) & (slot_count - 1);
         while (slots[slot] && !text_equal(texts[slots[slot] - 1], text))
             slot = (slot + 1) & (slot_count - 1);
         if (!slots[slot]) {

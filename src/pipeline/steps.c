@@ -109,6 +109,8 @@ static enum fault profile_apply(struct job *job, struct intake_rules *rules)
     if (fault == FAULT_NONE)
         fault = profile_choose(&job->profile, profiles, count, batch, &job->note);
     rules->profile = job->profile;
+    if (fault == FAULT_NONE)
+        profile_part(batch, job->profile, profiles, count);
     return fault == FAULT_NONE ? profile_take(batch, job->profile, job->epoch->kernels, &job->note) : fault;
 }
 

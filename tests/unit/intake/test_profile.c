@@ -262,6 +262,36 @@ static void test_products(void **state)
         profile_close(&profiles[i]);
 }
 
+/* The default profile checks no row of a product that has one of its own, whatever column names it and wherever the row stands. */
+static void test_the_default_takes_no_row_of_another_product(void **state)
+{
+    (void)state;
+    struct profile *profiles[] = {profile_of("name: a\nproduct: A\ncolumns: [{name: product_code, from: prod}]\n"),
+                                  profile_of("name: b\nproduct: B\n"), profile_of("name: any\n")};
+    static const char *const cases[] = {HEAD ",prod\nt1,p,q,5,EUR,C\nt2,p,q,5,EUR,A\nt3,p,q,5,EUR,\n",
+                                        HEAD ",product_code\nt1,p,q,5,EUR,C\nt2,p,q,5,EUR,B\nt3,p,q,5,EUR,\n",
+                                        HEAD ",product\nt1,p,q,5,EUR,\nt2,p,q,5,EUR,\nt3,p,q,5,EUR,C\n"};
+    static const bool invalid[][3] = {{false, true, false}, {false, true, false}, {false, false, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct batch batch;
+        const struct profile *chosen;
+        struct fault_note note = {0};
+        rows_read(&batch, OP_screen, cases[i]);
+        assert_int_equal(profile_choose(&chosen, profiles, 3, &batch, &note), FAULT_NONE);
+        assert_ptr_equal(chosen, profiles[2]);
+        assert_int_equal(batch_take_checks(&batch, 100, &note), FAULT_NONE);
+        profile_part(&batch, chosen, profiles, 3);
+        assert_int_equal(profile_take(&batch, chosen, &kernels_ref, &note), FAULT_NONE);
+        for (uint32_t row = 0; row < 3; row++)
+            assert_int_equal(batch.facts.invalid[row] != 0, invalid[i][row]);
+        if (i < 2)
+            assert_non_null(strstr(batch.notes[0].text, "in a batch of another product"));
+        batch_fini(&batch);
+    }
+    for (int i = 0; i < 3; i++)
+        profile_close(&profiles[i]);
+}
+
 static void assert_wrong(const char *yaml, const char *words)
 {
     struct profile *profile;
@@ -311,9 +341,15 @@ static void test_wrong_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),   cmocka_unit_test(test_conversion),       cmocka_unit_test(test_fill),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_batch_parameters), cmocka_unit_test(test_products),
-        cmocka_unit_test(test_wrong),   cmocka_unit_test(test_wrong_values),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_conversion),
+        cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_batch_parameters),
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_the_default_takes_no_row_of_another_product),
+        cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_wrong_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
