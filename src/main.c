@@ -30,6 +30,7 @@ static const struct entry {
     {"eval", "measure a scene base on labelled transfers", command_eval},
     {"replay", "verify what a ledger recorded, or try another base on it", command_replay},
     {"inspect", "show a scene base, a message or a ledger", command_inspect},
+    {"audit", "show who changed what, or check that nothing of it was altered", command_audit},
     {"bench", "load a server and measure it", command_bench},
     {"base", "put, list, activate and sign scene bases of a running server", command_base},
     {"devices", "show what can score here, and how fast", command_devices},

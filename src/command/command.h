@@ -38,6 +38,7 @@ int command_build(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_replay(int argc, char **argv);
 int command_inspect(int argc, char **argv);
+int command_audit(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_base(int argc, char **argv);
 int command_devices(int argc, char **argv);

@@ -15,6 +15,8 @@
 
 struct ledger;
 struct ledger_message_ops;
+struct ledger_audit; /* ledger/audit.h */
+struct ledger_audit_ops;
 
 struct ledger_options {
     const char *folder;         /* created when absent; locked: a second server on it is refused */
@@ -152,7 +154,8 @@ struct ledger_entry {
     const struct ledger_life_change *life;        /* borrowed; NULL: none */
     const struct ledger_message *messages;        /* borrowed; that leave because of it */
     uint32_t message_count;
-    enum fault fault; /* set by ledger_commit */
+    const struct ledger_audit *audit; /* borrowed; NULL: none */
+    enum fault fault;                 /* set by ledger_commit */
 };
 
 /* Encodes columns, facts that history needs, results and notes. Any thread; takes memory, give it with frame_give. */
@@ -264,6 +267,7 @@ struct ledger_ops {
                            struct fault_note *note);
     uint64_t (*disk_bytes)(const struct ledger *ledger);
     const struct ledger_message_ops *messages;
+    const struct ledger_audit_ops *audit;
 };
 
 /* What leaves for connectors other than processors. Writers: durable when they return, any thread. */

@@ -346,4 +346,5 @@ const struct ledger_ops ledger_sqlite = {
     .life_due = sqlite_life_due,
     .disk_bytes = sqlite_disk_bytes,
     .messages = &sqlite_message_ops,
+    .audit = &sqlite_audit_ops,
 };

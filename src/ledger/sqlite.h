@@ -99,9 +99,11 @@ void reserve_free(const struct ledger *ledger);
 /* sqlite_commit.c */
 enum fault sqlite_commit(struct ledger *ledger, struct ledger_entry *entries, uint32_t entry_count, struct fault_note *note);
 void sqlite_idle(struct ledger *ledger);
-enum fault ledger_is_able(struct ledger *ledger, struct fault_note *note); /* to write; under write_lock */
-void transaction_undo(struct ledger *ledger, bool was_commit);             /* after a step of a transaction that failed */
-void ledger_recover(struct ledger *ledger);                                /* after a change that failed */
+enum fault ledger_is_able(struct ledger *ledger, struct fault_note *note);          /* to write; under write_lock */
+void transaction_undo(struct ledger *ledger, bool was_commit);                      /* after a step of a transaction that failed */
+void ledger_recover(struct ledger *ledger);                                         /* after a change that failed */
+enum fault ledger_write_begin(struct ledger *ledger, struct fault_note *note);      /* a change beside the log; holds write_lock */
+enum fault ledger_write_end(struct ledger *ledger, enum fault fault, bool is_able); /* is_able: begin was FAULT_NONE */
 /* sqlite_lists.c */
 enum fault lists_insert(struct connection *writer, const struct batch *batch, int64_t tenant, struct fault_note *note);
 enum fault sqlite_listed(struct ledger *ledger, const struct ledger_list_query *query, ledger_listed_fn *each, void *context,
@@ -180,6 +182,10 @@ enum fault sqlite_outbox_mark(struct ledger *ledger, uint64_t entry, enum outbox
 enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, struct ledger_due *cursor, int64_t now_us,
                            struct fault_note *note);
 enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
+
+/* sqlite_audit.c: audit_insert inside a transaction of the writer's */
+extern const struct ledger_audit_ops sqlite_audit_ops;
+enum fault audit_insert(struct connection *writer, const struct ledger_audit *line, struct fault_note *note);
 
 /* sqlite_messages.c: messages_insert inside a transaction of the writer's */
 extern const struct ledger_message_ops sqlite_message_ops;

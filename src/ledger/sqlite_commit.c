@@ -196,6 +196,8 @@ static enum fault entry_insert(struct connection *writer, const struct ledger_en
         fault = life_insert(writer, entry, tenant, note);
     if (fault == FAULT_NONE)
         fault = messages_insert(writer, entry->messages, entry->message_count, tenant, entry->batch->sequence, entry->batch->now_us, note);
+    if (fault == FAULT_NONE)
+        fault = audit_insert(writer, entry->audit, note);
     return fault;
 }
 
@@ -305,6 +307,25 @@ static enum fault group_commit(struct ledger *ledger, const struct ledger_entry 
         segment_retreat(&ledger->segments, segment, tail);
         ledger_recover(ledger);
     }
+    return fault;
+}
+
+enum fault ledger_write_begin(struct ledger *ledger, struct fault_note *note)
+{
+    MUST(ledger->magic == LEDGER_MAGIC);
+    pthread_mutex_lock(&ledger->write_lock);
+    enum fault fault = ledger_is_able(ledger, note);
+    ledger->segments.saw_full = ledger->writer.saw_full = false;
+    return fault;
+}
+
+enum fault ledger_write_end(struct ledger *ledger, enum fault fault, bool is_able)
+{
+    if (fault != FAULT_NONE && is_able) {
+        transaction_undo(ledger, true);
+        ledger_recover(ledger);
+    }
+    pthread_mutex_unlock(&ledger->write_lock);
     return fault;
 }
 

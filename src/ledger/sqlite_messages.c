@@ -33,25 +33,6 @@ enum fault messages_insert(struct connection *writer, const struct ledger_messag
 
 /* --- writing by itself ------------------------------------------------------------------------------------------------- */
 
-static enum fault write_begin(struct ledger *ledger, struct fault_note *note)
-{
-    MUST(ledger->magic == LEDGER_MAGIC);
-    pthread_mutex_lock(&ledger->write_lock);
-    enum fault fault = ledger_is_able(ledger, note);
-    ledger->segments.saw_full = ledger->writer.saw_full = false;
-    return fault;
-}
-
-static enum fault write_end(struct ledger *ledger, enum fault fault, bool is_able)
-{
-    if (fault != FAULT_NONE && is_able) {
-        transaction_undo(ledger, true);
-        ledger_recover(ledger);
-    }
-    pthread_mutex_unlock(&ledger->write_lock);
-    return fault;
-}
-
 static enum fault alarm_write(struct connection *writer, const struct ledger_alarm *alarm, struct fault_note *note)
 {
     if (!alarm)
@@ -69,7 +50,7 @@ static enum fault messages_put(struct ledger *ledger, const struct ledger_messag
                                const struct ledger_alarm *alarm, struct fault_note *note)
 {
     struct connection *writer = &ledger->writer;
-    enum fault fault = write_begin(ledger, note);
+    enum fault fault = ledger_write_begin(ledger, note);
     bool is_able = fault == FAULT_NONE;
     if (is_able)
         fault = statement_run(writer, statement_take(writer, STATEMENT_begin), "begin", note);
@@ -81,7 +62,7 @@ static enum fault messages_put(struct ledger *ledger, const struct ledger_messag
     if (fault == FAULT_NONE)
         fault = statement_run(writer, statement_take(writer, STATEMENT_commit), "commit", note);
     FAILPOINT(ledger_message_after);
-    return write_end(ledger, fault, is_able);
+    return ledger_write_end(ledger, fault, is_able);
 }
 
 /* The statement with what is bound by the caller, alone in its transaction. */
@@ -97,7 +78,7 @@ static enum fault alone_run(struct ledger *ledger, sqlite3_stmt *statement, uint
 
 static enum fault messages_close(struct ledger *ledger, uint64_t entry, uint32_t most, struct fault_note *note)
 {
-    enum fault fault = write_begin(ledger, note);
+    enum fault fault = ledger_write_begin(ledger, note);
     bool is_able = fault == FAULT_NONE;
     if (is_able) {
         sqlite3_stmt *statement = statement_take(&ledger->writer, STATEMENT_message_close);
@@ -105,14 +86,14 @@ static enum fault messages_close(struct ledger *ledger, uint64_t entry, uint32_t
         sqlite3_bind_int64(statement, 2, most);
         fault = alone_run(ledger, statement, NULL, "close a digest", note);
     }
-    return write_end(ledger, fault, is_able);
+    return ledger_write_end(ledger, fault, is_able);
 }
 
 static enum fault messages_mark(struct ledger *ledger, uint64_t entry, enum outbox_state state, uint32_t attempts, int64_t due_us,
                                 int64_t now_us, const char *why, struct fault_note *note)
 {
     MUST(state < OUTBOX_COUNT);
-    enum fault fault = write_begin(ledger, note);
+    enum fault fault = ledger_write_begin(ledger, note);
     bool is_able = fault == FAULT_NONE;
     if (is_able) {
         sqlite3_stmt *statement = statement_take(&ledger->writer, STATEMENT_message_mark);
@@ -124,14 +105,14 @@ static enum fault messages_mark(struct ledger *ledger, uint64_t entry, enum outb
         statement_bind_text(statement, 6, text_of(why ? why : ""));
         fault = alone_run(ledger, statement, NULL, "mark what left", note);
     }
-    return write_end(ledger, fault, is_able);
+    return ledger_write_end(ledger, fault, is_able);
 }
 
 static enum fault messages_resend(struct ledger *ledger, bool release, uint64_t entry, struct text connector, int64_t now_us,
                                   uint32_t *out_count, struct fault_note *note)
 {
     *out_count = 0;
-    enum fault fault = write_begin(ledger, note);
+    enum fault fault = ledger_write_begin(ledger, note);
     bool is_able = fault == FAULT_NONE;
     if (is_able) {
         sqlite3_stmt *statement = statement_take(&ledger->writer, release ? STATEMENT_outbox_resend : STATEMENT_message_resend);
@@ -141,7 +122,7 @@ static enum fault messages_resend(struct ledger *ledger, bool release, uint64_t 
             sqlite3_bind_int64(statement, 3, now_us);
         fault = alone_run(ledger, statement, out_count, "send dead letters again", note);
     }
-    return write_end(ledger, fault, is_able);
+    return ledger_write_end(ledger, fault, is_able);
 }
 
 /* --- reading ----------------------------------------------------------------------------------------------------------- */

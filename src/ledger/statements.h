@@ -145,6 +145,15 @@
     S(batches_named, READS, "SELECT " LINE " FROM batch WHERE sequence IN " NAMED("?2", "?8") " AND " NARROW DOWN) \
     S(scenes_get, READS, "SELECT code, name FROM scene WHERE list = ?1") \
     S(label_get, READS, "SELECT label FROM label WHERE tenant = ?1 AND transfer_id = ?2") \
+    S(audit_head, WRITES, "SELECT entry, hash FROM audit ORDER BY entry DESC LIMIT 1") \
+    S(audit_put, WRITES, "INSERT INTO audit VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)") \
+    S(audit_list, READS, \
+      "SELECT * FROM audit WHERE entry > ?1 AND now_us >= ?2 AND now_us < ?3 AND (?4 = '' OR who = ?4) AND (?5 = '' OR action = ?5)" \
+      " ORDER BY entry LIMIT ?6") \
+    S(audit_lacks, READS, \
+      "SELECT b.sequence, b.op FROM batch b WHERE b.sequence >= (SELECT value FROM setting WHERE name = 'audited_from')" \
+      " AND b.op NOT IN ('screen', 'import', 'observe', 'label') AND NOT EXISTS" \
+      " (SELECT 1 FROM audit a WHERE a.sequence = b.sequence AND a.sequence > 0 AND a.digest = b.digest) ORDER BY b.sequence") \
     S(document_get, READS, "SELECT bytes FROM document WHERE kind = ?1 AND digest = ?2")
 
 enum { WRITES = 1, READS = 2 };

@@ -8,6 +8,7 @@
 struct job_life {
     struct ledger_life_change change;
     struct row_set rows; /* that it releases */
+    const char *before;  /* the state that it found; NULL: not told */
 };
 
 bool life_row_is_final(const struct strategy *strategy, const struct results *results, uint32_t row);

@@ -151,6 +151,8 @@ void life_run(struct job *job)
     if (fault == FAULT_NONE)
         fault = batch_of(&found, &life->change.life, job);
     if (fault == FAULT_NONE)
+        life->before = life_state_names[life->change.life.state];
+    if (fault == FAULT_NONE)
         fault = job->request.op == OP_release ? release_plan(life, job, &found, is_due) : cancel_plan(&life->change.life, job);
     if (fault == FAULT_NONE)
         fault = change_tell(job, life, found.name, is_due);

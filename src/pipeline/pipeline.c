@@ -1,5 +1,6 @@
 /* Opens the rooms in order and closes them in reverse. Nothing is taken from outside before history stands where the ledger
  * ends; a drain answers all that was accepted, then saves history. */
+#include "pipeline/audit.h"
 #include "pipeline/internal.h"
 
 #include <stddef.h>
@@ -208,6 +209,8 @@ static enum fault ledger_start(struct pipeline *pipeline, const struct config *c
     record_look(pipeline);
     if ((fault = epoch_keep(pipeline, pipeline->epoch, note)) == FAULT_NONE)
         fault = history_rebuild(pipeline, note);
+    if (fault == FAULT_NONE)
+        fault = audit_epoch(pipeline, NULL, pipeline->epoch, note);
     return fault == FAULT_NONE ? sequence_start(pipeline, note) : fault;
 }
 
@@ -353,6 +356,8 @@ static enum fault epoch_renew(struct pipeline *pipeline, const struct config *co
         epoch->base_is_kept = is_kept;
         fault = epoch_keep(pipeline, epoch, note);
     }
+    if (fault == FAULT_NONE)
+        fault = audit_epoch(pipeline, pipeline->epoch, epoch, note);
     if (fault == FAULT_NONE) {
         bases_reloaded(pipeline, epoch);
         epoch = epoch_swap(pipeline, epoch);

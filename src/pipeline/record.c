@@ -1,6 +1,7 @@
 /* The ledger thread: batches commit in sequence order, in groups; a reply leaves only after its commit. When a group cannot
  * be committed, it and everything sequenced behind it is answered with a fault, and history is reloaded before the next
  * batch is taken, since it has seen rows that were never recorded. */
+#include "pipeline/audit.h"
 #include "pipeline/internal.h"
 #include "pipeline/life.h"
 #include "pipeline/outward.h"
@@ -70,7 +71,10 @@ static void ring_wait(struct pipeline *pipeline)
 static bool group_goes_on(const struct pipeline *pipeline, struct job *const *group, uint32_t count)
 {
     const struct job *next = pipeline->record_ring[pipeline->record_next % pipeline->record_capacity];
-    return next && next->note.fault == FAULT_NONE && group[count - 1]->note.fault == FAULT_NONE;
+    uint32_t audited = 0;
+    for (uint32_t i = 0; i < count; i++)
+        audited += audit_wants(group[i]);
+    return next && next->note.fault == FAULT_NONE && group[count - 1]->note.fault == FAULT_NONE && audited < AUDITS_PER_GROUP;
 }
 
 /* Moving the index's log takes as long as some commits: a batch that is on its way would wait for it. */
@@ -117,6 +121,8 @@ static void group_committed(struct pipeline *pipeline, uint32_t count)
 static enum fault group_commit(struct pipeline *pipeline, struct job **group, uint32_t count, struct fault_note *note)
 {
     struct ledger_entry entries[GROUP_MAX];
+    struct ledger_audit audits[AUDITS_PER_GROUP];
+    uint32_t audit_count = 0;
     if (group[0]->note.fault != FAULT_NONE)
         return *note = group[0]->note, note->fault;
     for (uint32_t i = 0; i < count; i++) {
@@ -135,6 +141,11 @@ static enum fault group_commit(struct pipeline *pipeline, struct job **group, ui
         if (group[i]->change && !group[i]->life) {
             entries[i].base_change = &group[i]->change->record;
             entries[i].base_digest = group[i]->change->record.digest;
+        }
+        if (audit_wants(group[i])) {
+            MUST(audit_count < AUDITS_PER_GROUP);
+            audit_line(&audits[audit_count], group[i]);
+            entries[i].audit = &audits[audit_count++];
         }
     }
     struct step_watch watch = watch_begin();

@@ -193,6 +193,11 @@ static void lists_act_across_a_kill(void **state)
     list("remove", text);
     show("--list", "block");
     assert_int_equal(lines(), 1);
+    assert_int_equal(FLOW_RUN(output, "audit", "verify", ledger), 0); /* beside the running server */
+    assert_non_null(strstr(output, "verified: 6 entries"));           /* four starts, two edits */
+    assert_int_equal(FLOW_RUN(output, "audit", "list", "--json", "--action", "list.put", ledger), 0);
+    assert_non_null(strstr(output, "\"who\":\"controlled\""));
+    assert_non_null(strstr(output, "\"after\":\"3 rows\""));
     reply = send("screen", "after", 0, ROWS);
     assert_int_equal(names_count(reply, "cause", "blocked") + names_count(reply, "cause", "restricted"), 0);
     sluice_reply_free(&reply);

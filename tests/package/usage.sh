@@ -62,6 +62,10 @@ refused 'neither a scene base nor a message' inspect "$sluice"
 refused 'holds no ledger' inspect "$folder"
 refused 'cannot open' submit --token-file "$folder/none" "$folder/not-there.csv"
 refused 'is empty' inspect /dev/null
+refused 'takes no argument' base list x
+refused 'list or verify' audit show "$folder"
+refused 'no ledger' audit verify "$folder"
+refused 'N:HASH' audit verify --head 3 "$folder"
 refused "cannot open $folder: Is a directory" submit "$folder"
 refused "cannot open $folder: Is a directory" build --out "$folder/x" "$folder"
 refused 'cannot write .*: Is a directory' synth --rows 10 --out "$folder"
