@@ -31,6 +31,9 @@ void pipeline_close(struct pipeline **pipeline_p); /* drains, and saves history 
 void pipeline_request(struct pipeline *pipeline, const void *message, size_t message_bytes, int64_t received_ns,
                       const struct delivery *delivery);
 
+/* Whether it is the token of some tenant, which says nothing of the request that it came with. Any thread, never blocks. */
+bool pipeline_knows_token(struct pipeline *pipeline, struct text token);
+
 /* A new configuration and base for batches from now on (SIGHUP); a broken one is refused and nothing changes. FAULT_limit:
  * a key is another that only a start reads; FAULT_busy: batches under the configuration before the running one have not
  * ended for seconds. One thread calls it, and may wait. */

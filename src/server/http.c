@@ -17,6 +17,7 @@
 #include "base/must.h"
 #include "base/secret.h"
 #include "server/http_ops.h"
+#include "server/http_watch.h"
 
 enum { HTTP_MAGIC = 0x477b0001, CONNECTIONS_MAX = 32, CONNECTION_BYTES_MAX = 16 << 10, IDLE_S_MAX = 10, TEXT_BYTES_MAX = 1024 };
 enum { OPS_CONNECTIONS_MAX = 64, PEM_BYTES_MAX = 256 << 10 };
@@ -24,6 +25,7 @@ enum { OPS_CONNECTIONS_MAX = 64, PEM_BYTES_MAX = 256 << 10 };
 struct server_http {
     unsigned magic;
     struct MHD_Daemon *daemon;
+    struct http_watch *watch;
     struct http_ops *ops; /* NULL: off */
     char *certificate, *key;
     _Atomic(struct pipeline *) pipeline; /* NULL: still starting */
@@ -104,6 +106,7 @@ static enum MHD_Result respond(struct MHD_Connection *connection, unsigned statu
         return MHD_NO; /* closes the connection */
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    http_watch_answer(connection, 0);
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     enum MHD_Result result = MHD_queue_response(connection, status, response);
@@ -119,6 +122,8 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     char text[TEXT_BYTES_MAX];
     unsigned status = MHD_HTTP_NOT_FOUND;
     (void)version;
+    if (!*request && *upload_bytes == 0)
+        http_watch_body(connection);
     if (http->ops && strncmp(path, "/v1/", 4) == 0)
         return http_ops_take(http->ops, connection, path, method, upload, upload_bytes, request);
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
@@ -168,22 +173,28 @@ static int address_find(struct addrinfo **out, const char *listen)
 static void request_ended(void *context, struct MHD_Connection *connection, void **request, enum MHD_RequestTerminationCode why)
 {
     (void)context;
-    (void)connection;
     (void)why;
     http_ops_ended(request);
+    http_watch_head(connection);
 }
 
-static struct MHD_Daemon *daemon_start(struct server_http *http, const struct addrinfo *address)
+static uint32_t connections_most(const struct config *config)
+{
+    return CONNECTIONS_MAX + (config->http_ops ? (uint32_t)OPS_CONNECTIONS_MAX : 0);
+}
+
+static struct MHD_Daemon *daemon_start(struct server_http *http, uint32_t connections_max, const struct addrinfo *address)
 {
     unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG | (address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
     flags |= http->ops ? MHD_ALLOW_SUSPEND_RESUME : 0;
     flags |= http->key ? MHD_USE_TLS : 0;
     const struct MHD_OptionItem options[] = {
-        {MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX + (http->ops ? OPS_CONNECTIONS_MAX : 0), NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)connections_max, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES_MAX, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S_MAX, NULL},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)leave_encoded, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)request_ended, NULL},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)http_watch_connection, http->watch},
         {MHD_OPTION_SOCK_ADDR, 0, address->ai_addr},
         {http->key ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, http->certificate},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, http->key},
@@ -202,12 +213,12 @@ static enum fault tls_read(struct server_http *http, const struct config *config
     return fault == FAULT_NONE ? file_read_all(&http->key, &bytes, config->tls_key, PEM_BYTES_MAX, note) : fault;
 }
 
-static enum fault daemon_open(struct server_http *http, const char *listen, struct fault_note *note)
+static enum fault daemon_open(struct server_http *http, uint32_t connections_max, const char *listen, struct fault_note *note)
 {
     struct addrinfo *address;
     int result = address_find(&address, listen);
     if (result == 0)
-        http->daemon = daemon_start(http, address);
+        http->daemon = daemon_start(http, connections_max, address);
     if (address)
         freeaddrinfo(address);
     if (http->daemon)
@@ -220,6 +231,12 @@ static enum fault daemon_open(struct server_http *http, const char *listen, stru
 
 enum fault server_http_open(struct server_http **out, const struct config *config, struct fault_note *note)
 {
+    return server_http_open_with(out, config, &http_patience_default, note);
+}
+
+enum fault server_http_open_with(struct server_http **out, const struct config *config, const struct http_patience *patience,
+                                 struct fault_note *note)
+{
     struct server_http *http = memory_take_zeroed(1, sizeof *http);
     *out = http;
     if (!http)
@@ -229,7 +246,9 @@ enum fault server_http_open(struct server_http **out, const struct config *confi
     if (fault == FAULT_NONE && config->http_ops)
         fault = http_ops_open(&http->ops, config, note);
     if (fault == FAULT_NONE)
-        fault = daemon_open(http, config->http_listen, note);
+        fault = http_watch_open(&http->watch, patience, connections_most(config), note);
+    if (fault == FAULT_NONE)
+        fault = daemon_open(http, connections_most(config), config->http_listen, note);
     if (fault != FAULT_NONE)
         server_http_close(out);
     return fault;
@@ -255,6 +274,7 @@ void server_http_close(struct server_http **http_p)
         http_ops_stop(http->ops);
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
+    http_watch_close(&http->watch);
     http_ops_close(&http->ops);
     if (http->key)
         secret_wipe(http->key, strlen(http->key));

@@ -14,10 +14,12 @@
 #include "base/must.h"
 #include "base/secret.h"
 #include "base/thread.h"
+#include "server/http_watch.h"
 #include "wire/json_wire.h"
 
-enum { OPS_MAGIC = 0x0b500001, BODY_S_MAX = 30, BODY_BYTES_FIRST = 16 << 10, BUSY_RETRY_MS = 100, REPLY_FACTOR = 3, DRAIN_FACTOR = 4 };
+enum { OPS_MAGIC = 0x0b500001, BODY_BYTES_FIRST = 16 << 10, BUSY_RETRY_MS = 100, REPLY_FACTOR = 3, DRAIN_FACTOR = 4, STRANGERS_MAX = 16 };
 
+static const char no_token[] = "Authorization must be Bearer and the tenant's token";
 static const char too_large[] = "the request has more bytes than limits.message_max";
 
 enum post_state { POST_READING, POST_REQUEST, POST_REPLY, POST_DONE };
@@ -32,7 +34,7 @@ struct post {
     size_t body_bytes, body_capacity;
     enum fault refused; /* FAULT_NONE: not; else the body is read and thrown away, and then told */
     const char *refused_text;
-    int64_t begun_ns;
+    bool is_stranger;                          /* its token is nobody's: it takes no place */
     struct wire_buffer message, reply, answer; /* as msgpack, as msgpack, as JSON */
     struct json_reply told;
 };
@@ -47,7 +49,7 @@ struct http_ops {
     atomic_bool stopping;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    uint32_t open, suspended; /* posts; under the lock */
+    uint32_t open, strangers, suspended; /* posts; under the lock */
     bool lock_ready;
 };
 
@@ -84,6 +86,7 @@ static unsigned status_of(enum fault fault)
 static enum MHD_Result answer_queue(struct MHD_Connection *connection, struct wire_buffer *answer, const struct json_reply *told)
 {
     char seconds[24];
+    uint64_t response_bytes = answer->bytes;
     struct MHD_Response *response = NULL;
     if (!answer->failed && answer->data)
         response = MHD_create_response_from_buffer_with_free_callback(answer->bytes, answer->data, memory_give);
@@ -100,6 +103,7 @@ static enum MHD_Result answer_queue(struct MHD_Connection *connection, struct wi
         snprintf(seconds, sizeof seconds, "%lld", (long long)(told->retry_after_ms + 999) / 1000);
         MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     }
+    http_watch_answer(connection, response_bytes);
     enum MHD_Result result = MHD_queue_response(connection, status_of(told->fault), response);
     MHD_destroy_response(response);
     return result;
@@ -129,18 +133,14 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, enum fault faul
 
 /* --- what a request says before its body ------------------------------------------------------------------------------------- */
 
-static bool token_read(struct post *post)
+/* Empty: none that could be one. */
+static struct text token_of(struct MHD_Connection *connection)
 {
     static const char scheme[] = "Bearer ";
-    const char *given = MHD_lookup_connection_value(post->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-    if (!given || strncasecmp(given, scheme, sizeof scheme - 1) != 0)
-        return false;
-    given += sizeof scheme - 1;
-    size_t bytes = strlen(given);
-    if (bytes == 0 || bytes > TOKEN_BYTES_MAX)
-        return false;
-    memcpy(post->token, given, bytes + 1);
-    return true;
+    const char *given = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+    if (!given || strncasecmp(given, scheme, sizeof scheme - 1) != 0 || strlen(given + sizeof scheme - 1) > TOKEN_BYTES_MAX)
+        return text_of("");
+    return text_of(given + sizeof scheme - 1);
 }
 
 static bool is_json(struct MHD_Connection *connection)
@@ -167,20 +167,22 @@ static void post_refuse_behind_body(struct post *post, enum fault fault, const c
     post->body = NULL;
 }
 
-static struct post *post_open(struct http_ops *ops, struct MHD_Connection *connection)
+/* Whose token is known takes a place among HTTP_POSTS_MAX; strangers are so many at the most that are heard out. */
+static struct post *post_open(struct http_ops *ops, struct MHD_Connection *connection, bool is_stranger)
 {
+    uint32_t *count = is_stranger ? &ops->strangers : &ops->open, most = is_stranger ? (uint32_t)STRANGERS_MAX : (uint32_t)HTTP_POSTS_MAX;
     pthread_mutex_lock(&ops->lock);
-    bool fits = ops->open < HTTP_POSTS_MAX;
-    ops->open += fits;
+    bool fits = *count < most;
+    *count += fits;
     pthread_mutex_unlock(&ops->lock);
     struct post *post = fits ? memory_take_zeroed(1, sizeof *post) : NULL;
     if (post) {
         post->ops = ops;
         post->connection = connection;
-        post->begun_ns = clock_steady_ns();
+        post->is_stranger = is_stranger;
     } else if (fits) {
         pthread_mutex_lock(&ops->lock);
-        ops->open--;
+        --*count;
         pthread_mutex_unlock(&ops->lock);
     }
     return post;
@@ -189,6 +191,7 @@ static struct post *post_open(struct http_ops *ops, struct MHD_Connection *conne
 static void post_close(struct post *post)
 {
     struct http_ops *ops = post->ops;
+    uint32_t *count = post->is_stranger ? &ops->strangers : &ops->open;
     secret_wipe(post->token, sizeof post->token);
     memory_give(post->body);
     wire_buffer_fini(&post->message);
@@ -196,7 +199,7 @@ static void post_close(struct post *post)
     wire_buffer_fini(&post->answer);
     memory_give(post);
     pthread_mutex_lock(&ops->lock);
-    ops->open--;
+    --*count;
     pthread_mutex_unlock(&ops->lock);
 }
 
@@ -212,14 +215,21 @@ static enum MHD_Result post_begin(struct http_ops *ops, struct MHD_Connection *c
         return refuse(connection, FAULT_schema, 0, "Content-Type must be application/json");
     if (atomic_load(&ops->stopping) || !atomic_load(&ops->pipeline))
         return refuse(connection, FAULT_unavailable, BUSY_RETRY_MS, "the server is starting or stopping");
-    struct post *post = post_open(ops, connection);
+    struct text token = token_of(connection);
+    bool is_stranger = token.bytes == 0 || !pipeline_knows_token(atomic_load(&ops->pipeline), token);
+    struct post *post = post_open(ops, connection, is_stranger);
     if (!post)
-        return refuse(connection, FAULT_busy, BUSY_RETRY_MS, "as many requests as are taken by HTTP are under way");
+        return is_stranger ? refuse(connection, FAULT_auth, 0, no_token)
+                           : refuse(connection, FAULT_busy, BUSY_RETRY_MS, "as many requests as are taken by HTTP are under way");
     post->op = op;
     *request = post; /* from here on http_ops_ended closes it */
     uint64_t told = body_bytes_told(connection), most = ops->limits.message_bytes_max;
-    if (!token_read(post))
-        post_refuse_behind_body(post, FAULT_auth, "Authorization must be Bearer and the tenant's token");
+    if (is_stranger) {
+        post_refuse_behind_body(post, FAULT_auth, no_token);
+        http_watch_refused(connection);
+    } else {
+        text_copy(post->token, sizeof post->token, token);
+    }
     if (told > most)
         post_refuse_behind_body(post, FAULT_limit, too_large);
     return told / DRAIN_FACTOR > most ? refuse(connection, FAULT_limit, 0, too_large) : MHD_YES;
@@ -264,6 +274,7 @@ static enum MHD_Result post_send(struct post *post)
     if (!goes)
         return refuse(post->connection, FAULT_unavailable, BUSY_RETRY_MS, "the server is stopping");
     post->state = POST_REQUEST;
+    http_watch_works(post->connection);
     MHD_suspend_connection(post->connection);
     MUST(queue_try_push(&ops->queue, post));
     return MHD_YES;
@@ -280,8 +291,6 @@ enum MHD_Result http_ops_take(struct http_ops *ops, struct MHD_Connection *conne
         return answer_queue(connection, &post->answer, &post->told);
     if (*upload_bytes == 0)
         return post_send(post);
-    if (clock_steady_ns() - post->begun_ns > (int64_t)BODY_S_MAX * 1000000000)
-        return MHD_NO; /* a body that drips */
     body_add(post, upload, *upload_bytes);
     *upload_bytes = 0;
     return MHD_YES;
@@ -407,7 +416,7 @@ void http_ops_close(struct http_ops **ops_p)
     *ops_p = NULL;
     if (!ops)
         return;
-    MUST(ops->magic == (unsigned)OPS_MAGIC && ops->open == 0);
+    MUST(ops->magic == (unsigned)OPS_MAGIC && ops->open == 0 && ops->strangers == 0);
     if (ops->queue.items)
         queue_close(&ops->queue);
     thread_join(&ops->thread);

