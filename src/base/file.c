@@ -176,21 +176,39 @@ bool file_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+/* Into pages of our own: a file that is mapped itself may be written over or cut off while it is read. */
+static enum fault map_fill(struct file_map *out, int fd, const struct stat *before, const char *path, struct fault_note *note)
+{
+    struct stat after;
+    size_t bytes = (size_t)before->st_size;
+    void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
+        return file_fault(note, FAULT_memory, "hold", path);
+    int64_t got = system_read_at(fd, data, bytes, 0);
+    bool same = got == (int64_t)bytes && fstat(fd, &after) == 0 && after.st_size == before->st_size &&
+                after.st_mtim.tv_sec == before->st_mtim.tv_sec && after.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+    enum fault fault = got < 0 ? file_fault(note, FAULT_not_found, "read", path)
+                       : !same ? fault_set(note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "%s was changed while it was read", path)
+                               : FAULT_NONE;
+    if (fault == FAULT_NONE)
+        *out = (struct file_map){.data = data, .bytes = bytes};
+    else
+        munmap(data, bytes);
+    return fault;
+}
+
 enum fault file_map_open(struct file_map *out, const char *path, struct fault_note *note)
 {
+    struct stat status;
     *out = (struct file_map){0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return file_fault(note, FAULT_not_found, "open", path);
-    int64_t size = system_size(fd);
-    void *data = size > 0 ? mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    enum fault fault = fstat(fd, &status) != 0 ? file_fault(note, FAULT_not_found, "read", path)
+                       : status.st_size == 0   ? fault_set(note, FAULT_syntax, ROW_NONE, COLUMN_NONE, "%s is empty", path)
+                                               : map_fill(out, fd, &status, path, note);
     close(fd);
-    if (size == 0)
-        return fault_set(note, FAULT_syntax, ROW_NONE, COLUMN_NONE, "%s is empty", path);
-    if (data == MAP_FAILED)
-        return file_fault(note, FAULT_not_found, "map", path);
-    *out = (struct file_map){.data = data, .bytes = (size_t)size};
-    return FAULT_NONE;
+    return fault;
 }
 
 void file_map_close(struct file_map *map)

@@ -35,7 +35,7 @@ enum fault file_replace(const char *path, const void *data, size_t bytes, struct
 
 bool file_exists(const char *path);
 
-/* A file mapped for reading. */
+/* The bytes of a file as they were when it was opened: whatever is done to the file afterwards changes none of them. */
 struct file_map {
     const unsigned char *data;
     size_t bytes;

@@ -296,7 +296,7 @@ static int feed_open(struct feed *feed)
     const struct feed_options *of = feed->options;
     struct fault_note note = {.row = ROW_NONE};
     feed->slot_count = of->save_path ? 1 : of->connect.in_flight;
-    if (source_open(&feed->source, of->path, &note) != FAULT_NONE)
+    if (source_open_held(&feed->source, of->path, of->held, &note) != FAULT_NONE)
         return source_refused(of->name, of->path, &note);
     uint32_t rows = source_batch_rows(feed->source, of->batch_rows);
     feed->slots = memory_take_zeroed(feed->slot_count, sizeof *feed->slots);

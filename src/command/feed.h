@@ -1,14 +1,16 @@
 #ifndef SLUICE_COMMAND_FEED_H
 #define SLUICE_COMMAND_FEED_H
 
+#include "base/file.h"
 #include "batch/batch.h"
 #include "command/command.h"
 
 /* The rows of a file to a server, in batches, several in flight; answers are seen in the order of the file. */
 
 struct feed_options {
-    const char *name; /* of the command, for messages */
-    const char *path; /* .csv, .jsonl, "-" (either of both), or .columns: one saved request */
+    const char *name;            /* of the command, for messages */
+    const char *path;            /* .csv, .jsonl, "-" (either of both), or .columns: one saved request */
+    const struct file_map *held; /* of a pain.001: its bytes, already read; NULL: read them */
     enum op op;
     enum observe_kind observe_kind;
     const char *id_prefix; /* NULL: ids come from the content, so that the same rows sent again are the same request */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -9,7 +10,7 @@
 #include "wire/iso20022/iso20022.h"
 #include "wire/wire.h"
 
-enum { LINE_BYTES_MEAN_MAX = 512 }; /* of a batch of lines; what is beyond needs smaller batches */
+enum { PIECE_BYTES = 1 << 20, LINE_BYTES_MEAN_MAX = 512 }; /* of a batch of lines; what is beyond needs smaller batches */
 
 struct source {
     struct batch_limits limits;
@@ -30,14 +31,16 @@ static bool ends_with(const char *text, const char *end)
 /* Lines of a plain file, for progress alone. */
 static uint64_t lines_count(const char *path)
 {
-    struct file_map map;
+    struct stat status;
     uint64_t lines = 0;
-    if (strcmp(path, "-") == 0 || file_map_open(&map, path, NULL) != FAULT_NONE)
-        return 0;
-    const unsigned char *at = map.data, *end = at + map.bytes;
-    for (; at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
-        lines++;
-    file_map_close(&map);
+    char *piece = memory_take(PIECE_BYTES);
+    FILE *file = piece && strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISREG(status.st_mode) ? fopen(path, "r") : NULL;
+    for (size_t got; file && (got = fread(piece, 1, PIECE_BYTES, file)) > 0;)
+        for (const char *at = piece; (at = memchr(at, '\n', (size_t)(piece + got - at))) != NULL; at++)
+            lines++;
+    if (file)
+        fclose(file);
+    memory_give(piece);
     return lines;
 }
 
@@ -59,17 +62,23 @@ bool source_is_pain001(const char *path)
     return ends_with(path, ".xml");
 }
 
-static enum fault pain001_of_file(struct source *source, const char *path, struct fault_note *note)
+static enum fault pain001_of_file(struct source *source, const char *path, const struct file_map *held, struct fault_note *note)
 {
-    enum fault fault = file_map_open(&source->saved, path, note);
+    enum fault fault = held ? FAULT_NONE : file_map_open(&source->saved, path, note);
+    held = held ? held : &source->saved;
     if (fault == FAULT_NONE)
-        fault = pain001_open(&source->pain001, source->saved.data, source->saved.bytes, &source->limits, note);
+        fault = pain001_open(&source->pain001, held->data, held->bytes, &source->limits, note);
     if (fault == FAULT_NONE)
         source->rows_expected = pain001_transactions(source->pain001);
     return fault;
 }
 
 enum fault source_open(struct source **out, const char *path, struct fault_note *note)
+{
+    return source_open_held(out, path, NULL, note);
+}
+
+enum fault source_open_held(struct source **out, const char *path, const struct file_map *held, struct fault_note *note)
 {
     struct source *source = memory_take_zeroed(1, sizeof *source);
     if (!source)
@@ -79,7 +88,7 @@ enum fault source_open(struct source **out, const char *path, struct fault_note 
     if (ends_with(path, ".columns")) {
         fault = saved_open(source, path, note);
     } else if (source_is_pain001(path)) {
-        fault = pain001_of_file(source, path, note);
+        fault = pain001_of_file(source, path, held, note);
     } else {
         fault = csv_open(&source->csv, path, &source->limits, note);
         source->rows_expected = lines_count(path);

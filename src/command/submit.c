@@ -161,6 +161,8 @@ int command_submit(int argc, char **argv)
     int status = files_open(&submit);
     if (status == COMMAND_DONE && (submit.pain002_path || submit.released_path))
         status = payments_open(&submit.payments, "submit", submit.feed.path);
+    if (submit.payments.pain001)
+        submit.feed.held = &submit.payments.map; /* what is screened is what is answered, whatever becomes of the file */
     if (status == COMMAND_DONE) {
         status = feed_run(&submit.feed, answer_show, &submit, &totals);
         if (status == COMMAND_DONE && submit.payments.pain001)

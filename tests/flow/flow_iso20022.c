@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,40 @@ static void test_nothing_is_written_of_what_is_refused(void **state)
     free(text);
 }
 
+static void *submit_run(void *argument)
+{
+    *(int *)argument =
+        RUN("submit", SERVER, "--batch-rows", "25", "--status-report", pain002_path, "--released", released_path, pain001_path);
+    return NULL;
+}
+
+/* The command has opened its file and waits for the server when another one is written over it. */
+static void test_a_file_that_changes_releases_nothing_else(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    int status = -1;
+    remove(released_path);
+    message_write(pain001_path, "MSG-3", 2 * TRANSACTIONS);
+    server_stop(&server);
+    assert_int_equal(pthread_create(&thread, NULL, submit_run, &status), 0);
+    sleep_ms(1000);
+    flow_write(pain001_path, "<", 1);
+    sleep_ms(100);
+    message_write(pain001_path, "MSG-4", 3 * TRANSACTIONS);
+    server_start(&server);
+    pthread_join(thread, NULL);
+    assert_int_equal(status & ~HELD, DONE);
+    char *released = contents(released_path);
+    assert_non_null(strstr(released, "<MsgId>MSG-3/r1</MsgId>"));
+    assert_int_equal(count_of(released, "<CdtTrfTxInf>"), told("pass"));
+    message_write(pain001_path, "MSG-3", 2 * TRANSACTIONS);
+    submit_run(&status);
+    char *again = contents(released_path);
+    assert_string_equal(released, again);
+    free(released), free(again);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -178,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statuses_and_release),
         cmocka_unit_test(test_nothing_is_written_of_what_is_refused),
+        cmocka_unit_test(test_a_file_that_changes_releases_nothing_else),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -118,6 +118,11 @@ static void test_map(void **state)
     assert_int_equal(file_replace(path, "mapped", 6, &note), FAULT_NONE);
     assert_int_equal(file_map_open(&map, path, &note), FAULT_NONE);
     assert_true(map.bytes == 6 && memcmp(map.data, "mapped", 6) == 0);
+    FILE *file = fopen(path, "w"); /* cut off and written over in place */
+    assert_non_null(file);
+    assert_int_equal(map.data[5], 'd');
+    assert_true(fputs("MA", file) >= 0 && fclose(file) == 0);
+    assert_true(map.bytes == 6 && memcmp(map.data, "mapped", 6) == 0);
     file_map_close(&map);
     file_map_close(&map);
     assert_int_equal(file_replace(path, "", 0, &note), FAULT_NONE);
