@@ -130,6 +130,9 @@ static inline uint8_t list_flag(enum party_list list)
     return (uint8_t)(FLAG_LISTED << list);
 }
 
+enum language { LANGUAGE_EN, LANGUAGE_ZH, LANGUAGE_COUNT }; /* of texts for people */
+extern const char *const language_names[LANGUAGE_COUNT];    /* "en", "zh" */
+
 extern const char *const dimension_names[DIMENSION_COUNT];
 extern const char *const verdict_names[VERDICT_COUNT];
 extern const char *const level_names_of_risk[LEVEL_COUNT];

@@ -43,6 +43,7 @@ const char *const op_names[OP_COUNT] = {
 #undef OP
 };
 
+const char *const language_names[LANGUAGE_COUNT] = {"en", "zh"};
 const char *const dimension_names[DIMENSION_COUNT] = {"transaction", "device", "behaviour", "social"};
 const char *const verdict_names[VERDICT_COUNT] = {"pass", "hold", "reject", "invalid"};
 const char *const level_names_of_risk[LEVEL_COUNT] = {"none", "low", "medium", "high", "critical"};

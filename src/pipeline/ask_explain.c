@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "wire/pack.h"
 
-enum { HEAD_PAIRS = 5, ROW_PAIRS = 9, SCENE_PAIRS = 4, RISK_PAIRS = 1, ANOMALY_PAIRS = 3, LIST_PAIRS = 2, PROVENANCE_PAIRS = 5 };
+enum { HEAD_PAIRS = 5, ROW_PAIRS = 11, SCENE_PAIRS = 4, RISK_PAIRS = 1, ANOMALY_PAIRS = 3, LIST_PAIRS = 2, PROVENANCE_PAIRS = 5 };
 enum {
     FEW_PAIRS = 3 + HEAD_PAIRS + ROW_PAIRS + LIST_PAIRS + PROVENANCE_PAIRS,
     ALL_PAIRS = FEW_PAIRS + 2 * SCENE_PAIRS + RISK_PAIRS + 2 * ANOMALY_PAIRS + DIMENSION_COUNT + EXPLAIN_AGAIN_PAIRS,
@@ -138,7 +138,6 @@ static void pack_row(struct wire_buffer *out, const struct batch *batch, uint32_
 {
     const struct results *results = &batch->results;
     const char *measure = name_at(names->countermeasures, names->countermeasure_count, results->countermeasure[row]);
-    uint32_t name_bytes = (uint32_t)strcspn(measure, "\x1f");
     pack_key_str(out, "transfer_id", column_text(&batch->columns[COLUMN_transfer_id], row));
     pack_key_i64(out, "row", row);
     pack_key_i64(out, "time", batch->facts.time_us[row]);
@@ -146,8 +145,9 @@ static void pack_row(struct wire_buffer *out, const struct batch *batch, uint32_
     pack_key_text(out, "level", level_names_of_risk[results->level[row]]);
     pack_key_text(out, "cause", cause_names[results->cause[row]]);
     pack_key_text(out, "risk_type", name_at(names->risk_types, names->risk_type_count, results->risk_type[row]));
-    pack_key_str(out, "countermeasure", (struct text){.data = measure, .bytes = name_bytes});
-    pack_key_text(out, "countermeasure_text", measure + name_bytes + (measure[name_bytes] == '\x1f'));
+    pack_key_str(out, "countermeasure", measure_name(measure));
+    pack_key_str(out, "countermeasure_text", measure_text(measure, names->language));
+    pack_measure_hints(out, measure);
 }
 
 static void pack_explanation(struct wire_buffer *out, struct text id, const struct ledger_row *found, const struct stored_names *stored)
@@ -202,6 +202,7 @@ static bool explain_row(void *context, const struct ledger_row *found)
     if (stored_names_of(&explaining->stored, job->pipeline, found->batch, &job->note) != FAULT_NONE)
         return false;
     explaining->stored->names.with_margins = job->rights & RIGHT_EXPLAIN;
+    explaining->stored->names.language = job_language(job);
     pack_explanation(&job->reply, job->request.id, found, explaining->stored);
     return false;
 }

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/must.h"
+#include "wire/pack.h"
 
 enum { QUERY_ROWS_DEFAULT = 100, QUERY_ROWS_MAX = 10000, QUERY_BYTES_MAX = 4 << 20 };
 
@@ -247,6 +248,7 @@ static void answer_verdicts(struct job *job, const struct batch *stored)
     if (stored_names_of(&stored_names, pipeline, stored, &job->note) == FAULT_NONE) {
         struct reply_names *names = &stored_names->names;
         names->with_margins = job->rights & RIGHT_EXPLAIN;
+        names->language = job_language(job);
         if (stored->reply_in_rows && bounds_reply_of(names, stored->row_count, ids_bytes(stored), true) > pipeline->reply_bytes_max)
             fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE,
                       "a reply in rows to %u rows may have more than %zu bytes: ask for form columns", stored->row_count,
@@ -327,7 +329,7 @@ static void pack_result(struct wire_buffer *out, const struct results *results, 
     pack_pair_text(out, "scene", name_at(names->scenes, names->scene_count, results->scene[row]));
     pack_pair_text(out, "runner_up", name_at(names->scenes, names->scene_count, results->runner_up[row]));
     pack_pair_text(out, "risk_type", name_at(names->risk_types, names->risk_type_count, results->risk_type[row]));
-    pack_pair_str(out, "countermeasure", (struct text){.data = measure, .bytes = (uint32_t)strcspn(measure, "\x1f")});
+    pack_pair_str(out, "countermeasure", measure_name(measure));
     const float *numbers[] = {results->match, results->runner_match, results->risk, results->anomaly_own, results->anomaly_linked};
     static const char *const number_names[] = {"match", "runner_match", "risk", "anomaly_own", "anomaly_linked"};
     for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {

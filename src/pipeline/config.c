@@ -11,6 +11,7 @@
 #include "pipeline/config_credentials.h"
 #include "pipeline/config_profile.h"
 #include "pipeline/config_rules.h"
+#include "pipeline/config_strategy.h"
 #include "pipeline/config_text.h"
 #include "pipeline/config_value.h"
 #include "pipeline/config_yaml.h"
@@ -182,98 +183,6 @@ static enum fault currencies_read(const struct reading *reading, const struct cu
     return fault;
 }
 
-/* A text of its own under a name that is there, or one more. */
-static enum fault countermeasure_read(const struct reading *reading, uint32_t index, const struct countermeasure_text *text)
-{
-    struct strategy *strategy = &reading->config->strategy;
-    char path[PATH_BYTES], name[sizeof strategy->countermeasures[0].name];
-    uint32_t at = 0;
-    snprintf(path, sizeof path, "countermeasures[%u]", index);
-    enum fault fault = config_name(name, sizeof name, reading, path, text->name ? text->name : "");
-    if (fault != FAULT_NONE)
-        return fault;
-    if (!text->text || strlen(text->text) >= sizeof strategy->countermeasures[0].text || strpbrk(text->text, "\x1f"))
-        return config_wrong(reading, path, "expected a text of at most %zu bytes", sizeof strategy->countermeasures[0].text - 1);
-    while (at < strategy->countermeasure_count && strcmp(strategy->countermeasures[at].name, name) != 0)
-        at++;
-    if (at == COUNTERMEASURES_MAX)
-        return config_wrong(reading, path, "more than %d countermeasures, the built-in ones counted", COUNTERMEASURES_MAX);
-    strategy->countermeasure_count += at == strategy->countermeasure_count;
-    memcpy(strategy->countermeasures[at].name, name, sizeof name);
-    strcpy(strategy->countermeasures[at].text, text->text);
-    return FAULT_NONE;
-}
-
-static enum fault risk_type_read(uint8_t *out, const struct reading *reading, const char *path, const char *value)
-{
-    struct strategy *strategy = &reading->config->strategy;
-    char name[sizeof strategy->risk_types[0]];
-    uint32_t at = 0;
-    if (value && strcmp(value, "*") == 0)
-        return *out = STRATEGY_ANY, FAULT_NONE;
-    enum fault fault = config_name(name, sizeof name, reading, path, value ? value : "");
-    if (fault != FAULT_NONE)
-        return fault;
-    while (at < strategy->risk_type_count && strcmp(strategy->risk_types[at], name) != 0)
-        at++;
-    if (at == RISK_TYPES_MAX)
-        return config_wrong(reading, path, "more than %d risk types", RISK_TYPES_MAX);
-    strategy->risk_type_count += at == strategy->risk_type_count;
-    memcpy(strategy->risk_types[at], name, sizeof name);
-    *out = (uint8_t)at;
-    return FAULT_NONE;
-}
-
-static enum fault strategy_outcome(struct strategy_row *out, const struct reading *reading, const char *path,
-                                   const struct strategy_text *text)
-{
-    struct strategy *strategy = &reading->config->strategy;
-    int level = text->level ? value_choice(text->level, level_names_of_risk, LEVEL_COUNT) : -1;
-    int verdict = text->verdict ? value_choice(text->verdict, verdict_names, VERDICT_INVALID) : -1;
-    uint32_t at = 0;
-    if (level < 0)
-        return config_wrong(reading, path, "expected level: none, low, medium, high or critical");
-    if (verdict < 0)
-        return config_wrong(reading, path, "expected verdict: pass, hold or reject");
-    if (text->final && !value_bool(&out->final, text->final))
-        return config_wrong(reading, path, "expected final: true or false");
-    while (text->countermeasure && at < strategy->countermeasure_count &&
-           strcmp(strategy->countermeasures[at].name, text->countermeasure) != 0)
-        at++;
-    if (text->countermeasure && at == strategy->countermeasure_count &&
-        (at = strategy_countermeasure_add(strategy, text->countermeasure)) == COUNTERMEASURES_MAX)
-        return config_wrong(reading, path, "countermeasure '%.40s' is neither built in nor under countermeasures", text->countermeasure);
-    out->level_least = (enum level)level;
-    out->verdict = (enum verdict)verdict;
-    out->countermeasure = (uint8_t)at;
-    return FAULT_NONE;
-}
-
-/* Rows of the file come before the built-in ones: the first that matches wins, and nothing falls through to pass
- * because the file does not speak of it. */
-static enum fault strategy_read(const struct reading *reading, const struct config_text *text)
-{
-    struct strategy *strategy = &reading->config->strategy;
-    enum fault fault = FAULT_NONE;
-    strategy_default(strategy);
-    for (uint32_t i = 0; i < text->countermeasures_count && fault == FAULT_NONE; i++)
-        fault = countermeasure_read(reading, i, &text->countermeasures[i]);
-    uint32_t built_in = strategy->row_count, given = text->strategy_count;
-    if (fault == FAULT_NONE && given + built_in > STRATEGY_ROWS_MAX)
-        return config_wrong(reading, "strategy", "expected at most %u rows", STRATEGY_ROWS_MAX - built_in);
-    memmove(strategy->rows + given, strategy->rows, built_in * sizeof strategy->rows[0]);
-    memset(strategy->rows, 0, given * sizeof strategy->rows[0]);
-    strategy->row_count = given + built_in;
-    for (uint32_t i = 0; i < given && fault == FAULT_NONE; i++) {
-        char path[PATH_BYTES];
-        snprintf(path, sizeof path, "strategy[%u]", i);
-        fault = risk_type_read(&strategy->rows[i].risk_type, reading, path, text->strategy[i].risk_type);
-        if (fault == FAULT_NONE)
-            fault = strategy_outcome(&strategy->rows[i], reading, path, &text->strategy[i]);
-    }
-    return fault;
-}
-
 static enum fault levels_check(const struct reading *reading)
 {
     const struct level_rules *levels = &reading->config->levels;
@@ -336,7 +245,7 @@ static enum fault parts_read(const struct reading *reading, const struct config_
     if (fault == FAULT_NONE)
         fault = currencies_read(reading, &text->currencies);
     if (fault == FAULT_NONE)
-        fault = strategy_read(reading, text);
+        fault = config_read_strategy(reading, text);
     if (fault == FAULT_NONE)
         fault = tenants_read(reading, text);
     return fault == FAULT_NONE ? config_check_webhooks(reading) : fault;

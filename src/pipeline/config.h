@@ -83,6 +83,7 @@ struct config_tenant {
         enum brake_fallback { BRAKE_ALARM, BRAKE_MONITOR, BRAKE_REFUSE, BRAKE_COUNT } fallback;
     } brake;
     uint32_t duplicate_days; /* 0: an id may come again */
+    enum language language;  /* of the texts of countermeasures */
     enum release_policy release;
     char processor[256], processor_key[256], processor_token[256]; /* URL; where secrets are, never the secrets */
     char webhook[64];                                              /* connector */

@@ -25,6 +25,7 @@ enum form {
     AS_LEVEL,
     AS_VERDICT,
     AS_MODE,
+    AS_LANGUAGE,
     AS_FALLBACK,
     AS_RELEASE,
     AS_KIND
@@ -187,6 +188,15 @@ static enum fault verdict_store(void *to, const struct reading *reading, const c
     return FAULT_NONE;
 }
 
+static enum fault language_store(void *to, const struct reading *reading, const char *path, const char *value)
+{
+    int language = value_choice(value, language_names, LANGUAGE_COUNT);
+    if (language < 0)
+        return config_wrong(reading, path, "expected en or zh, is '%.40s'", value);
+    *(enum language *)to = (enum language)language;
+    return FAULT_NONE;
+}
+
 static enum fault mode_store(void *to, const struct reading *reading, const char *path, const char *value)
 {
     static const char *const names[] = {"enforce", "monitor"};
@@ -273,6 +283,8 @@ static enum fault key_store(void *to, const struct key_rule *rule, const struct 
         return real_store(to, rule, reading, path, value);
     case AS_VERDICT:
         return verdict_store(to, reading, path, value);
+    case AS_LANGUAGE:
+        return language_store(to, reading, path, value);
     case AS_MODE:
         return mode_store(to, reading, path, value);
     case AS_FALLBACK:

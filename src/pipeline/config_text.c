@@ -98,6 +98,9 @@ static const cyaml_schema_field_t currencies_fields[] = {
 static const cyaml_schema_field_t countermeasure_fields[] = {
     TEXT_FIELD(countermeasure_text, name),
     TEXT_FIELD(countermeasure_text, text),
+    TEXT_FIELD(countermeasure_text, text_zh),
+    TEXT_FIELD(countermeasure_text, confirm),
+    LIST_FIELD(countermeasure_text, correct, &text_entry, COLUMN_COUNT),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t countermeasure_entry = {

@@ -54,7 +54,9 @@ struct currencies_text {
 };
 
 struct countermeasure_text {
-    char *name, *text;
+    char *name, *text, *text_zh, *confirm;
+    char **correct;
+    uint32_t correct_count;
 };
 
 struct strategy_text {

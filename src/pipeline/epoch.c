@@ -152,8 +152,7 @@ static void epoch_names(struct epoch *epoch)
     for (uint32_t i = 0; i < epoch->strategy.risk_type_count; i++)
         epoch->risk_names[i] = epoch->strategy.risk_types[i];
     for (uint32_t i = 0; i < epoch->strategy.countermeasure_count; i++) {
-        snprintf(epoch->measure_texts[i], sizeof epoch->measure_texts[i], "%s\x1f%s", epoch->strategy.countermeasures[i].name,
-                 epoch->strategy.countermeasures[i].text);
+        countermeasure_join(epoch->measure_texts[i], &epoch->strategy.countermeasures[i]);
         epoch->measure_names[i] = epoch->measure_texts[i];
     }
     for (uint32_t i = 0; i < FEATURE_COUNT; i++)

@@ -58,7 +58,7 @@ struct epoch {
     char base_hex[33], config_hex[33];
     struct reply_names names; /* tables of this epoch; pointers into the epoch */
     const char *scene_names[SCENES_MAX], *risk_names[RISK_TYPES_MAX], *measure_names[COUNTERMEASURES_MAX];
-    char measure_texts[COUNTERMEASURES_MAX][232];
+    char measure_texts[COUNTERMEASURES_MAX][COUNTERMEASURE_BYTES];
     const char *feature_names[FEATURE_COUNT];
 };
 
@@ -331,6 +331,7 @@ enum step_next step_fill(struct worker *worker, struct job *job);
 enum fault fill_batch(struct job *job); /* of it, what needs no number yet; not of labels */
 void step_relate(struct pipeline *pipeline, struct job *job, struct slice *slice);
 struct level_rules levels_of(const struct job *job); /* its tenant's */
+enum language job_language(const struct job *job);   /* of texts: the request's, or its tenant's */
 void step_feature(struct worker *worker, struct slice *slice);
 enum fault step_scene(struct worker *worker, struct slice *slice, struct scores *scores, struct fault_note *note); /* scenes and anomaly */
 enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note);

@@ -231,6 +231,11 @@ enum fault step_record(struct job *job)
     return frame_encode(&job->frame, &job->batch, &job->note);
 }
 
+enum language job_language(const struct job *job)
+{
+    return job->request.language ? (enum language)(job->request.language - 1) : job->epoch->config->tenants[job->tenant_index].language;
+}
+
 /* A wait that a client would notice is said. */
 static uint32_t waited_ms(const struct job *job)
 {
@@ -248,6 +253,7 @@ enum fault step_reply(struct job *job)
         return wire_reply_done(&job->reply, &job->batch, waited_ms(job), &job->note);
     struct reply_names names = job->epoch->names;
     names.with_margins = job->rights & RIGHT_EXPLAIN;
+    names.language = job_language(job);
     names.waited_ms = waited_ms(job);
     return wire_reply_verdicts(&job->reply, &job->batch, &names, &job->note);
 }

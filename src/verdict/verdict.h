@@ -49,15 +49,23 @@ enum { STRATEGY_ANY = 255 };
 struct strategy {
     uint32_t risk_type_count, countermeasure_count, row_count;
     char risk_types[RISK_TYPES_MAX][64];
-    struct {
+    struct countermeasure {
         char name[64];
-        char text[160];
+        char text[LANGUAGE_COUNT][160];
+        char correct[256]; /* columns that may be corrected, with commas between; empty: any */
+        char confirm[64];  /* who must confirm it; empty: nobody */
     } countermeasures[COUNTERMEASURES_MAX];
     struct strategy_row rows[STRATEGY_ROWS_MAX + STRATEGY_UNSCORED];
     uint8_t scene_risk_type[SCENES_MAX]; /* of the base's scenes, see strategy_bind */
     uint8_t risk_type_anomaly, risk_type_invalid;
     uint8_t risk_type_duplicate, risk_type_blocked, risk_type_restricted; /* 0 until strategy_complete */
 };
+/* Whether a row that got this countermeasure may come again with another value in that column. Who must not come again at all is
+ * told by strategy_row's final. */
+bool strategy_may_correct(const struct strategy *strategy, uint8_t countermeasure, struct text column);
+/* Its name, then text in each language, correct and confirm, behind a STRATEGY_CUT each: as epochs and replies take it. */
+enum { STRATEGY_CUT = 0x1f, COUNTERMEASURE_BYTES = sizeof(struct countermeasure) };
+void countermeasure_join(char out[COUNTERMEASURE_BYTES], const struct countermeasure *countermeasure);
 /* What the table says; verdict pass and countermeasure 0, behind all rows, when none applies. */
 struct strategy_row strategy_find(const struct strategy *strategy, uint8_t risk_type, enum level level);
 /* Of a risk type that is not scored: what the first row says that names it; rows of "*" speak of scores. */

@@ -164,3 +164,48 @@ enum fault pack_done(const struct wire_buffer *out, struct fault_note *note)
 {
     return out->failed ? fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the message") : FAULT_NONE;
 }
+
+/* --- countermeasures --------------------------------------------------------------------------------------------------- */
+
+enum { MEASURE_CUT = 0x1f, PART_NAME = 0, PART_TEXT = 1, PART_CORRECT = PART_TEXT + LANGUAGE_COUNT, PART_CONFIRM };
+
+static struct text measure_part(const char *measure, unsigned part)
+{
+    const char *end = strchr(measure, MEASURE_CUT);
+    for (; part > 0 && end; part--) {
+        measure = end + 1;
+        end = strchr(measure, MEASURE_CUT);
+    }
+    if (part > 0)
+        return text_of("");
+    return end ? (struct text){.data = measure, .bytes = (uint32_t)(end - measure)} : text_of(measure);
+}
+
+struct text measure_name(const char *measure)
+{
+    return measure_part(measure, PART_NAME);
+}
+
+/* Where there is none in that language, the English one. */
+struct text measure_text(const char *measure, enum language language)
+{
+    struct text text = measure_part(measure, PART_TEXT + (unsigned)language);
+    return text.bytes ? text : measure_part(measure, PART_TEXT);
+}
+
+void pack_measure_hints(struct wire_buffer *out, const char *measure)
+{
+    struct text columns = measure_part(measure, PART_CORRECT);
+    uint32_t count = columns.bytes != 0;
+    for (uint32_t i = 0; i < columns.bytes; i++)
+        count += columns.data[i] == ',';
+    wire_pack_text(out, "correct");
+    wire_pack_array(out, count);
+    for (const char *at = columns.data, *end = columns.data + columns.bytes; count > 0; count--) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        const char *stop = comma ? comma : end;
+        pack_clean(out, (struct text){.data = at, .bytes = (uint32_t)(stop - at)});
+        at = comma ? comma + 1 : end;
+    }
+    pack_key_str(out, "confirm", measure_part(measure, PART_CONFIRM));
+}

@@ -22,6 +22,10 @@ void pack_names(struct wire_buffer *out, const char *key, const char *const *nam
 bool column_is_sent(const struct batch *batch, uint16_t column);
 /* `transfers`: the batch in rows. */
 void pack_request_rows(struct wire_buffer *out, const struct batch *batch);
+/* Of a countermeasure as struct reply_names has it. */
+struct text measure_name(const char *measure);
+struct text measure_text(const char *measure, enum language language);
+void pack_measure_hints(struct wire_buffer *out, const char *measure); /* keys correct and confirm */
 /* FAULT_memory when the buffer failed. */
 enum fault pack_done(const struct wire_buffer *out, struct fault_note *note);
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { CODE_COLUMNS = 8, FIGURE_COLUMNS = 5, TEXT_SEPARATOR = 0x1f };
+enum { CODE_COLUMNS = 8, FIGURE_COLUMNS = 5 };
 
 struct code_column {
     const char *name;
@@ -42,19 +42,6 @@ static struct verdicts verdicts_of(const struct batch *batch, const struct reply
                     {"anomaly_own", results->anomaly_own},
                     {"anomaly_linked", results->anomaly_linked}},
     };
-}
-
-/* A countermeasure is its name, 0x1f and its text. */
-static struct text countermeasure_name(const char *both)
-{
-    const char *cut = strchr(both, TEXT_SEPARATOR);
-    return cut ? (struct text){.data = both, .bytes = (uint32_t)(cut - both)} : text_of(both);
-}
-
-static struct text countermeasure_text(const char *both)
-{
-    const char *cut = strchr(both, TEXT_SEPARATOR);
-    return text_of(cut ? cut + 1 : "");
 }
 
 static void pack_start(struct wire_buffer *out, uint32_t pairs, struct text id, const char *status)
@@ -141,9 +128,10 @@ static void pack_tables(struct wire_buffer *out, const struct batch *batch, cons
     wire_pack_text(out, "countermeasure");
     wire_pack_array(out, names->countermeasure_count);
     for (uint32_t i = 0; i < names->countermeasure_count; i++) {
-        wire_pack_map(out, 2);
-        pack_key_str(out, "name", countermeasure_name(names->countermeasures[i]));
-        pack_key_str(out, "text", countermeasure_text(names->countermeasures[i]));
+        wire_pack_map(out, 4);
+        pack_key_str(out, "name", measure_name(names->countermeasures[i]));
+        pack_key_str(out, "text", measure_text(names->countermeasures[i], names->language));
+        pack_measure_hints(out, names->countermeasures[i]);
     }
     pack_names(out, "dimension", dimension_names, DIMENSION_COUNT);
     reply_feature_table(out, batch, names);
@@ -184,16 +172,17 @@ static void pack_row(struct wire_buffer *out, const struct batch *batch, const s
     const struct column *ids = &batch->columns[COLUMN_transfer_id];
     const char *countermeasure = "";
     char name[32];
-    wire_pack_map(out, 1 + (uint32_t)(CODE_COLUMNS - verdicts->first_code) + 1 + FIGURE_COLUMNS + DIMENSION_COUNT + 1);
+    wire_pack_map(out, 1 + (uint32_t)(CODE_COLUMNS - verdicts->first_code) + 3 + FIGURE_COLUMNS + DIMENSION_COUNT + 1);
     wire_pack_text(out, "transfer_id");
     column_is_valid(ids, row) ? pack_clean(out, column_text(ids, row)) : wire_pack_nil(out);
     for (size_t i = verdicts->first_code; i < CODE_COLUMNS; i++) {
         const struct code_column *column = &verdicts->codes[i];
         const char *text = column->codes[row] < column->name_count ? column->names[column->codes[row]] : "";
-        pack_key_str(out, column->name, countermeasure_name(text));
+        pack_key_str(out, column->name, measure_name(text));
         countermeasure = text; /* the last of the columns */
     }
-    pack_key_str(out, "countermeasure_text", countermeasure_text(countermeasure));
+    pack_key_str(out, "countermeasure_text", measure_text(countermeasure, names->language));
+    pack_measure_hints(out, countermeasure);
     for (size_t i = 0; i < FIGURE_COLUMNS; i++)
         pack_key_f32(out, verdicts->figures[i].name, verdicts->figures[i].values[row]);
     for (size_t i = 0; i < DIMENSION_COUNT; i++)
@@ -222,7 +211,7 @@ static size_t longest(const char *const *names, uint32_t count)
 
 size_t wire_reply_row_bytes(const struct reply_names *names)
 {
-    enum { KEYS_AND_FIGURES = 400, REASON_KEYS = 64 };
+    enum { KEYS_AND_FIGURES = 430, REASON_KEYS = 64 };
     return KEYS_AND_FIGURES + 2 * longest(names->scenes, names->scene_count) + longest(names->risk_types, names->risk_type_count) +
            longest(names->countermeasures, names->countermeasure_count) +
            REASONS_MAX * (REASON_KEYS + longest(names->features, names->feature_count));

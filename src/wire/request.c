@@ -168,6 +168,11 @@ static enum fault read_names(struct request *out, struct envelope *envelope)
         return REFUSE(FAULT_limit, "deadline_ms is %lld, at most %d is taken", (long long)out->deadline_ms, DEADLINE_MS_MAX);
     if (envelope->has[FIELD_form] && !field_is(envelope, FIELD_form, "rows") && !field_is(envelope, FIELD_form, "columns"))
         return REFUSE(FAULT_schema, "field form must be columns or rows");
+    for (unsigned i = 0; i < LANGUAGE_COUNT; i++)
+        if (field_is(envelope, FIELD_language, language_names[i]))
+            out->language = (uint8_t)(i + 1);
+    if (envelope->has[FIELD_language] && !out->language)
+        return REFUSE(FAULT_schema, "field language must be en or zh");
     out->in_rows = envelope->has[FIELD_transfers];
     out->reply_in_rows = envelope->has[FIELD_form] ? field_is(envelope, FIELD_form, "rows") : out->in_rows;
     if (!op_carries_rows(out->op))

@@ -22,6 +22,7 @@ struct request {
     enum observe_kind observe_kind;
     bool in_rows;       /* the batch came as `transfers`; of an op without rows: reply_in_rows */
     bool reply_in_rows; /* `form`, or the form that the batch came in */
+    uint8_t language;   /* enum language + 1; 0: the tenant's */
     uint32_t row_count;
     size_t arena_bytes;        /* the arena that this very batch needs, feature_in_batch_bytes aside; ≤ batch_arena_bytes */
     const unsigned char *body; /* value of `columns` or `transfers` */
@@ -62,7 +63,8 @@ struct reply_names { /* code tables and provenance of a verdict reply */
     const char *const *risk_types;
     uint32_t risk_type_count;
     const char *const *countermeasures;
-    uint32_t countermeasure_count; /* each name 0x1f text */
+    uint32_t countermeasure_count; /* name, text in each language, correct, confirm; 0x1f between; what is at the end may be left out */
+    enum language language;        /* of the texts of countermeasures */
     const char *base_name, *base_version, *base_digest, *config_digest, *kernel;
     bool with_margins; /* caller has the explain right: reasons carry values and shares */
     const char *const *features;
@@ -73,7 +75,7 @@ struct reply_names { /* code tables and provenance of a verdict reply */
 enum fault wire_reply_verdicts(struct wire_buffer *out, const struct batch *batch, const struct reply_names *names,
                                struct fault_note *note);
 /* What a reply has at the most: beside rows; of each row in columns; of each row in rows, its transfer_id aside. */
-enum { REPLY_HEAD_BYTES = 384 << 10, REPLY_ROW_BYTES = 105 };
+enum { REPLY_HEAD_BYTES = 448 << 10, REPLY_ROW_BYTES = 105 };
 size_t wire_reply_row_bytes(const struct reply_names *names);
 /* Reply of import, observe, label: sequence, row count, notes. waited_ms: as above. */
 enum fault wire_reply_done(struct wire_buffer *out, const struct batch *batch, uint32_t waited_ms, struct fault_note *note);

@@ -96,7 +96,8 @@ static const char full[] =
     "connect: {hosts: [pay.example, \"127.0.0.1:8443\"], plain: true, ca_file: ca.pem, timeout: 3s, retry_first: 1s,"
     " retry_most: 1m, breaker_failures: 7, breaker_open: 2s}\n"
     "currencies:\n  reference: USD\n  rates:\n    - {currency: EUR, per_reference: 0.9}\n    - {currency: JPY, per_reference: 150}\n"
-    "countermeasures:\n  - {name: call, text: Call the payer.}\n  - {name: do_not_pay, text: Stop.}\n"
+    "countermeasures:\n  - {name: call, text: Call the payer., text_zh: 致电付款人。, correct: [payee_id, grade], confirm: payer}\n  - "
+    "{name: do_not_pay, text: Stop.}\n"
     "strategy:\n  - {risk_type: mule, level: medium, verdict: hold, countermeasure: call, final: true}\n"
     "  - {risk_type: '*', level: critical, verdict: reject}\n"
     "tenants:\n"
@@ -175,11 +176,15 @@ static void strategy_rows_stand_before_the_built_in(void **state)
     assert_int_equal(strategy->rows[0].level_least, LEVEL_MEDIUM);
     assert_int_equal(strategy->rows[0].verdict, VERDICT_HOLD);
     assert_true(strategy->rows[0].final);
-    assert_string_equal(strategy->countermeasures[strategy->rows[0].countermeasure].text, "Call the payer.");
+    const struct countermeasure *call = &strategy->countermeasures[strategy->rows[0].countermeasure];
+    assert_string_equal(call->text[LANGUAGE_EN], "Call the payer.");
+    assert_string_equal(call->text[LANGUAGE_ZH], "致电付款人。");
+    assert_string_equal(call->correct, "payee_id,grade");
+    assert_string_equal(call->confirm, "payer");
     assert_int_equal(strategy->rows[1].risk_type, STRATEGY_ANY);
     assert_int_equal(strategy->rows[1].countermeasure, 0);
     assert_int_equal(strategy->countermeasure_count, built_in.countermeasure_count + 1);
-    assert_string_equal(strategy->countermeasures[1].text, "Stop."); /* do_not_pay's own text, replaced */
+    assert_string_equal(strategy->countermeasures[1].text[LANGUAGE_EN], "Stop."); /* do_not_pay's own text, replaced */
     config_close(&config);
 }
 
@@ -350,6 +355,8 @@ static void wrong_values_are_told_with_key_and_line(void **state)
         {LEAST "currencies:\n  rates:\n    - {currency: USD, per_reference: 1}\n    - {currency: USD, per_reference: 2}\n",
          "x.yaml:10: ", "twice"},
         {LEAST "countermeasures:\n  - {text: t}\n", "x.yaml:8: countermeasures[0]", "1 to 63 bytes"},
+        {LEAST "countermeasures:\n  - {name: n, text: t, correct: [transfer_id]}\n", "x.yaml:8: countermeasures[0]", "is 'transfer_id'"},
+        {LEAST "countermeasures:\n  - {name: n, text: t, correct: ['a b']}\n", "x.yaml:8: countermeasures[0]", "a column that may change"},
         {LEAST "countermeasures:\n  - {name: n}\n", "x.yaml:8: countermeasures[0]", "expected a text"},
         {LEAST "strategy:\n  - {risk_type: m, verdict: hold}\n", "x.yaml:8: strategy[0]", "expected level"},
         {LEAST "strategy:\n  - {risk_type: m, level: low, verdict: invalid}\n", "x.yaml:8: strategy[0]", "expected verdict"},

@@ -64,12 +64,49 @@ static void a_full_list_is_a_fault(void **state)
     scene_base_close(&base);
 }
 
+static void a_countermeasure_says_what_may_be_corrected(void **state)
+{
+    (void)state;
+    static struct strategy strategy;
+    strategy_default(&strategy);
+    assert_true(strategy_may_correct(&strategy, 2, text_of("amount"))); /* none named: any */
+    snprintf(strategy.countermeasures[2].correct, sizeof strategy.countermeasures[2].correct, "payee_id,memo");
+    assert_true(strategy_may_correct(&strategy, 2, text_of("payee_id")));
+    assert_true(strategy_may_correct(&strategy, 2, text_of("memo")));
+    assert_false(strategy_may_correct(&strategy, 2, text_of("payee")));
+    assert_false(strategy_may_correct(&strategy, 2, text_of("memo2")));
+    assert_false(strategy_may_correct(&strategy, 2, text_of("")));
+    assert_true(strategy_may_correct(&strategy, 1, text_of("memo2")));
+    assert_true(strategy_may_correct(&strategy, 200, text_of("memo2"))); /* of no countermeasure */
+}
+
+static void built_in_countermeasures_speak_all_languages(void **state)
+{
+    (void)state;
+    static struct strategy strategy;
+    char joined[COUNTERMEASURE_BYTES];
+    strategy_default(&strategy);
+    assert_int_equal(strategy_complete(&strategy, NULL), FAULT_NONE);
+    for (uint32_t i = 1; i < strategy.countermeasure_count; i++)
+        for (unsigned language = 0; language < LANGUAGE_COUNT; language++)
+            assert_true(strategy.countermeasures[i].text[language][0] && text_is_utf8(text_of(strategy.countermeasures[i].text[language])));
+    assert_string_equal(strategy.countermeasures[2].confirm, "payer");
+    struct countermeasure longest;
+    memset(&longest, 'x', sizeof longest);
+    longest.name[63] = longest.text[0][159] = longest.text[1][159] = longest.correct[255] = longest.confirm[63] = '\0';
+    countermeasure_join(joined, &longest);
+    assert_int_equal(strlen(joined), 63 + 159 + 159 + 255 + 63 + 4);
+    assert_int_equal(joined[63], STRATEGY_CUT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_row_that_applies_wins),
         cmocka_unit_test(binding_adds_risk_types_once),
         cmocka_unit_test(a_full_list_is_a_fault),
+        cmocka_unit_test(a_countermeasure_says_what_may_be_corrected),
+        cmocka_unit_test(built_in_countermeasures_speak_all_languages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

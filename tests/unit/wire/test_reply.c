@@ -8,7 +8,10 @@ enum { ROWS = 1030 }; /* two slices */
 static const char *const scenes[] = {"background", "takeover", "mule"};
 static const char *const risk_types[] = {"none", "theft"};
 static const char *const countermeasures[] = {"none\x1f", "confirm\x1f"
-                                                          "Ask the payer."};
+                                                          "Ask the payer.\x1f"
+                                                          "询问付款人。\x1f"
+                                                          "payee_id,memo\x1f"
+                                                          "payer"};
 static const char *const features[] = {"amount_log", "night", "new_payee"};
 
 static struct reply_names names_of(bool with_margins)
@@ -168,6 +171,12 @@ static void test_columns(void **state)
     assert_true(text_is(item(&scene_table, 2).text, "mule"));
     assert_text(&measure, "name", "confirm");
     assert_text(&measure, "text", "Ask the payer.");
+    struct wire_value correct = get(&measure, "correct"), none = item(&measure_table, 0), none_correct = get(&none, "correct");
+    assert_int_equal(correct.count, 2);
+    assert_true(text_is(item(&correct, 0).text, "payee_id") && text_is(item(&correct, 1).text, "memo"));
+    assert_text(&measure, "confirm", "payer");
+    assert_int_equal(none_correct.count, 0);
+    assert_text(&none, "confirm", "");
     struct wire_value feature_table = get(&tables, "feature");
     assert_int_equal(feature_table.count, 2); /* the two that are named */
     assert_true(text_is(item(&feature_table, 1).text, "new_payee"));
@@ -189,6 +198,7 @@ static void test_rows(void **state)
     struct wire_buffer out = {0};
     struct wire_value reply;
     struct reply_names names = names_of(true);
+    names.language = LANGUAGE_ZH;
     batch_make(&batch, true);
     assert_int_equal(wire_reply_verdicts(&out, &batch, &names, &note), FAULT_NONE);
     reply_open(&reply, &out);
@@ -204,7 +214,9 @@ static void test_rows(void **state)
     assert_text(&held, "scene", "mule");
     assert_text(&held, "risk_type", "theft");
     assert_text(&held, "countermeasure", "confirm");
-    assert_text(&held, "countermeasure_text", "Ask the payer.");
+    assert_text(&held, "countermeasure_text", "询问付款人。");
+    assert_int_equal(get(&held, "correct").count, 2);
+    assert_text(&held, "confirm", "payer");
     assert_true(get(&held, "match").real == 0.875 && get(&held, "distance_social").real == 3.5);
     struct wire_value reasons = get(&held, "reasons"), strongest = item(&reasons, 0);
     assert_int_equal(reasons.count, 2);
