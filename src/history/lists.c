@@ -60,15 +60,33 @@ static bool is_over(const struct listed *listed, uint32_t now)
     return over;
 }
 
-static void sweep(struct history *history, uint32_t now)
+/* One batch of edits. The entries that are over are counted when there is no room for the first time, and followed from there. */
+struct editing {
+    struct history *history;
+    uint32_t now;
+    bool counted;
+    uint64_t over;
+};
+
+static void over_count(struct editing *editing)
 {
+    const struct history *history = editing->history;
+    for (uint64_t at = 0; !editing->counted && at < history->listed_slots; at++)
+        editing->over += history->listed[at].key && is_over(&history->listed[at], editing->now);
+    editing->counted = true;
+}
+
+static void sweep(struct editing *editing)
+{
+    struct history *history = editing->history;
     for (uint64_t at = 0; at < history->listed_slots;) {
         struct listed *slot = &history->listed[at];
-        if (slot->key && is_over(slot, now))
+        if (slot->key && is_over(slot, editing->now))
             slot_free(history, slot); /* another one may stand here now */
         else
             at++;
     }
+    editing->over = 0;
 }
 
 static void entry_put(struct history *history, uint64_t key, enum party_list list, uint32_t until)
@@ -117,40 +135,65 @@ static struct row_keys_listed keys_of(const struct batch *batch, uint32_t row, u
     return keys;
 }
 
-static bool has_room(const struct history *history, const struct row_keys_listed *keys)
+/* Whether what the row names fits; without what is over, if swept. */
+static bool has_room(const struct editing *editing, const struct row_keys_listed *keys, bool swept)
 {
+    const struct history *history = editing->history;
     uint64_t fresh = 0;
-    for (enum listed_kind kind = 0; kind < LISTED_COUNT; kind++)
-        fresh += keys->key[kind] && !slot_of(history, keys->key[kind])->key;
-    return history->head->listed_used + fresh <= history->limits.listed_max;
+    for (enum listed_kind kind = 0; kind < LISTED_COUNT; kind++) {
+        const struct listed *slot = keys->key[kind] ? slot_of(history, keys->key[kind]) : NULL;
+        fresh += slot && (!slot->key || (swept && is_over(slot, editing->now)));
+    }
+    return history->head->listed_used - (swept ? editing->over : 0) + fresh <= history->limits.listed_max;
+}
+
+/* A row that is refused leaves everything as it is: a rebuild, which passes it by, comes to the same. */
+static bool room_make(struct editing *editing, const struct row_keys_listed *keys)
+{
+    if (has_room(editing, keys, false))
+        return true;
+    over_count(editing);
+    if (!has_room(editing, keys, true))
+        return false;
+    sweep(editing);
+    return true;
+}
+
+static bool key_is_over(const struct editing *editing, uint64_t key)
+{
+    const struct listed *slot = slot_of(editing->history, key);
+    return slot->key && is_over(slot, editing->now);
 }
 
 /* All that a row names, or nothing of it. */
-static bool row_edit(struct history *history, const struct batch *batch, uint32_t row, uint64_t tenant)
+static bool row_edit(struct editing *editing, const struct batch *batch, uint32_t row, uint64_t tenant)
 {
     const struct row_keys_listed keys = keys_of(batch, row, tenant);
+    struct history *history = editing->history;
     bool puts = batch->op == OP_list_put;
-    if (puts && !has_room(history, &keys)) {
-        sweep(history, second_of(batch->now_us));
-        if (!has_room(history, &keys))
-            return false;
-    }
+    if (puts && !room_make(editing, &keys))
+        return false;
     for (enum listed_kind kind = 0; kind < LISTED_COUNT; kind++)
-        for (enum party_list list = 0; list < LIST_COUNT && keys.key[kind]; list++)
-            if (batch->facts.flags[row] == list_flag(list))
-                puts ? entry_put(history, keys.key[kind], list, end_of(batch, row)) : entry_remove(history, keys.key[kind], list);
+        for (enum party_list list = 0; list < LIST_COUNT && keys.key[kind]; list++) {
+            if (batch->facts.flags[row] != list_flag(list))
+                continue;
+            bool was_over = key_is_over(editing, keys.key[kind]);
+            puts ? entry_put(history, keys.key[kind], list, end_of(batch, row)) : entry_remove(history, keys.key[kind], list);
+            editing->over = editing->over - was_over + key_is_over(editing, keys.key[kind]);
+        }
     return true;
 }
 
 uint32_t lists_edit(struct history *history, struct batch *batch)
 {
     MUST(history->magic == (unsigned)HISTORY_MAGIC && op_edits_lists(batch->op));
+    struct editing editing = {.history = history, .now = second_of(batch->now_us)};
     const uint64_t tenant = tenant_of(batch);
     uint32_t left_out = 0;
     for (uint32_t row = 0; row < batch->row_count; row++) {
         if (batch->facts.invalid[row])
             continue;
-        bool fits = history->listed_slots > 0 && row_edit(history, batch, row, tenant);
+        bool fits = history->listed_slots > 0 && row_edit(&editing, batch, row, tenant);
         left_out += !fits;
         if (!fits)
             batch_row_fails(batch, row, COLUMN_list, RULE_RANGE, "the lists are full: history.listed_max is %llu",
