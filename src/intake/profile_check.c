@@ -114,7 +114,7 @@ static uint32_t characters(struct text text)
     return count;
 }
 
-enum { FAILS_LENGTH = 1, FAILS_ENUM = 2, FAILS_PATTERN = 4, FAILS_LIMIT = 8 };
+enum { FAILS_LENGTH = 1, FAILS_ENUM = 2, FAILS_PATTERN = 4, FAILS_STEPS = 8, FAILS_MEMORY = 16 };
 
 static unsigned text_judge(const struct checking *checking, struct text text)
 {
@@ -128,7 +128,9 @@ static unsigned text_judge(const struct checking *checking, struct text text)
     if (!rule->pattern)
         return fails;
     enum pattern_result result = pattern_match(rule->pattern, checking->work, text);
-    return fails | (result == PATTERN_FITS ? 0 : result == PATTERN_DIFFERS ? FAILS_PATTERN : FAILS_LIMIT);
+    static const unsigned told[] = {
+        [PATTERN_FITS] = 0, [PATTERN_DIFFERS] = FAILS_PATTERN, [PATTERN_TAKES_LONG] = FAILS_STEPS, [PATTERN_TAKES_MEMORY] = FAILS_MEMORY};
+    return fails | told[result];
 }
 
 static void text_fails(const struct checking *checking, uint32_t row, unsigned fails)
@@ -144,7 +146,10 @@ static void text_fails(const struct checking *checking, uint32_t row, unsigned f
         batch_row_fails(checking->batch, row, checking->place, RULE_ENUM, "%s is none of the %u values", shown, rule->one_of_count);
     if (fails & FAILS_PATTERN)
         batch_row_fails(checking->batch, row, checking->place, RULE_PATTERN, "%s does not fit the pattern", shown);
-    if (fails & FAILS_LIMIT)
+    if (fails & FAILS_MEMORY)
+        batch_row_fails(checking->batch, row, checking->place, RULE_PATTERN, "%s takes more than %d KiB to compare with the pattern", shown,
+                        PATTERN_MEMORY_KIB_MAX);
+    if (fails & FAILS_STEPS)
         batch_row_fails(checking->batch, row, checking->place, RULE_PATTERN, "%s takes more than %d steps to compare with the pattern",
                         shown, PATTERN_STEPS_MAX);
 }

@@ -68,14 +68,14 @@ bool cell_read(int64_t *out, const struct rule_column *rule, struct text text, u
 void cell_show(char *out, size_t out_bytes, const struct column *column, uint32_t row);
 
 /* profile_pattern.c: the only user of PCRE2. */
-enum { PATTERN_STEPS_MAX = 20000 };
+enum { PATTERN_STEPS_MAX = 20000, PATTERN_MEMORY_KIB_MAX = 1024 };
 /* *out_offset: where in the text it is wrong, *out_why what. */
 enum fault pattern_open(struct pattern **out, const char *text, char *out_why, size_t why_bytes, size_t *out_offset);
 void pattern_close(struct pattern **pattern_p);
 struct pattern_work;                                                   /* of one thread */
 struct pattern_work *pattern_work_take(const struct pattern *pattern); /* NULL: no memory */
 void pattern_work_give(struct pattern_work **work_p);
-enum pattern_result { PATTERN_FITS, PATTERN_DIFFERS, PATTERN_GAVE_UP };
+enum pattern_result { PATTERN_FITS, PATTERN_DIFFERS, PATTERN_TAKES_LONG, PATTERN_TAKES_MEMORY };
 enum pattern_result pattern_match(const struct pattern *pattern, struct pattern_work *work, struct text text); /* the whole of it */
 
 /* profile_convert.c: wire columns become columns. */

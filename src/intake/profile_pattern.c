@@ -5,8 +5,6 @@
 #include "base/memory.h"
 #include "intake/profile_internal.h"
 
-enum { HEAP_KIB_MAX = 1024 };
-
 struct pattern {
     pcre2_general_context *memory;
     pcre2_code *code;
@@ -70,7 +68,7 @@ struct pattern_work *pattern_work_take(const struct pattern *pattern)
     if (!work->data || !work->limits)
         return pattern_work_give(&work), NULL;
     pcre2_set_match_limit(work->limits, PATTERN_STEPS_MAX);
-    pcre2_set_heap_limit(work->limits, HEAP_KIB_MAX);
+    pcre2_set_heap_limit(work->limits, PATTERN_MEMORY_KIB_MAX);
     return work;
 }
 
@@ -90,6 +88,7 @@ enum pattern_result pattern_match(const struct pattern *pattern, struct pattern_
     int found = pcre2_match(pattern->code, (PCRE2_SPTR)text.data, text.bytes, 0, 0, work->data, work->limits);
     if (found >= 0)
         return PATTERN_FITS;
-    bool gave_up = found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_HEAPLIMIT;
-    return gave_up ? PATTERN_GAVE_UP : PATTERN_DIFFERS; /* what is no UTF-8 differs */
+    if (found == PCRE2_ERROR_HEAPLIMIT || found == PCRE2_ERROR_NOMEMORY)
+        return PATTERN_TAKES_MEMORY;
+    return found == PCRE2_ERROR_MATCHLIMIT ? PATTERN_TAKES_LONG : PATTERN_DIFFERS; /* what is no UTF-8 differs */
 }

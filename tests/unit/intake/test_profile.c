@@ -86,6 +86,19 @@ static void assert_breaks(const char *columns, const char *csv, const char *colu
     profile_close(&profile);
 }
 
+/* Many groups of which each step keeps what they were. */
+static void test_a_pattern_takes_so_much_memory(void **state)
+{
+    (void)state;
+    char rule[2048] = "  - {name: n, pattern: '(?:(?<n>a)", text[1001], rows[4096];
+    for (size_t i = 0; i < 40; i++)
+        snprintf(rule + strlen(rule), sizeof rule - strlen(rule), "|(?<n%zu>b)", i);
+    snprintf(rule + strlen(rule), sizeof rule - strlen(rule), ")*'}\n");
+    memset(text, 'a', sizeof text - 1), text[sizeof text - 1] = 0;
+    snprintf(rows, sizeof rows, HEAD ",n\nt1,p,q,500,EUR,ab\nt2,p,q,500,EUR,%s\n", text);
+    assert_breaks(rule, rows, "n", RULE_PATTERN, "takes more than 1024 KiB");
+}
+
 static void test_rules(void **state)
 {
     (void)state;
@@ -347,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_batch_parameters),
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_a_pattern_takes_so_much_memory),
         cmocka_unit_test(test_the_default_takes_no_row_of_another_product),
         cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_wrong_values),
