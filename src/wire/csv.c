@@ -262,6 +262,10 @@ static enum fault form_find(struct csv_reader *reader)
         fault = buffer_fill(reader);
     if (fault != FAULT_NONE)
         return fault;
+    const char *line = reader->buffer + reader->start, *newline = memchr(line, '\n', reader->end - reader->start);
+    const char *zero = memchr(line, 0, newline ? (size_t)(newline - line) : reader->end - reader->start);
+    if (zero)
+        return csv_fault(reader, FAULT_syntax, NULL, "not a CSV, JSON lines or pain.001 file: its byte %zu is 0", (size_t)(zero - line));
     if (reader->end - reader->start >= 3 && memcmp(reader->buffer + reader->start, "\xef\xbb\xbf", 3) == 0)
         reader->start += 3;
     for (;;) {

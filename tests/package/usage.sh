@@ -33,6 +33,8 @@ refused 'no command' something-else
 refused 'no command' help something-else
 refused 'no FILE' submit
 refused 'one FILE' submit a b
+printf '\050\003\000\000{"__metadata__":{}}\n1,2\n' >"$folder/base.safetensors"
+refused 'not a CSV, JSON lines or pain.001 file: its byte 2 is 0' submit --connect ipc:///nowhere "$folder/base.safetensors"
 refused 'whole number' submit --batch-rows many a
 refused '1 to 1000000' submit --batch-rows 0 a
 refused '1 to 1000000' submit --batch-rows 1e7 a
