@@ -23,6 +23,7 @@ static const struct entry {
     {"status", "tell how far a batch is", command_status},
     {"query", "find recorded transfers", command_query},
     {"explain", "tell why a recorded transfer got its verdict", command_explain},
+    {"connect", "show what leaves for other systems, and send dead letters again", command_connect},
     {"health", "ask whether a server is well", command_health},
     {"stats", "show a server's counters", command_stats},
     {"synth", "make labelled transfers", command_synth},

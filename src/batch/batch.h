@@ -161,6 +161,10 @@ static inline bool op_edits_lists(enum op op)
 {
     return op == OP_list_put || op == OP_list_remove;
 }
+static inline bool op_is_of_connect(enum op op)
+{
+    return op == OP_connect_list || op == OP_connect_resend || op == OP_connect_health;
+}
 static inline bool op_is_about_accounts(enum op op) /* its rows hold account_id, not payer and payee */
 {
     return op == OP_observe || op_edits_lists(op);

@@ -101,6 +101,37 @@ int sluice_lists(struct sluice_client *client, const struct sluice_list_query *q
     return fields_send(client, fields, count, out);
 }
 
+int sluice_outbox(struct sluice_client *client, const struct sluice_outbox_query *query, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || !query || !out)
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    const struct field texts[] = {
+        {.key = "connector", .text = query->connector}, {.key = "state", .text = query->state}, {.key = "cursor", .text = query->cursor}};
+    uint32_t count = envelope_fill(fields, client, op_names[OP_connect_list]);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].text)
+            fields[count++] = texts[i];
+    if (query->rows_max)
+        fields[count++] = (struct field){.key = "rows_max", .number = query->rows_max};
+    return fields_send(client, fields, count, out);
+}
+
+int sluice_resend(struct sluice_client *client, const char *connector, const char *entry, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || (!connector && !entry) || !out)
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    uint32_t count = envelope_fill(fields, client, op_names[OP_connect_resend]);
+    if (connector)
+        fields[count++] = (struct field){.key = "connector", .text = connector};
+    if (entry)
+        fields[count++] = (struct field){.key = "entry", .text = entry};
+    return fields_send(client, fields, count, out);
+}
+
 int sluice_explain(struct sluice_client *client, const char *batch, const char *transfer, struct sluice_reply **out)
 {
     struct field fields[FIELDS_MAX];

@@ -86,6 +86,15 @@ struct sluice_list_query {
     uint32_t rows_max;
 };
 SLUICE_API int sluice_lists(struct sluice_client *client, const struct sluice_list_query *query, struct sluice_reply **out);
+/* What leaves for connectors and processors; needs the right operate. What is NULL or 0 does not narrow. state: waiting, acknowledged
+ * or dead. How each connector is: sluice_ask, op "connect.health". */
+struct sluice_outbox_query {
+    const char *connector, *state, *cursor;
+    uint32_t rows_max;
+};
+SLUICE_API int sluice_outbox(struct sluice_client *client, const struct sluice_outbox_query *query, struct sluice_reply **out);
+/* Dead letters wait again: one entry as it was listed, or with NULL all of the connector. */
+SLUICE_API int sluice_resend(struct sluice_client *client, const char *connector, const char *entry, struct sluice_reply **out);
 /* Why a recorded transfer got its verdict; batch: its name, NULL: the newest with that transfer_id. In full for who
  * has the right explain. */
 SLUICE_API int sluice_explain(struct sluice_client *client, const char *batch, const char *transfer, struct sluice_reply **out);

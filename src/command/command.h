@@ -31,6 +31,7 @@ int command_explain(int argc, char **argv);
 int command_release(int argc, char **argv);
 int command_cancel(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_connect(int argc, char **argv);
 int command_health(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_synth(int argc, char **argv);

@@ -23,6 +23,8 @@ struct connector {
     size_t answer_bytes_max;
     uint32_t calls_max;
     struct retry_policy retry;
+    connect_send_fn *send;
+    void *send_context;
     pthread_mutex_t lock;
     pthread_cond_t room;
     uint32_t calls; /* at the moment */
@@ -49,7 +51,7 @@ enum fault connector_open(struct connector **out, struct http *http, const struc
     *out = NULL;
     if (strlen(options->name) > CONNECT_NAME_BYTES_MAX || strlen(options->url) > HTTP_URL_BYTES_MAX)
         return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "connector %.40s: its name or URL is too long", options->name);
-    enum fault fault = http_url_check(http, options->url, note);
+    enum fault fault = options->send ? FAULT_NONE : http_url_check(http, options->url, note);
     if (fault != FAULT_NONE)
         return fault;
     struct connector *connector = memory_take_zeroed(1, sizeof *connector);
@@ -68,6 +70,8 @@ enum fault connector_open(struct connector **out, struct http *http, const struc
     connector->answer_bytes_max = options->answer_bytes_max;
     connector->calls_max = options->calls_max ? options->calls_max : 1;
     connector->retry = options->retry;
+    connector->send = options->send;
+    connector->send_context = options->send_context;
     connector->breaker = (struct breaker){.failures_max = options->failures_max, .open_ms = options->open_ms};
     pthread_mutex_init(&connector->lock, NULL);
     pthread_cond_init(&connector->room, NULL);
@@ -162,7 +166,7 @@ static enum fault call_http(struct connector *connector, const struct connect_me
 
 /* A refusal of the message itself is for good. What says that the way is wrong (a credential, a path, a redirect) is put right by
  * the operator, and the message then goes. */
-static enum connect_outcome status_outcome(uint32_t status)
+enum connect_outcome connect_status_outcome(uint32_t status)
 {
     switch (status) {
     case 400:
@@ -239,27 +243,36 @@ static void call_end(struct connector *connector, bool begun, enum connect_outco
     pthread_mutex_unlock(&connector->lock);
 }
 
-enum connect_outcome connector_call(struct connector *connector, const struct connect_message *message, struct connect_answer *out,
-                                    struct fault_note *note)
+static enum connect_outcome post(struct connector *connector, const struct connect_message *message, struct connect_answer *out,
+                                 struct fault_note *note)
 {
-    MUST(connector->magic == CONNECTOR_MAGIC);
-    struct fault_note own = {0};
     struct http_answer answer = {0};
-    note = note ? note : &own;
-    *out = (struct connect_answer){0};
-    call_begin(connector);
-    bool begun = call_admit(connector, message->body_bytes, note);
     enum connect_outcome outcome = CONNECT_AGAIN;
-    if (begun && call_http(connector, message, &answer, note) == FAULT_NONE) {
-        outcome = status_outcome(answer.status);
+    if (call_http(connector, message, &answer, note) == FAULT_NONE) {
+        outcome = connect_status_outcome(answer.status);
         if (outcome != CONNECT_DONE)
             fault_set(note, outcome == CONNECT_REFUSED ? FAULT_denied : FAULT_unavailable, ROW_NONE, COLUMN_NONE, "%s: HTTP status %u",
                       connector->name, answer.status);
     }
     *out = (struct connect_answer){.body = answer.body, .body_bytes = answer.body_bytes, .retry_after_ms = answer.retry_after_ms};
+    return outcome;
+}
+
+enum connect_outcome connector_call(struct connector *connector, const struct connect_message *message, struct connect_answer *out,
+                                    struct fault_note *note)
+{
+    MUST(connector->magic == CONNECTOR_MAGIC);
+    struct fault_note own = {0};
+    note = note ? note : &own;
+    *out = (struct connect_answer){0};
+    call_begin(connector);
+    bool begun = call_admit(connector, message->body_bytes, note);
+    enum connect_outcome outcome = CONNECT_AGAIN;
+    if (begun)
+        outcome = connector->send ? connector->send(connector->send_context, message, out, note) : post(connector, message, out, note);
     if (outcome == CONNECT_DONE && message->read)
         outcome = message->read(message->context, out, note);
-    call_end(connector, begun, outcome, answer.body_bytes, note->text);
+    call_end(connector, begun, outcome, out->body_bytes, note->text);
     if (!begun)
         out->retry_after_ms = note->retry_after_ms;
     return outcome;

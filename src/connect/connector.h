@@ -20,8 +20,8 @@ struct connect_secret {
     size_t bytes; /* 0: none */
     unsigned char data[CONNECT_SECRET_BYTES_MAX];
 };
-/* "file:PATH" (no one else may read it, one line end is dropped) or "env:NAME". */
-enum fault connect_secret_read(struct connect_secret *out, const char *from, struct fault_note *note);
+/* "file:PATH" (no one else may read it, one line end is dropped) or "env:NAME"; of at least so many bytes. */
+enum fault connect_secret_read(struct connect_secret *out, const char *from, size_t least, struct fault_note *note);
 void connect_secret_wipe(struct connect_secret *secret);
 
 enum connect_outcome {
@@ -41,14 +41,19 @@ void connect_answer_give(struct connect_answer *answer);
 typedef enum connect_outcome connect_read_fn(void *context, const struct connect_answer *answer, struct fault_note *note);
 
 struct connect_message {
-    const char *subject; /* "release", "outcome": Sluice-Subject */
-    const char *id;      /* Idempotency-Key, the same for every attempt, at most CONNECT_ID_BYTES_MAX bytes */
+    const char *recipient; /* of mail and SMS */
+    const char *subject;   /* "release", "outcome": Sluice-Subject */
+    const char *id;        /* Idempotency-Key, the same for every attempt, at most CONNECT_ID_BYTES_MAX bytes */
     const char *content_type;
     const void *body;
     size_t body_bytes;
     connect_read_fn *read; /* NULL: any 2xx is done */
     void *context;
 };
+
+/* How an attempt is made where it is no signed POST; the note says why it is not CONNECT_DONE. One call at a time. */
+typedef enum connect_outcome connect_send_fn(void *context, const struct connect_message *message, struct connect_answer *out,
+                                             struct fault_note *note);
 
 struct connector_options {
     const char *name, *url;                   /* copied */
@@ -59,6 +64,8 @@ struct connector_options {
     struct retry_policy retry;
     uint32_t failures_max; /* in a row, until the breaker opens; 0: it never does */
     int64_t open_ms;
+    connect_send_fn *send; /* NULL: by POST */
+    void *send_context;    /* borrowed until close */
 };
 
 struct connector_health {
@@ -77,6 +84,7 @@ enum connect_counter {
 extern const char *const connect_counter_names[CONNECT_COUNTERS], *const connect_counter_helps[CONNECT_COUNTERS];
 extern const char *const breaker_state_names[3]; /* closed, open, trying */
 
+enum connect_outcome connect_status_outcome(uint32_t status); /* of HTTP */
 /* http is borrowed until close. FAULT_denied: the URL is not on the allow list. */
 enum fault connector_open(struct connector **out, struct http *http, const struct connector_options *options, struct fault_note *note);
 void connector_close(struct connector **connector_p); /* no call is under way */

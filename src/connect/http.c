@@ -57,8 +57,15 @@ static bool host_is_allowed(const struct http *http, const char *host, const cha
     return false;
 }
 
+static bool scheme_is_allowed(const struct http *http, const char *scheme, bool is_mail)
+{
+    if (is_mail)
+        return strcmp(scheme, "smtp") == 0 || strcmp(scheme, "smtps") == 0;
+    return strcmp(scheme, "https") == 0 || (http->plain && strcmp(scheme, "http") == 0);
+}
+
 /* host: HTTP_HOST_BYTES_MAX + 1 bytes. */
-static enum fault url_read(const struct http *http, const char *url, char *host, struct fault_note *note)
+static enum fault url_read(const struct http *http, const char *url, bool is_mail, char *host, struct fault_note *note)
 {
     CURLU *parts = curl_url();
     char *scheme = NULL, *name = NULL, *port = NULL;
@@ -69,7 +76,7 @@ static enum fault url_read(const struct http *http, const char *url, char *host,
         curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK || curl_url_get(parts, CURLUPART_HOST, &name, 0) != CURLUE_OK ||
         curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK || strlen(name) > HTTP_HOST_BYTES_MAX)
         fault = fault_set(note, FAULT_syntax, ROW_NONE, COLUMN_NONE, "no URL that could be asked: %.40s", url);
-    else if (strcmp(scheme, "https") != 0 && !(http->plain && strcmp(scheme, "http") == 0))
+    else if (!scheme_is_allowed(http, scheme, is_mail))
         fault = fault_set(note, FAULT_denied, ROW_NONE, COLUMN_NONE, "%.16s is not among the allowed schemes", scheme);
     else if (!host_is_allowed(http, name, port))
         fault = fault_set(note, FAULT_denied, ROW_NONE, COLUMN_NONE, "%.80s:%.5s is not among the allowed hosts", name, port);
@@ -85,7 +92,18 @@ static enum fault url_read(const struct http *http, const char *url, char *host,
 enum fault http_url_check(const struct http *http, const char *url, struct fault_note *note)
 {
     char host[HTTP_HOST_BYTES_MAX + 1];
-    return url_read(http, url, host, note);
+    return url_read(http, url, false, host, note);
+}
+
+enum fault http_mail_url_check(const struct http *http, const char *url, struct fault_note *note)
+{
+    char host[HTTP_HOST_BYTES_MAX + 1];
+    return url_read(http, url, true, host, note);
+}
+
+const char *http_ca_file(const struct http *http)
+{
+    return http->ca_file;
 }
 
 static size_t body_take(char *data, size_t size, size_t count, void *context)
@@ -336,7 +354,7 @@ enum fault http_call(struct http *http, const struct http_request *request, stru
     MUST(http->magic == HTTP_MAGIC);
     *out = (struct http_answer){0};
     struct call call = {.answer = out, .answer_bytes_max = request->answer_bytes_max};
-    enum fault fault = url_read(http, request->url, call.host, note);
+    enum fault fault = url_read(http, request->url, false, call.host, note);
     if (fault != FAULT_NONE)
         return fault;
     if (!call_prepare(http, &call, request))

@@ -7,7 +7,7 @@
 
 #include "base/fault.h"
 
-/* HTTP through libcurl; http.c is its only user. One thread drives every transfer, connections are kept and used again.
+/* HTTP through libcurl; http.c and smtp.c are its only users. One thread drives every transfer, connections are kept and used again.
  * Only schemes and hosts of the allow list are asked; no redirect is followed; no proxy, cookie or netrc is heeded. */
 
 struct http;
@@ -45,6 +45,9 @@ void http_stop(struct http *http);     /* calls under way end with FAULT_unavail
 void http_close(struct http **http_p); /* the same, and waits for them; nobody may begin one behind it */
 /* FAULT_denied: the scheme or host is not allowed; FAULT_syntax: no URL. */
 enum fault http_url_check(const struct http *http, const char *url, struct fault_note *note);
+/* The same for mail: smtp:// and smtps://, on the same list of hosts. */
+enum fault http_mail_url_check(const struct http *http, const char *url, struct fault_note *note);
+const char *http_ca_file(const struct http *http); /* empty: what the system trusts */
 /* Blocks. FAULT_NONE: there is an answer, whatever its status. FAULT_limit: it was too long. FAULT_unavailable, FAULT_deadline:
  * no answer came; the other side may have acted. Notes never hold a header, a body or more of the URL than its host. */
 enum fault http_call(struct http *http, const struct http_request *request, struct http_answer *out, struct fault_note *note);

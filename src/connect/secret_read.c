@@ -8,15 +8,15 @@
 #include "base/secret.h"
 #include "connect/connector.h"
 
-static enum fault secret_take(struct connect_secret *out, const char *from, const unsigned char *data, size_t bytes,
+static enum fault secret_take(struct connect_secret *out, const char *from, const unsigned char *data, size_t bytes, size_t least,
                               struct fault_note *note)
 {
     if (bytes > 0 && data[bytes - 1] == '\n')
         bytes--;
     if (bytes > 0 && data[bytes - 1] == '\r')
         bytes--;
-    if (bytes < CONNECT_SECRET_BYTES_MIN || bytes > CONNECT_SECRET_BYTES_MAX)
-        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%.80s: a secret has %d to %d bytes", from, CONNECT_SECRET_BYTES_MIN,
+    if (bytes < least || bytes > CONNECT_SECRET_BYTES_MAX)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "%.80s: a secret has %zu to %d bytes", from, least,
                          CONNECT_SECRET_BYTES_MAX);
     for (size_t i = 0; i < bytes; i++)
         if (data[i] < ' ' || data[i] == 0x7f)
@@ -26,7 +26,7 @@ static enum fault secret_take(struct connect_secret *out, const char *from, cons
     return FAULT_NONE;
 }
 
-static enum fault secret_file(struct connect_secret *out, const char *from, const char *path, struct fault_note *note)
+static enum fault secret_file(struct connect_secret *out, const char *from, const char *path, size_t least, struct fault_note *note)
 {
     unsigned char data[CONNECT_SECRET_BYTES_MAX + 3];
     struct stat kind;
@@ -40,7 +40,7 @@ static enum fault secret_file(struct connect_secret *out, const char *from, cons
     else {
         ssize_t bytes = read(file, data, sizeof data);
         fault = bytes < 0 ? fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "%.80s: cannot be read", from)
-                          : secret_take(out, from, data, (size_t)bytes, note);
+                          : secret_take(out, from, data, (size_t)bytes, least, note);
     }
     if (file >= 0)
         close(file);
@@ -48,17 +48,17 @@ static enum fault secret_file(struct connect_secret *out, const char *from, cons
     return fault;
 }
 
-enum fault connect_secret_read(struct connect_secret *out, const char *from, struct fault_note *note)
+enum fault connect_secret_read(struct connect_secret *out, const char *from, size_t least, struct fault_note *note)
 {
     *out = (struct connect_secret){0};
     if (strncmp(from, "file:", 5) == 0)
-        return secret_file(out, from, from + 5, note);
+        return secret_file(out, from, from + 5, least, note);
     if (strncmp(from, "env:", 4) != 0)
         return fault_set(note, FAULT_syntax, ROW_NONE, COLUMN_NONE, "a secret is file:PATH or env:NAME");
     const char *value = getenv(from + 4);
     if (!value)
         return fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "%.80s is not in the environment", from);
-    return secret_take(out, from, (const unsigned char *)value, strlen(value), note);
+    return secret_take(out, from, (const unsigned char *)value, strlen(value), least, note);
 }
 
 void connect_secret_wipe(struct connect_secret *secret)

@@ -76,6 +76,11 @@ static enum connect_outcome entry_read(void *context, const struct connect_answe
     return refused ? CONNECT_REFUSED : CONNECT_DONE;
 }
 
+static const char *subject_of(const struct sender_options *options, const struct outbox_entry *entry)
+{
+    return entry->subject[0] ? entry->subject : options->subject;
+}
+
 static enum connect_outcome entry_call(struct sender *sender, const struct outbox_entry *entry, struct connect_answer *answer,
                                        struct fault_note *note)
 {
@@ -85,7 +90,8 @@ static enum connect_outcome entry_call(struct sender *sender, const struct outbo
     if (options->outbox->payload(options->context, entry, &body, &body_bytes, note) != FAULT_NONE)
         return CONNECT_AGAIN;
     struct entry_reading reading = {options, entry};
-    const struct connect_message message = {.subject = options->subject,
+    const struct connect_message message = {.recipient = entry->recipient,
+                                            .subject = subject_of(options, entry),
                                             .id = entry->id,
                                             .content_type = options->content_type,
                                             .body = body,
@@ -114,14 +120,14 @@ static void entry_send(struct sender *sender, const struct outbox_entry *entry)
     if (mark == OUTBOX_MARK_AGAIN && sender_is_closing(sender))
         return; /* nothing is lost: the next start tries it */
     if (mark == OUTBOX_MARK_REFUSED)
-        log_line(LOG_ERROR, "connect", "%s: %s %s is a dead letter: %s", connector_name(options->connector), options->subject, entry->name,
-                 note.text);
+        log_line(LOG_ERROR, "connect", "%s: %s %s is a dead letter: %s", connector_name(options->connector), subject_of(options, entry),
+                 entry->name, note.text);
     else if (mark == OUTBOX_MARK_AGAIN)
-        log_line(LOG_WARN, "connect", "%s: %s %s, attempt %u: %s", connector_name(options->connector), options->subject, entry->name,
-                 attempts, note.text);
+        log_line(LOG_WARN, "connect", "%s: %s %s, attempt %u: %s", connector_name(options->connector), subject_of(options, entry),
+                 entry->name, attempts, note.text);
     if (options->outbox->mark(options->context, entry, mark, attempts, due_us, note.text, &mark_note) != FAULT_NONE) {
         log_line(LOG_ERROR, "connect", "%s: %s %s goes again, the ledger could not note what became of it: %s",
-                 connector_name(options->connector), options->subject, entry->name, mark_note.text);
+                 connector_name(options->connector), subject_of(options, entry), entry->name, mark_note.text);
         sender_pause(sender, connector_wait_ms(options->connector, 1, 0));
     }
 }

@@ -16,6 +16,7 @@ struct sender;
 struct outbox_entry {
     uint64_t entry; /* ascending */
     uint32_t attempts;
+    char subject[32], recipient[256];    /* empty: the sender's; none */
     char id[CONNECT_ID_BYTES_MAX + 1];   /* what the other side deduplicates by */
     char name[CONNECT_ID_BYTES_MAX + 1]; /* as the answer names it, and the log */
 };

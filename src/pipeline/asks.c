@@ -1,6 +1,7 @@
 /* Questions. hello, health and stats are answered where they arrive, under any load; what reads the ledger runs on one thread
  * of its own, so that no reader stands in the way of a batch. A tenant sees only its own. */
 #include "pipeline/internal.h"
+#include "pipeline/alarms.h"
 #include "pipeline/outward.h"
 
 #include <inttypes.h>
@@ -504,6 +505,8 @@ static void ask_answer(struct job *job)
         answer_bases(job);
     else if (job->request.op == OP_list_list)
         answer_lists(job);
+    else if (op_is_of_connect(job->request.op))
+        answer_connect(job);
     else if (job->request.op == OP_base_drift)
         answer_drift(job);
     else if (job->request.op == OP_base_compare)
@@ -529,7 +532,8 @@ enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out)
     gauges_read(pipeline, epoch, &gauges, &drift);
     metrics_prometheus(&pipeline->metrics, &gauges, out);
     drift_prometheus(&drift, epoch->base, out);
-    outward_prometheus(pipeline->outward, out);
+    outward_prometheus(pipeline, out);
+    alarms_prometheus(pipeline->alarms, out);
     epoch_release(&epoch);
     return out->failed ? FAULT_memory : FAULT_NONE;
 }

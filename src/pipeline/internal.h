@@ -181,6 +181,7 @@ struct pipeline {
     struct ledger *ledger;
     struct history *history;
     struct outward *outward; /* NULL: nothing leaves by itself */
+    struct alarms *alarms;   /* NULL: nobody is told */
     char ledger_folder[256];
     struct metrics metrics;
 

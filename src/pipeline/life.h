@@ -18,5 +18,6 @@ void life_run(struct job *job);                                       /* release
 void life_due(struct pipeline *pipeline);                             /* whose time is over; the bases' thread */
 int64_t life_pace_ns(void);                                           /* when it is looked at again */
 void life_give(struct job_life **life_p);
+enum fault outcome_add(struct job *job); /* outcomes.c: of one that is about to be recorded; what its tenant's webhook is told */
 
 #endif

@@ -11,6 +11,7 @@
 #include "connect/http.h"
 #include "connect/sender.h"
 #include "pipeline/internal.h"
+#include "pipeline/posts.h"
 #include "wire/release.h"
 
 enum { ANSWER_BYTES_MAX = 64 << 10 };
@@ -25,6 +26,7 @@ struct way { /* of one tenant */
 
 struct outward {
     struct http *http;
+    struct posts *posts;
     uint32_t way_count;
     struct way ways[]; /* one for each tenant that names a processor */
 };
@@ -105,7 +107,7 @@ _Static_assert(CONNECT_ID_BYTES_MAX >= 3 * 128 + 1 + sizeof((struct ledger_outbo
 static const struct outbox_ops way_ops = {way_next, way_payload, way_mark};
 
 /* A relative file lies beside the configuration. */
-static enum fault secret_of(struct connect_secret *out, const struct config *config, const char *from, struct fault_note *note)
+enum fault outward_secret(struct connect_secret *out, const struct config *config, const char *from, size_t least, struct fault_note *note)
 {
     char path[1024];
     const char *slash = strrchr(config->source, '/');
@@ -113,9 +115,9 @@ static enum fault secret_of(struct connect_secret *out, const struct config *con
     if (from[0] == '\0')
         return FAULT_NONE;
     if (strncmp(from, "file:", 5) != 0 || from[5] == '/' || !slash)
-        return connect_secret_read(out, from, note);
+        return connect_secret_read(out, from, least, note);
     snprintf(path, sizeof path, "file:%.*s%.256s", (int)(slash + 1 - config->source), config->source, from + 5);
-    return connect_secret_read(out, path, note);
+    return connect_secret_read(out, path, least, note);
 }
 
 static enum fault way_open(struct way *way, struct http *http, const struct config *config, const struct config_tenant *tenant,
@@ -125,9 +127,9 @@ static enum fault way_open(struct way *way, struct http *http, const struct conf
     char name[CONNECT_NAME_BYTES_MAX + 1];
     snprintf(name, sizeof name, "processor.%s", tenant->name);
     snprintf(way->tenant, sizeof way->tenant, "%s", tenant->name);
-    enum fault fault = secret_of(&key, config, tenant->processor_key, note);
+    enum fault fault = outward_secret(&key, config, tenant->processor_key, CONNECT_SECRET_BYTES_MIN, note);
     if (fault == FAULT_NONE)
-        fault = secret_of(&token, config, tenant->processor_token, note);
+        fault = outward_secret(&token, config, tenant->processor_token, CONNECT_SECRET_BYTES_MIN, note);
     const struct connect_settings *settings = &config->connect;
     const struct connector_options options = {.name = name,
                                               .url = tenant->processor,
@@ -161,6 +163,8 @@ static enum fault ways_open(struct outward *outward, struct pipeline *pipeline, 
     const struct http_options options = {
         .hosts = hosts, .host_count = config->connect_host_count, .plain = config->connect.plain, .ca_file = config->connect.ca_file};
     enum fault fault = http_open(&outward->http, &options, note);
+    if (fault == FAULT_NONE)
+        fault = posts_open(&outward->posts, pipeline, config, outward->http, note);
     for (uint32_t i = 0; i < config->tenant_count && fault == FAULT_NONE; i++) {
         if (config->tenants[i].processor[0] == '\0')
             continue;
@@ -178,7 +182,7 @@ enum fault outward_open(struct outward **out, struct pipeline *pipeline, const s
     *out = NULL;
     for (uint32_t i = 0; i < config->tenant_count; i++)
         count += config->tenants[i].processor[0] != '\0';
-    if (count == 0)
+    if (count == 0 && config->connector_count == 0)
         return FAULT_NONE;
     struct outward *outward = memory_take_zeroed(1, sizeof *outward + count * sizeof *outward->ways);
     if (!outward)
@@ -197,10 +201,12 @@ void outward_close(struct outward **outward_p)
     if (!outward)
         return;
     http_stop(outward->http); /* senders may still begin a call, which ends at once */
+    posts_stop(outward->posts);
     for (uint32_t i = 0; i < outward->way_count; i++) {
         sender_close(&outward->ways[i].sender);
         connector_close(&outward->ways[i].connector);
     }
+    posts_close(&outward->posts);
     http_close(&outward->http);
     memory_give(outward);
 }
@@ -217,52 +223,25 @@ void outward_wake(struct outward *outward)
 {
     for (uint32_t i = 0; outward && i < outward->way_count; i++)
         sender_wake(outward->ways[i].sender);
+    posts_wake(outward ? outward->posts : NULL);
 }
 
-/* Tenants' names are printable; quotes and backslashes are escaped as the text format wants it. */
-static void label_of(char *out, size_t bytes, const char *name)
+struct posts *outward_posts(struct outward *outward)
 {
-    size_t used = 0;
-    for (; *name && used + 3 < bytes; name++) {
-        if (*name == '"' || *name == '\\')
-            out[used++] = '\\';
-        out[used++] = *name;
-    }
-    out[used] = 0;
+    return outward ? outward->posts : NULL;
 }
 
-static void line_put(struct wire_buffer *out, const char *metric, const char *connector, uint64_t value)
+uint32_t outward_count(const struct outward *outward)
 {
-    char label[2 * CONNECT_NAME_BYTES_MAX + 1], line[512];
-    label_of(label, sizeof label, connector);
-    int bytes = snprintf(line, sizeof line, "sluice_connector_%s{connector=\"%s\"} %" PRIu64 "\n", metric, label, value);
-    buffer_append(out, line, (size_t)bytes);
+    return outward ? outward->way_count + posts_count(outward->posts) : 0;
 }
 
-static void head_put(struct wire_buffer *out, const char *metric, const char *kind, const char *help)
+struct connector *outward_connector(const struct outward *outward, uint32_t index)
 {
-    char line[320];
-    int bytes = snprintf(line, sizeof line, "# HELP sluice_connector_%s %s\n# TYPE sluice_connector_%s %s\n", metric, help, metric, kind);
-    buffer_append(out, line, (size_t)bytes);
+    return index < outward->way_count ? outward->ways[index].connector : posts_connector(outward->posts, index - outward->way_count);
 }
 
-void outward_prometheus(struct outward *outward, struct wire_buffer *out)
+const char *outward_kind(const struct outward *outward, uint32_t index)
 {
-    struct connector_health health;
-    if (!outward)
-        return;
-    for (unsigned counter = 0; counter < CONNECT_COUNTERS; counter++) {
-        char metric[64];
-        snprintf(metric, sizeof metric, "%s_total", connect_counter_names[counter]);
-        head_put(out, metric, "counter", connect_counter_helps[counter]);
-        for (uint32_t i = 0; i < outward->way_count; i++) {
-            connector_health(outward->ways[i].connector, &health);
-            line_put(out, metric, connector_name(outward->ways[i].connector), health.counters[counter]);
-        }
-    }
-    head_put(out, "breaker", "gauge", "0: calls go through, 1: kept back, 2: one tries.");
-    for (uint32_t i = 0; i < outward->way_count; i++) {
-        connector_health(outward->ways[i].connector, &health);
-        line_put(out, "breaker", connector_name(outward->ways[i].connector), health.breaker);
-    }
+    return index < outward->way_count ? "processor" : connector_kind_names[posts_config(outward->posts, index - outward->way_count)->kind];
 }

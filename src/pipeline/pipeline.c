@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/must.h"
+#include "pipeline/alarms.h"
 #include "pipeline/outward.h"
 
 enum { TIMER_NS = 10000000, STANDSTILL_NS_LOG2 = 35 };
@@ -237,6 +238,8 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
         fault = outward_open(&pipeline->outward, pipeline, config, note);
     if (fault == FAULT_NONE)
         fault = threads_start(pipeline, config, note);
+    if (fault == FAULT_NONE)
+        fault = alarms_open(&pipeline->alarms, pipeline, config, note);
     if (fault != FAULT_NONE) {
         pipeline_close(&pipeline);
         return fault;
@@ -288,6 +291,7 @@ void pipeline_close(struct pipeline **pipeline_p)
         return;
     if (pipeline->opened)
         pipeline_drain(pipeline);
+    alarms_close(&pipeline->alarms);
     threads_stop(pipeline);
     outward_close(&pipeline->outward); /* the ledger thread woke it */
     if (atomic_load(&pipeline->ready) && history_snapshot(pipeline, &note) != FAULT_NONE)

@@ -126,6 +126,8 @@ static enum fault group_commit(struct pipeline *pipeline, struct job **group, ui
     if (group[0]->note.fault != FAULT_NONE)
         return *note = group[0]->note, note->fault;
     for (uint32_t i = 0; i < count; i++) {
+        if (outcome_add(group[i]) != FAULT_NONE)
+            return *note = group[i]->note, note->fault;
         const struct epoch *epoch = group[i]->epoch;
         entries[i] = (struct ledger_entry){.batch = &group[i]->batch,
                                            .frame = group[i]->frame,

@@ -43,6 +43,8 @@ static uint32_t text_bytes_max(enum field field, const struct batch_limits *limi
 {
     if (field == FIELD_token || field == FIELD_cursor)
         return limits->text_bytes_max;
+    if (field == FIELD_connector)
+        return 160; /* processor. and a tenant's name */
     return field == FIELD_signature ? SIGNATURE_DIGITS : field == FIELD_path ? PATH_BYTES_MAX : limits->id_bytes_max;
 }
 
@@ -247,6 +249,9 @@ static void take_fields(struct request *out, const struct envelope *envelope)
         [FIELD_verdict] = &out->verdict,
         [FIELD_cursor] = &out->cursor,
         [FIELD_list] = &out->list,
+        [FIELD_connector] = &out->connector,
+        [FIELD_state] = &out->state,
+        [FIELD_entry] = &out->entry,
         [FIELD_best_scene] = &out->best_scene,
         [FIELD_base] = &out->base.base,
         [FIELD_digest] = &out->base.digest,

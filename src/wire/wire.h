@@ -29,7 +29,8 @@ struct request {
     size_t body_bytes;
     /* of query, transfer also of explain; empty or 0 when absent */
     struct text transfer, account, scene, best_scene, cursor, verdict;
-    struct text list; /* of list.list */
+    struct text list;                    /* of list.list */
+    struct text connector, state, entry; /* of connect.list and connect.resend */
     int64_t from_us, to_us, rows_max;
     struct base_request { /* of base.put and its like; empty or 0 when absent */
         struct text base, digest, signature, path, data, golden;

@@ -45,7 +45,7 @@ ROOMS = {
 THIRD_PARTY = {
     "msgpack": ["src/wire/*"],
     "nng/": ["src/server/*", "src/client/*", "src/connect/nng*"],
-    "curl/": ["src/connect/http.c"],
+    "curl/": ["src/connect/http.c", "src/connect/smtp.c"],
     "sqlite3": ["src/ledger/*"],
     "zstd": ["src/ledger/*"],
     "expat": ["src/wire/iso20022/walk.*"],

@@ -199,30 +199,30 @@ static void secrets_come_from_files_or_the_environment(void **state)
     assert_true(file >= 0);
     snprintf(from, sizeof from, "file:%s", path);
     assert_int_equal(write(file, "0123456789abcdef\n", 17), 17);
-    assert_int_equal(connect_secret_read(&secret, from, &note), FAULT_NONE);
+    assert_int_equal(connect_secret_read(&secret, from, CONNECT_SECRET_BYTES_MIN, &note), FAULT_NONE);
     assert_int_equal(secret.bytes, 16);
     assert_memory_equal(secret.data, "0123456789abcdef", 16);
     assert_int_equal(fchmod(file, 0644), 0);
-    assert_int_equal(connect_secret_read(&secret, from, &note), FAULT_denied);
+    assert_int_equal(connect_secret_read(&secret, from, CONNECT_SECRET_BYTES_MIN, &note), FAULT_denied);
     assert_null(strstr(note.text, "0123456789"));
     assert_int_equal(fchmod(file, 0600), 0);
     assert_int_equal(write(file, "more\n", 5), 5);
-    assert_int_equal(connect_secret_read(&secret, from, &note), FAULT_syntax); /* two lines */
+    assert_int_equal(connect_secret_read(&secret, from, CONNECT_SECRET_BYTES_MIN, &note), FAULT_syntax); /* two lines */
     assert_int_equal(ftruncate(file, 15), 0);
-    assert_int_equal(connect_secret_read(&secret, from, &note), FAULT_limit);
+    assert_int_equal(connect_secret_read(&secret, from, CONNECT_SECRET_BYTES_MIN, &note), FAULT_limit);
     assert_int_equal(ftruncate(file, 4000), 0);
-    assert_int_equal(connect_secret_read(&secret, from, &note), FAULT_limit);
+    assert_int_equal(connect_secret_read(&secret, from, CONNECT_SECRET_BYTES_MIN, &note), FAULT_limit);
     close(file);
     unlink(path);
-    assert_int_equal(connect_secret_read(&secret, from, &note), FAULT_not_found);
-    assert_int_equal(connect_secret_read(&secret, "file:/", &note), FAULT_not_found);
-    assert_int_equal(connect_secret_read(&secret, "0123456789abcdef", &note), FAULT_syntax);
+    assert_int_equal(connect_secret_read(&secret, from, CONNECT_SECRET_BYTES_MIN, &note), FAULT_not_found);
+    assert_int_equal(connect_secret_read(&secret, "file:/", CONNECT_SECRET_BYTES_MIN, &note), FAULT_not_found);
+    assert_int_equal(connect_secret_read(&secret, "0123456789abcdef", CONNECT_SECRET_BYTES_MIN, &note), FAULT_syntax);
     assert_null(strstr(note.text, "0123456789"));
     setenv("SLUICE_TEST_SECRET", "fedcba9876543210", 1);
-    assert_int_equal(connect_secret_read(&secret, "env:SLUICE_TEST_SECRET", &note), FAULT_NONE);
+    assert_int_equal(connect_secret_read(&secret, "env:SLUICE_TEST_SECRET", CONNECT_SECRET_BYTES_MIN, &note), FAULT_NONE);
     assert_int_equal(secret.bytes, 16);
     unsetenv("SLUICE_TEST_SECRET");
-    assert_int_equal(connect_secret_read(&secret, "env:SLUICE_TEST_SECRET", &note), FAULT_not_found);
+    assert_int_equal(connect_secret_read(&secret, "env:SLUICE_TEST_SECRET", CONNECT_SECRET_BYTES_MIN, &note), FAULT_not_found);
     connect_secret_wipe(&secret);
     assert_int_equal(secret.bytes, 0);
 }
