@@ -87,8 +87,9 @@ static enum connect_outcome entry_call(struct sender *sender, const struct outbo
     const struct sender_options *options = &sender->options;
     char *body = NULL;
     size_t body_bytes = 0;
-    if (options->outbox->payload(options->context, entry, &body, &body_bytes, note) != FAULT_NONE)
-        return CONNECT_AGAIN;
+    enum fault fault = options->outbox->payload(options->context, entry, &body, &body_bytes, note);
+    if (fault != FAULT_NONE)
+        return fault == FAULT_limit ? CONNECT_REFUSED : CONNECT_AGAIN;
     struct entry_reading reading = {options, entry};
     const struct connect_message message = {.recipient = entry->recipient,
                                             .subject = subject_of(options, entry),
@@ -99,7 +100,10 @@ static enum connect_outcome entry_call(struct sender *sender, const struct outbo
                                             .read = options->answer ? entry_read : NULL,
                                             .context = &reading};
     enum connect_outcome outcome = connector_call(options->connector, &message, answer, note);
-    memory_give(body);
+    if (options->outbox->give)
+        options->outbox->give(options->context, body, body_bytes);
+    else
+        memory_give(body);
     return outcome;
 }
 

@@ -31,8 +31,10 @@ enum outbox_mark {
 struct outbox_ops {
     /* The first entry behind after that waits and is due; FAULT_not_found: none. */
     enum fault (*next)(void *context, struct outbox_entry *out, uint64_t after, int64_t now_us, struct fault_note *note);
-    /* Its bytes, the same for every attempt; given back by memory_give. */
+    /* Its bytes, the same for every attempt; given back by give, or where that is NULL by memory_give. FAULT_limit: they can never be
+     * sent, which makes it a dead letter. */
     enum fault (*payload)(void *context, const struct outbox_entry *entry, char **out, size_t *out_bytes, struct fault_note *note);
+    void (*give)(void *context, char *bytes, size_t byte_count);
     /* Durable when it returns. why: of a refusal or a failure. */
     enum fault (*mark)(void *context, const struct outbox_entry *entry, enum outbox_mark mark, uint32_t attempts, int64_t due_us,
                        const char *why, struct fault_note *note);

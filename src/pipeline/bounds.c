@@ -27,7 +27,9 @@ enum {
     FRAME_ROW_BYTES = 24,           /* keys of three ids */
     FRAME_HEAD_BYTES = 128 << 10,   /* counts of rules, names, one block per field */
     FRAME_NOTE_BYTES = 64,          /* of a note, beside itself */
-    STORED_AT_ONCE = 4,             /* recorded batches that are read again: by the asker, to explain, for labels, into history */
+    STORED_AT_ONCE = 5,             /* recorded batches that are read again: by asker and bases, to explain, for labels, into history */
+    SENDERS_READ = 2,               /* readers of the ledger for all senders of second batches together */
+    BODY_ROW_BYTES = 256,           /* of a second batch as JSON, beside twice message_max */
     PAGE_BYTES_MAX = 5 << 20,       /* of a query, beside its last row */
     BUDGET_DEFAULT_MIB = 1024,      /* without memory_max, where the machine has as much */
     IDLE_ARENAS_SHARE = 8,          /* of the budget, one part */
@@ -45,9 +47,17 @@ uint32_t bounds_slice_count(const struct config *config)
     return 2 * bounds_worker_count(config) + 2;
 }
 
+static bool bounds_sends(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->tenant_count; i++)
+        if (config->tenants[i].processor[0])
+            return true;
+    return false;
+}
+
 uint32_t bounds_reader_count(const struct config *config)
 {
-    return bounds_worker_count(config) + STORED_AT_ONCE + 1; /* the bases' thread */
+    return bounds_worker_count(config) + STORED_AT_ONCE + (bounds_sends(config) ? (uint32_t)SENDERS_READ : 0);
 }
 
 static uint64_t most(uint64_t a, uint64_t b)
@@ -98,6 +108,11 @@ uint64_t bounds_reply_bytes(const struct config *config)
     return most((uint64_t)limits->message_bytes_max + PAGE_BYTES_MAX, REPLY_HEAD_BYTES + (uint64_t)limits->rows_max * REPLY_ROW_BYTES);
 }
 
+uint64_t bounds_body_bytes(const struct config *config)
+{
+    return 2 * (uint64_t)config->limits.message_bytes_max + (uint64_t)BODY_ROW_BYTES * config->limits.rows_max;
+}
+
 /* By HTTP a request is there as JSON and as a message, and a reply as both. */
 enum { HTTP_REPLY_FACTOR = 5 };
 
@@ -136,7 +151,8 @@ static uint64_t stored_bytes(const struct config *config)
     struct profile_bound profile = profile_bound_most(config);
     decoded += profile.arena + profile.texts;
     frame += profile.arena + profile.texts;
-    return STORED_AT_ONCE * (decoded + frame + CODEC_BYTES) + 2 * bounds_reply_bytes(config);
+    uint64_t bytes = STORED_AT_ONCE * (decoded + frame + CODEC_BYTES) + 2 * bounds_reply_bytes(config);
+    return bytes + (bounds_sends(config) ? decoded + frame + CODEC_BYTES + 2 * bounds_body_bytes(config) : 0);
 }
 
 /* A frame holds what the message and the arena hold, in other words, and is as large as it could have become. */

@@ -288,6 +288,7 @@ uint32_t bounds_worker_count(const struct config *config);
 uint32_t bounds_slice_count(const struct config *config);
 uint32_t bounds_reader_count(const struct config *config);
 uint64_t bounds_reply_bytes(const struct config *config); /* of the largest reply */
+uint64_t bounds_body_bytes(const struct config *config);  /* of the largest second batch as JSON that is sent */
 size_t bounds_reply_of(const struct reply_names *names, uint32_t row_count, size_t message_bytes, bool in_rows);
 enum fault bounds_reserve(struct job *job); /* reserved_bytes and arena_bytes of a batch; FAULT_limit: its reply could be too large */
 

@@ -2,6 +2,7 @@
 #include "pipeline/outward.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +17,16 @@
 
 enum { ANSWER_BYTES_MAX = 64 << 10 };
 
+/* Texts of second batches in memory: one is made at a time, when those on their way have at most bytes_max together. */
+struct bodies {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool making;
+    size_t bytes, bytes_max;
+};
+
 struct way { /* of one tenant */
+    struct bodies *bodies;
     const struct ledger_ops *ledger_ops;
     struct ledger *ledger;
     char tenant[129];
@@ -27,6 +37,7 @@ struct way { /* of one tenant */
 struct outward {
     struct http *http;
     struct posts *posts;
+    struct bodies bodies;
     uint32_t way_count;
     struct way ways[]; /* one for each tenant that names a processor */
 };
@@ -55,23 +66,51 @@ static enum fault way_next(void *context, struct outbox_entry *out, uint64_t aft
     return fault;
 }
 
+static void making_begin(struct bodies *bodies)
+{
+    pthread_mutex_lock(&bodies->lock);
+    while (bodies->making || bodies->bytes > bodies->bytes_max)
+        pthread_cond_wait(&bodies->changed, &bodies->lock);
+    bodies->making = true;
+    pthread_mutex_unlock(&bodies->lock);
+}
+
+static void making_end(struct bodies *bodies, size_t bytes)
+{
+    pthread_mutex_lock(&bodies->lock);
+    bodies->making = false;
+    bodies->bytes += bytes;
+    pthread_cond_broadcast(&bodies->changed);
+    pthread_mutex_unlock(&bodies->lock);
+}
+
+static void way_give(void *context, char *bytes, size_t byte_count)
+{
+    struct bodies *bodies = ((struct way *)context)->bodies;
+    memory_give(bytes);
+    pthread_mutex_lock(&bodies->lock);
+    bodies->bytes -= byte_count;
+    pthread_cond_broadcast(&bodies->changed);
+    pthread_mutex_unlock(&bodies->lock);
+}
+
 struct writing {
     struct wire_buffer buffer;
+    size_t bytes_max;
     uint32_t told;
 };
 
 static bool rows_write(void *context, const struct batch *batch, const uint32_t *rows, uint32_t row_count)
 {
     struct writing *writing = context;
-    release_rows(&writing->buffer, batch, rows, row_count, &writing->told);
-    return !writing->buffer.failed;
+    release_rows(&writing->buffer, batch, rows, row_count, writing->bytes_max, &writing->told);
+    return !writing->buffer.failed && writing->buffer.bytes <= writing->bytes_max;
 }
 
-static enum fault way_payload(void *context, const struct outbox_entry *entry, char **out, size_t *out_bytes, struct fault_note *note)
+static enum fault body_make(struct way *way, const struct outbox_entry *entry, char **out, size_t *out_bytes, struct fault_note *note)
 {
-    struct way *way = context;
     struct ledger_outbox found;
-    struct writing writing = {0};
+    struct writing writing = {.bytes_max = way->bodies->bytes_max};
     enum fault fault = way->ledger_ops->outbox_next(way->ledger, &found, way->tenant, entry->entry - 1, INT64_MAX, note);
     if (fault == FAULT_NONE && found.entry != entry->entry)
         fault = fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "second batch %" PRIu64 " waits no more", entry->entry);
@@ -79,6 +118,9 @@ static enum fault way_payload(void *context, const struct outbox_entry *entry, c
         release_begin(&writing.buffer, &(struct release_head){found.derived_id, found.tenant, found.batch, found.row_count});
         fault = way->ledger_ops->outbox_rows(way->ledger, entry->entry, rows_write, &writing, note);
     }
+    if (fault == FAULT_NONE && writing.buffer.bytes > writing.bytes_max)
+        fault = fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE,
+                          "it has more than %zu bytes as JSON: raise limits.message_max or rows_max", writing.bytes_max);
     if (fault == FAULT_NONE)
         fault = release_end(&writing.buffer, note);
     if (fault == FAULT_NONE && writing.told != found.row_count)
@@ -93,6 +135,16 @@ static enum fault way_payload(void *context, const struct outbox_entry *entry, c
     return FAULT_NONE;
 }
 
+static enum fault way_payload(void *context, const struct outbox_entry *entry, char **out, size_t *out_bytes, struct fault_note *note)
+{
+    struct way *way = context;
+    making_begin(way->bodies);
+    *out_bytes = 0;
+    enum fault fault = body_make(way, entry, out, out_bytes, note);
+    making_end(way->bodies, *out_bytes);
+    return fault;
+}
+
 static enum fault way_mark(void *context, const struct outbox_entry *entry, enum outbox_mark mark, uint32_t attempts, int64_t due_us,
                            const char *why, struct fault_note *note)
 {
@@ -104,7 +156,7 @@ static enum fault way_mark(void *context, const struct outbox_entry *entry, enum
 }
 
 _Static_assert(CONNECT_ID_BYTES_MAX >= 3 * 128 + 1 + sizeof((struct ledger_outbox *)0)->derived_id, "room for a key");
-static const struct outbox_ops way_ops = {way_next, way_payload, way_mark};
+static const struct outbox_ops way_ops = {.next = way_next, .payload = way_payload, .give = way_give, .mark = way_mark};
 
 /* A relative file lies beside the configuration. */
 enum fault outward_secret(struct connect_secret *out, const struct config *config, const char *from, size_t least, struct fault_note *note)
@@ -171,6 +223,7 @@ static enum fault ways_open(struct outward *outward, struct pipeline *pipeline, 
         struct way *way = &outward->ways[outward->way_count++];
         way->ledger_ops = pipeline->ledger_ops;
         way->ledger = pipeline->ledger;
+        way->bodies = &outward->bodies;
         fault = way_open(way, outward->http, config, &config->tenants[i], note);
     }
     return fault;
@@ -187,6 +240,9 @@ enum fault outward_open(struct outward **out, struct pipeline *pipeline, const s
     struct outward *outward = memory_take_zeroed(1, sizeof *outward + count * sizeof *outward->ways);
     if (!outward)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for what leaves");
+    pthread_mutex_init(&outward->bodies.lock, NULL);
+    pthread_cond_init(&outward->bodies.changed, NULL);
+    outward->bodies.bytes_max = bounds_body_bytes(config);
     enum fault fault = ways_open(outward, pipeline, config, note);
     if (fault != FAULT_NONE)
         outward_close(&outward);
@@ -208,6 +264,8 @@ void outward_close(struct outward **outward_p)
     }
     posts_close(&outward->posts);
     http_close(&outward->http);
+    pthread_cond_destroy(&outward->bodies.changed);
+    pthread_mutex_destroy(&outward->bodies.lock);
     memory_give(outward);
 }
 

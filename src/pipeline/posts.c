@@ -85,7 +85,7 @@ static enum fault post_mark(void *context, const struct outbox_entry *entry, enu
                            mark == OUTBOX_MARK_DONE ? "" : why, note);
 }
 
-static const struct outbox_ops post_ops = {post_next, post_payload, post_mark};
+static const struct outbox_ops post_ops = {.next = post_next, .payload = post_payload, .mark = post_mark};
 
 /* --- opening ----------------------------------------------------------------------------------------------------------- */
 

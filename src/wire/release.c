@@ -84,9 +84,10 @@ void release_begin(struct wire_buffer *out, const struct release_head *head)
     put(out, ",\"transfers\":[");
 }
 
-void release_rows(struct wire_buffer *out, const struct batch *batch, const uint32_t *rows, uint32_t row_count, uint32_t *told)
+void release_rows(struct wire_buffer *out, const struct batch *batch, const uint32_t *rows, uint32_t row_count, size_t bytes_max,
+                  uint32_t *told)
 {
-    for (uint32_t i = 0; i < row_count && !out->failed; i++) {
+    for (uint32_t i = 0; i < row_count && !out->failed && out->bytes <= bytes_max; i++) {
         put(out, (*told)++ ? ",\n" : "\n");
         put_row(out, batch, rows[i]);
     }

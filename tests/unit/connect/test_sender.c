@@ -16,7 +16,7 @@
 enum { ENTRIES_MAX = 16 };
 struct box {
     pthread_mutex_t lock;
-    uint32_t count, fail_marks, payloads;
+    uint32_t count, fail_marks, payloads, given, too_large; /* too_large: an entry, from 1 */
     struct box_entry {
         enum { WAITS, DONE, DEAD } state;
         uint32_t attempts;
@@ -44,11 +44,13 @@ static enum fault box_next(void *context, struct outbox_entry *out, uint64_t aft
 
 static enum fault box_payload(void *context, const struct outbox_entry *entry, char **out, size_t *out_bytes, struct fault_note *note)
 {
-    (void)note;
     struct box *box = context;
     pthread_mutex_lock(&box->lock);
     box->payloads++;
+    bool fits = box->too_large != entry->entry;
     pthread_mutex_unlock(&box->lock);
+    if (!fits)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "it has more than 10 bytes");
     char text[256];
     *out_bytes = (size_t)snprintf(text, sizeof text, "{\"id\": \"%s\"}", entry->id);
     *out = memory_copy_text(text);
@@ -75,7 +77,17 @@ static enum fault box_mark(void *context, const struct outbox_entry *entry, enum
     return fault;
 }
 
-static const struct outbox_ops box_ops = {box_next, box_payload, box_mark};
+static void box_give(void *context, char *bytes, size_t byte_count)
+{
+    struct box *box = context;
+    assert_int_equal(strlen(bytes), byte_count);
+    memory_give(bytes);
+    pthread_mutex_lock(&box->lock);
+    box->given++;
+    pthread_mutex_unlock(&box->lock);
+}
+
+static const struct outbox_ops box_ops = {.next = box_next, .payload = box_payload, .give = box_give, .mark = box_mark};
 
 struct rig {
     struct service service;
@@ -220,6 +232,22 @@ static void what_is_refused_is_a_dead_letter(void **state)
     rig_down(&rig);
 }
 
+static void what_cannot_be_sent_is_a_dead_letter(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_up(&rig, 3, "", 3);
+    rig.box.too_large = 2;
+    rig_send(&rig, NULL);
+    service_pause(300);
+    pthread_mutex_lock(&rig.box.lock);
+    assert_true(rig.box.entries[0].state == DONE && rig.box.entries[1].state == DEAD && rig.box.entries[2].state == DONE);
+    assert_string_equal(rig.box.entries[1].why, "it has more than 10 bytes");
+    assert_int_equal(rig.box.given, 2);
+    pthread_mutex_unlock(&rig.box.lock);
+    rig_down(&rig);
+}
+
 static void a_mark_that_fails_makes_the_same_bytes_go_again(void **state)
 {
     (void)state;
@@ -314,6 +342,7 @@ int main(void)
         cmocka_unit_test(what_fails_is_sent_again_until_it_is_acknowledged),
         cmocka_unit_test(a_2xx_that_names_another_id_acknowledges_nothing),
         cmocka_unit_test(what_is_refused_is_a_dead_letter),
+        cmocka_unit_test(what_cannot_be_sent_is_a_dead_letter),
         cmocka_unit_test(a_mark_that_fails_makes_the_same_bytes_go_again),
         cmocka_unit_test(a_silent_system_is_not_flooded),
         cmocka_unit_test(pages_instead_of_answers_open_the_breaker),

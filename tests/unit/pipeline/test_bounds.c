@@ -155,6 +155,29 @@ static void bases_that_may_come_are_counted(void **state)
     config_close(&changing);
 }
 
+/* A second batch is read and made into a text, while as much is on its way; whoever sends takes readers of the ledger. */
+static void what_is_sent_is_counted(void **state)
+{
+    static const char *const top = "workers: 2\nmemory_max: 64GiB\nconnect: {hosts: [bank]}\ntenants:\n"
+                                   "  - {name: a, token_hash: " TOKEN_HASH ", rights: [submit]%s}\n";
+    char lines[512];
+    struct memory_bounds without, with;
+    (void)state;
+    snprintf(lines, sizeof lines, top, "");
+    struct config *config = rig_config(lines, NULL);
+    snprintf(lines, sizeof lines, top, ", processor: \"https://bank/\"");
+    struct config *sending = rig_config(lines, NULL);
+    uint64_t body = bounds_body_bytes(sending);
+    bounds_compute(&without, config);
+    bounds_compute(&with, sending);
+    assert_true(body >= 2 * sending->limits.message_bytes_max + 256ull * sending->limits.rows_max);
+    assert_true(with.stored > without.stored + 2 * body + sending->limits.message_bytes_max);
+    assert_int_equal(bounds_reader_count(sending), bounds_reader_count(config) + 2);
+    assert_true(with.fixed > without.fixed && with.batches < without.batches && with.total == without.total);
+    config_close(&config);
+    config_close(&sending);
+}
+
 static void too_much_is_told_with_its_parts(void **state)
 {
     char parts[PARTS_BYTES];
@@ -177,7 +200,7 @@ static void too_much_is_told_with_its_parts(void **state)
 /* A server that starts can take a batch of rows_max; one that could not is refused, with figures and the keys to change. */
 static void a_batch_of_rows_max_fits_or_nothing_starts(void **state)
 {
-    static const char tight[] = "workers: 2\nconnections_max: 4\nmemory_max: 20GiB\nlimits: {message_max: 160MiB, rows_max: 1000000}\n";
+    static const char tight[] = "workers: 2\nconnections_max: 4\nmemory_max: 22GiB\nlimits: {message_max: 160MiB, rows_max: 1000000}\n";
     char top[512], parts[PARTS_BYTES];
     struct fault_note note = {0};
     struct memory_bounds bounds;
@@ -454,6 +477,7 @@ int main(void)
         cmocka_unit_test(idle_arenas_are_bounded),
         RIG_TEST(nothing_shows_of_earlier_batches),
         RIG_TEST(the_total_is_its_parts),
+        RIG_TEST(what_is_sent_is_counted),
         RIG_TEST(bases_that_may_come_are_counted),
         RIG_TEST(too_much_is_told_with_its_parts),
         RIG_TEST(a_batch_of_rows_max_fits_or_nothing_starts),

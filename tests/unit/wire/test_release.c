@@ -36,11 +36,28 @@ static char *written(const uint32_t *rows, uint32_t count, size_t *bytes)
     batch_make(&batch);
     release_begin(&buffer, &(struct release_head){.id = "p\"1/r1", .tenant = "t", .batch = "p\"1", .row_count = count});
     for (uint32_t i = 0; i < count; i++) /* as if each were of a batch of its own */
-        release_rows(&buffer, &batch, &rows[i], 1, &told);
+        release_rows(&buffer, &batch, &rows[i], 1, SIZE_MAX, &told);
     assert_int_equal(release_end(&buffer, &note), FAULT_NONE);
     assert_int_equal(told, count);
     *bytes = buffer.bytes;
     return buffer.data;
+}
+
+static void what_is_too_large_ends_before_its_last_row(void **state)
+{
+    (void)state;
+    static const uint32_t rows[] = {0, 1, 2};
+    struct batch batch;
+    struct wire_buffer buffer = {0};
+    uint32_t told = 0;
+    batch_make(&batch);
+    release_rows(&buffer, &batch, rows, 3, 10, &told);
+    assert_int_equal(told, 1);
+    size_t one = buffer.bytes;
+    assert_true(one > 10);
+    release_rows(&buffer, &batch, rows, 3, 10, &told);
+    assert_true(told == 1 && buffer.bytes == one);
+    wire_buffer_fini(&buffer);
 }
 
 static void rows_are_json_that_reads_back(void **state)
@@ -90,6 +107,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_json_that_reads_back),
+        cmocka_unit_test(what_is_too_large_ends_before_its_last_row),
         cmocka_unit_test(the_same_rows_are_the_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
