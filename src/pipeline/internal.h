@@ -469,6 +469,8 @@ enum fault epoch_warm(const struct epoch *epoch,
 /* ask_bases.c */
 void answer_bases(struct job *job);
 void answer_lists(struct job *job); /* ask_lists.c */
+/* What an earlier page gave: after_list, after_kind, after_value, which stay as they are without one. false: it is none. Hostile-safe. */
+bool list_cursor_read(struct ledger_list_query *out, struct text cursor);
 
 /* ask_explain.c: on a thread of its own, since it may walk the log */
 enum { EXPLAINS_MAX = 16 };
