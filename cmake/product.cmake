@@ -46,7 +46,7 @@ list(FILTER room_sources EXCLUDE REGEX "/src/compute/${opencl_left_out}")
 # Loops over the rows of a slice are wanted as vectors; at -O2 gcc makes them only of loops whose count it knows.
 set_source_files_properties(src/feature/feature.c src/scene/drift.c src/scene/build_reference.c src/scene/cluster.c PROPERTIES COMPILE_OPTIONS "-O3")
 set(room_libraries kernels nng::nng PkgConfig::MSGPACK PkgConfig::CYAML PkgConfig::YAML PkgConfig::EXPAT PkgConfig::JANSSON PkgConfig::ZSTD PkgConfig::XXHASH
-  PkgConfig::SQLITE PkgConfig::CURL PkgConfig::MICROHTTPD PkgConfig::SODIUM PkgConfig::SYSTEMD ${opencl_libraries} Threads::Threads m)
+  PkgConfig::SQLITE PkgConfig::CURL PkgConfig::RHONABWY PkgConfig::MICROHTTPD PkgConfig::SODIUM PkgConfig::SYSTEMD ${opencl_libraries} Threads::Threads m)
 add_library(rooms STATIC ${room_sources})
 list(APPEND room_libraries PkgConfig::PCRE2)
 target_link_libraries(rooms PUBLIC ${room_libraries})

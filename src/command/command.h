@@ -73,7 +73,7 @@ struct connect_options {
     const char *tenant, *token_file, *ca_file, *server_name;
     int64_t timeout_ms;
     size_t in_flight;
-    char token[512];
+    char token[4100]; /* a signed one has up to 4096 bytes */
 };
 extern const struct argp connect_argp;
 /* Opens the client (0) or says why not and returns the exit status. */

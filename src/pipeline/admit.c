@@ -1,6 +1,7 @@
 /* Admission and leaving: every accepted request gets exactly one answer, and gives back all that it held. The lines of the
  * tenants are bounded: by requests in flight, by memory reserved, and by the time that a request may wait. */
 #include "pipeline/internal.h"
+#include "pipeline/signed_on.h"
 #include "pipeline/life.h"
 
 #include <stdarg.h>
@@ -401,7 +402,7 @@ bool pipeline_knows_token(struct pipeline *pipeline, struct text token)
     for (uint32_t i = 0; i < epoch->config->tenant_count; i++)
         known = credential_find(&epoch->config->tenants[i], hash) != NULL || known;
     epoch_release(&epoch);
-    return known;
+    return known || signed_on_knows(pipeline, token);
 }
 
 /* The same answer and the same work for a tenant that does not exist and for a wrong token. */
@@ -416,6 +417,8 @@ static enum fault job_authenticate(struct job *job)
             tenant = &config->tenants[i], job->tenant_index = i;
     secret_hash(hash, job->request.token.data, job->request.token.bytes);
     const struct config_credential *credential = credential_find(tenant, hash);
+    if (!credential && tenant != &nobody && signed_on_find(job->pipeline, config, job->request.tenant, job->request.token, &job->own))
+        credential = &job->own;
     if (!credential)
         return fault_set(&job->note, FAULT_auth, ROW_NONE, COLUMN_NONE, "the tenant or its token is not known");
     enum right right = op_right(job->request.op);

@@ -24,7 +24,7 @@ static int list_named(struct text name)
 }
 
 /* "list:kind:value" of the last one told. */
-bool list_cursor_read(struct ledger_list_query *out, struct text cursor)
+static bool cursor_read(struct ledger_list_query *out, struct text cursor)
 {
     if (cursor.bytes == 0)
         return true;
@@ -49,7 +49,7 @@ static enum fault query_read(struct ledger_list_query *out, const struct job *jo
     if (request->rows_max < 0 || request->rows_max > ENTRIES_MAX)
         return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "rows_max is 1 to %d", ENTRIES_MAX);
     out->rows_max = request->rows_max ? (uint32_t)request->rows_max : ENTRIES_DEFAULT;
-    if (!list_cursor_read(out, request->cursor))
+    if (!cursor_read(out, request->cursor))
         return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "cursor is not one that this server gave");
     return FAULT_NONE;
 }

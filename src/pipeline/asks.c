@@ -2,6 +2,7 @@
  * of its own, so that no reader stands in the way of a batch. A tenant sees only its own. */
 #include "pipeline/internal.h"
 #include "pipeline/alarms.h"
+#include "pipeline/signed_on.h"
 #include "pipeline/outward.h"
 
 #include <inttypes.h>
@@ -113,6 +114,9 @@ static void gauges_read(struct pipeline *pipeline, const struct epoch *epoch, st
     out->drift_level = drift->level;
     out->drift_warnings = drift->over[DRIFT_WARN];
     out->drift_alarms = drift->over[DRIFT_ALARM];
+    struct sign_on_health on;
+    signed_on_tell(pipeline, &on);
+    out->sign_on_keys = on.keys, out->sign_on_accepted = on.accepted, out->sign_on_refused = on.refused;
     out->base = epoch->names.base_name;
     out->kernel = epoch->names.kernel;
 }

@@ -248,6 +248,8 @@ static enum fault parts_read(const struct reading *reading, const struct config_
         fault = config_read_strategy(reading, text);
     if (fault == FAULT_NONE)
         fault = tenants_read(reading, text);
+    if (fault == FAULT_NONE)
+        fault = config_read_sign_on(reading, text);
     return fault == FAULT_NONE ? config_check_webhooks(reading) : fault;
 }
 

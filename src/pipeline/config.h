@@ -21,8 +21,15 @@
 
 enum { TENANTS_MAX = 256, LISTEN_MAX = 8, CREDENTIALS_MAX = 8, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8, BASE_KEYS_MAX = 16 };
 enum { HTTP_POSTS_MAX = 4 }; /* requests by HTTP under way at once */
-enum { CONNECT_HOSTS_MAX = 64, CONNECTORS_MAX = 32, CONNECTOR_TO_MAX = 16, CONNECTOR_TEMPLATES_MAX = 8, ALARM_CONNECTORS_MAX = 8 };
-enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256 };
+enum {
+    ROLES_MAX = 32,
+    CONNECT_HOSTS_MAX = 64,
+    CONNECTORS_MAX = 32,
+    CONNECTOR_TO_MAX = 16,
+    CONNECTOR_TEMPLATES_MAX = 8,
+    ALARM_CONNECTORS_MAX = 8
+};
+enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256, SIGNED_TOKEN_BYTES_MAX = 4096 };
 
 enum release_policy { RELEASE_SETTLED, RELEASE_AT_ONCE, RELEASE_PARTIAL };
 
@@ -131,6 +138,15 @@ struct config {
     struct config_alarms {
         int64_t delay_us, settle_us;
     } alarms;
+    struct config_sign_on { /* issuer empty: nobody signs on */
+        char issuer[256], audience[256], keys[256], roles_claim[64], tenant_claim[64], tenant[129];
+        int64_t skew_s, refresh_ms, age_max_ms;
+    } sign_on;
+    uint32_t role_count;
+    struct config_role { /* what users who signed on may do by it */
+        char name[64];
+        unsigned rights;
+    } roles[ROLES_MAX];
     uint32_t alarm_connector_count;
     char alarm_connectors[ALARM_CONNECTORS_MAX][64];
     uint32_t connector_count;

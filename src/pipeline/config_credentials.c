@@ -18,7 +18,7 @@ struct entry { /* one credential on its way into the tenant; each of its tokens 
     struct config_credential credential;
 };
 
-static enum fault rights_read(unsigned *out, const struct reading *reading, const char *prefix, char *const *rights, uint32_t count)
+enum fault config_read_rights(unsigned *out, const struct reading *reading, const char *prefix, char *const *rights, uint32_t count)
 {
     static const struct {
         const char *name;
@@ -141,7 +141,7 @@ static enum fault credential_read(struct config_tenant *tenant, const struct rea
     if (fault == FAULT_NONE && text->rights_count == 0)
         fault = config_wrong(reading, path, "expected rights: a list of what this credential may do");
     if (fault == FAULT_NONE)
-        fault = rights_read(&entry.credential.rights, reading, path, text->rights, text->rights_count);
+        fault = config_read_rights(&entry.credential.rights, reading, path, text->rights, text->rights_count);
     return fault == FAULT_NONE ? tokens_read(&entry, text->token_hash, NULL, text->token_file) : fault;
 }
 
@@ -162,6 +162,6 @@ enum fault config_read_credentials(struct config_tenant *out, const struct readi
         return fault;
     own.credential.rights = RIGHT_SUBMIT | RIGHT_LABEL | RIGHT_QUERY;
     if (text->rights_count)
-        fault = rights_read(&own.credential.rights, reading, path, text->rights, text->rights_count);
+        fault = config_read_rights(&own.credential.rights, reading, path, text->rights, text->rights_count);
     return fault == FAULT_NONE ? tokens_read(&own, text->token_hash, text->token_hash_next, text->token_file) : fault;
 }

@@ -7,4 +7,7 @@
 enum fault config_read_credentials(struct config_tenant *out, const struct reading *reading, const char *path,
                                    const struct tenant_text *text);
 
+/* Bits of enum right; prefix names the place in faults. */
+enum fault config_read_rights(unsigned *out, const struct reading *reading, const char *prefix, char *const *rights, uint32_t count);
+
 #endif

@@ -78,6 +78,10 @@ static const struct key_rule alarm_rules[] = {
 #define ALARMS(key, form, member, least, most, initial, meaning) RULE(alarms_text, config, key, form, member, least, most, initial)
 #include "pipeline/config_keys.tbl"
 };
+static const struct key_rule sign_on_rules[] = {
+#define SIGN_ON(key, form, member, least, most, initial, meaning) RULE(sign_on_text, config, key, form, member, least, most, initial)
+#include "pipeline/config_keys.tbl"
+};
 static const struct key_rule connector_rules[] = {
 #define CONNECTOR(key, form, member, least, most, initial, meaning) \
     RULE(connector_text, config_connector, key, form, member, least, most, initial)
@@ -339,6 +343,8 @@ enum fault config_read_top(const struct reading *reading, const struct config_te
         fault = rules_read(config, &text->connect, connect_rules, COUNT_OF(connect_rules), "connect", reading);
     if (fault == FAULT_NONE)
         fault = rules_read(config, &text->alarms, alarm_rules, COUNT_OF(alarm_rules), "alarms", reading);
+    if (fault == FAULT_NONE)
+        fault = rules_read(config, &text->sign_on, sign_on_rules, COUNT_OF(sign_on_rules), "sign_on", reading);
     return fault;
 }
 

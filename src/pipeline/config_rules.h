@@ -28,6 +28,7 @@ enum fault config_read_top(const struct reading *reading, const struct config_te
 enum fault config_read_connector(struct config_connector *out, const struct reading *reading, const char *path,
                                  const struct connector_text *text);                              /* its keys alone */
 enum fault config_read_connectors(const struct reading *reading, const struct config_text *text); /* config_connectors.c: and alarms */
+enum fault config_read_sign_on(const struct reading *reading, const struct config_text *text);    /* config_sign_on.c: behind tenants */
 enum fault config_check_webhooks(const struct reading *reading);
 enum fault config_read_tenant(struct config_tenant *out, const struct reading *reading, const char *path, const struct tenant_text *text);
 

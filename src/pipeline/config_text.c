@@ -64,6 +64,20 @@ static const cyaml_schema_field_t alarms_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t role_fields[] = {
+    TEXT_FIELD(role_text, name),
+    LIST_FIELD(role_text, rights, &text_entry, RIGHTS_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t role_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct role_text, role_fields)};
+
+static const cyaml_schema_field_t sign_on_fields[] = {
+#define SIGN_ON(key, ...) TEXT_FIELD(sign_on_text, key),
+#include "pipeline/config_keys.tbl"
+    LIST_FIELD(sign_on_text, roles, &role_entry, ROLES_MAX),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t letter_template_fields[] = {
     TEXT_FIELD(letter_template_text, on),
     TEXT_FIELD(letter_template_text, subject),
@@ -144,6 +158,7 @@ static const cyaml_schema_field_t top_fields[] = {
     GROUP_FIELD(drift),
     GROUP_FIELD(connect),
     GROUP_FIELD(alarms),
+    GROUP_FIELD(sign_on),
     LIST_FIELD(config_text, connectors, &connector_entry, CONNECTORS_MAX),
     GROUP_FIELD(currencies),
     LIST_FIELD(config_text, countermeasures, &countermeasure_entry, COUNTERMEASURES_MAX),

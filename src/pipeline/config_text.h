@@ -85,6 +85,18 @@ struct alarms_text {
 #include "pipeline/config_keys.tbl"
 };
 
+struct role_text {
+    char *name, **rights;
+    uint32_t rights_count;
+};
+
+struct sign_on_text {
+#define SIGN_ON(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+    struct role_text *roles;
+    uint32_t roles_count;
+};
+
 struct letter_template_text {
     char *on, *subject, *body;
 };
@@ -107,6 +119,7 @@ struct config_text {
     struct drift_text drift;
     struct connect_text connect;
     struct alarms_text alarms;
+    struct sign_on_text sign_on;
     struct currencies_text currencies;
     struct countermeasure_text *countermeasures;
     struct strategy_text *strategy;

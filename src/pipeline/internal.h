@@ -149,7 +149,8 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     uint32_t monitored_held, abnormal; /* rows of screen */
     struct frame *frame;
     struct wire_buffer reply;
-    const struct config_credential *credential; /* of the epoch's configuration */
+    const struct config_credential *credential; /* of the epoch's configuration, or: */
+    struct config_credential own;               /* of a user who signed on */
     struct base_change *change;                 /* NULL: it does nothing to bases */
     struct job_life *life;                      /* what it does to the life of a batch; NULL: nothing */
     struct outbox outbox;                       /* what it makes leave for connectors */
@@ -180,8 +181,9 @@ struct pipeline {
     const struct history_ops *history_ops;
     struct ledger *ledger;
     struct history *history;
-    struct outward *outward; /* NULL: nothing leaves by itself */
-    struct alarms *alarms;   /* NULL: nobody is told */
+    struct outward *outward;     /* NULL: nothing leaves by itself */
+    struct alarms *alarms;       /* NULL: nobody is told */
+    struct signed_on *signed_on; /* NULL: nobody signs on */
     char ledger_folder[256];
     struct metrics metrics;
 
@@ -469,8 +471,6 @@ enum fault epoch_warm(const struct epoch *epoch,
 /* ask_bases.c */
 void answer_bases(struct job *job);
 void answer_lists(struct job *job); /* ask_lists.c */
-/* What an earlier page gave: after_list, after_kind, after_value, which stay as they are without one. false: it is none. Hostile-safe. */
-bool list_cursor_read(struct ledger_list_query *out, struct text cursor);
 
 /* ask_explain.c: on a thread of its own, since it may walk the log */
 enum { EXPLAINS_MAX = 16 };

@@ -218,6 +218,9 @@ static void print_families(const struct metrics *m, struct wire_buffer *out)
         read_counter(&m->monitored_held)) \
     ONE(abnormal_rows_total, "counter", "Rows of a level from which on their tenant calls a result abnormal.", read_counter(&m->abnormal)) \
     ONE(brakes, "gauge", "Tenants whose brake acts.", g->brakes) \
+    ONE(sign_on_keys, "gauge", "Keys known of the provider through which users sign on.", g->sign_on_keys) \
+    ONE(sign_on_accepted_total, "counter", "Tokens of the provider that were good.", g->sign_on_accepted) \
+    ONE(sign_on_refused_total, "counter", "Tokens that looked like the provider's and were not good.", g->sign_on_refused) \
     ONE(ready, "gauge", "1: requests are taken and can be recorded.", (uint64_t)g->ready)
 
 void metrics_prometheus(const struct metrics *m, const struct metrics_gauges *g, struct wire_buffer *out)

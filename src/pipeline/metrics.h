@@ -42,6 +42,7 @@ struct metrics_gauges { /* what is read at the moment of asking */
     uint64_t in_flight, waiting, reserved_bytes, budget_bytes, idle_bytes, total_bytes, ledger_bytes, last_sequence, epoch;
     struct history_counts history;
     uint64_t brakes;
+    uint64_t sign_on_keys, sign_on_accepted, sign_on_refused;
     uint64_t drift_rows, drift_level, drift_warnings, drift_alarms;
     int ready;
     const char *base, *kernel;

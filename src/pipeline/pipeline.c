@@ -14,6 +14,7 @@
 #include "base/must.h"
 #include "pipeline/alarms.h"
 #include "pipeline/outward.h"
+#include "pipeline/signed_on.h"
 
 enum { TIMER_NS = 10000000, STANDSTILL_NS_LOG2 = 35 };
 #define RELOAD_WAIT_NS 5000000000LL /* for batches under the configuration before the running one */
@@ -237,6 +238,8 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
     if (fault == FAULT_NONE)
         fault = outward_open(&pipeline->outward, pipeline, config, note);
     if (fault == FAULT_NONE)
+        fault = signed_on_open(&pipeline->signed_on, config, note);
+    if (fault == FAULT_NONE)
         fault = threads_start(pipeline, config, note);
     if (fault == FAULT_NONE)
         fault = alarms_open(&pipeline->alarms, pipeline, config, note);
@@ -294,6 +297,7 @@ void pipeline_close(struct pipeline **pipeline_p)
     alarms_close(&pipeline->alarms);
     threads_stop(pipeline);
     outward_close(&pipeline->outward); /* the ledger thread woke it */
+    signed_on_close(&pipeline->signed_on);
     if (atomic_load(&pipeline->ready) && history_snapshot(pipeline, &note) != FAULT_NONE)
         log_line(LOG_WARN, "pipeline", "history snapshot failed: %s", note.text);
     if (pipeline->history)
@@ -336,6 +340,7 @@ static const struct {
     FIXED(snapshot_interval_s, "snapshot_interval"),
     FIXED(retention_s, "retention"),
     FIXED(commit_batches_max, "commit_batches_max"),
+    FIXED(sign_on, "sign_on but for its roles"),
 };
 
 static enum fault config_fits(const struct config *running, const struct config *next, struct fault_note *note)

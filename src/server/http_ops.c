@@ -29,7 +29,7 @@ struct post {
     struct MHD_Connection *connection;
     enum post_state state;
     enum op op;
-    char token[TOKEN_BYTES_MAX + 1];
+    char token[SIGNED_TOKEN_BYTES_MAX + 1];
     char *body;
     size_t body_bytes, body_capacity;
     enum fault refused; /* FAULT_NONE: not; else the body is read and thrown away, and then told */
@@ -138,7 +138,7 @@ static struct text token_of(struct MHD_Connection *connection)
 {
     static const char scheme[] = "Bearer ";
     const char *given = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-    if (!given || strncasecmp(given, scheme, sizeof scheme - 1) != 0 || strlen(given + sizeof scheme - 1) > TOKEN_BYTES_MAX)
+    if (!given || strncasecmp(given, scheme, sizeof scheme - 1) != 0 || strlen(given + sizeof scheme - 1) > SIGNED_TOKEN_BYTES_MAX)
         return text_of("");
     return text_of(given + sizeof scheme - 1);
 }

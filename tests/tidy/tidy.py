@@ -46,6 +46,8 @@ THIRD_PARTY = {
     "msgpack": ["src/wire/*"],
     "nng/": ["src/server/*", "src/client/*", "src/connect/nng*"],
     "curl/": ["src/connect/http.c", "src/connect/smtp.c"],
+    "rhonabwy": ["src/connect/sign_on.c"],
+    "orcania": ["src/connect/sign_on.c"],
     "sqlite3": ["src/ledger/*"],
     "zstd": ["src/ledger/*"],
     "expat": ["src/wire/iso20022/walk.*"],

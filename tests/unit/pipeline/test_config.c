@@ -488,6 +488,7 @@ static void the_manual_tells_every_default(void **state)
 #define CONNECT                                               TOP
 #define ALARMS                                                TOP
 #define CONNECTOR                                             TOP
+#define SIGN_ON                                               TOP
 #define TENANT                                                TOP
 #include "pipeline/config_keys.tbl"
     };

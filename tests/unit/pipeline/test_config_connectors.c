@@ -46,6 +46,14 @@ static void wrong_connectors_are_told_with_key_and_line(void **state)
         {LEAST "alarms:\n  connectors: [m]\n", "x.yaml:8: alarms.connectors[0]", "not among connectors"},
         {LEAST "connectors:\n  - {name: m, kind: mail, url: 'smtp://h', from: a@b}\nalarms:\n  connectors: [m]\n",
          "x.yaml:10: alarms.connectors[0]", "nobody would be told"},
+        {LEAST "sign_on:\n  audience: x\n", "x.yaml:7: sign_on", "expected issuer"},
+        {LEAST "sign_on:\n  issuer: x\n", "x.yaml:7: sign_on", "expected audience"},
+        {LEAST "sign_on:\n  issuer: x\n  audience: x\n  keys: http://h\n", "x.yaml:10: sign_on.keys", "needs connect.plain"},
+        {LEAST "sign_on:\n  issuer: x\n  audience: x\n  keys: https://h\n  tenant: b\n", "x.yaml:11: sign_on.tenant", "not among tenants"},
+        {LEAST "sign_on:\n  roles:\n    - {name: r, rights: [fly]}\n", "x.yaml:9: sign_on.roles[0].rights[0]", "is 'fly'"},
+        {LEAST "sign_on:\n  roles:\n    - {name: r}\n", "x.yaml:9: sign_on.roles[0]", "expected rights"},
+        {LEAST "sign_on:\n  roles:\n    - {name: r, rights: [query]}\n    - {name: r, rights: [query]}\n", "x.yaml:10: sign_on.roles[1]",
+         "given twice"},
         {LEAST "    webhook: m\n", "x.yaml:7: tenants[0].webhook", "no connector of kind webhook"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
