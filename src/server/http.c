@@ -190,6 +190,7 @@ static struct MHD_Daemon *daemon_start(struct server_http *http, uint32_t connec
     flags |= http->key ? MHD_USE_TLS : 0;
     const struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)connections_max, NULL},
+        {MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t)connections_max / 4 * 3, NULL}, /* the others find room */
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES_MAX, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S_MAX, NULL},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)leave_encoded, NULL},

@@ -42,6 +42,7 @@ struct pipeline {
     bool letting_go, draining, closing, not_ready, standing;
     size_t limit;
     atomic_size_t reply_bytes;
+    atomic_uint large_replies; /* with more than a few bytes */
     pthread_t thread;
 };
 
@@ -166,8 +167,11 @@ void pipeline_request(struct pipeline *pipeline, const void *message, size_t mes
         pthread_mutex_unlock(&pipeline->lock);
         if (draining)
             fake_fault(delivery, request.id, FAULT_unavailable, 1000);
-        else
-            fake_reply(delivery, request.id, "ok", atomic_load(&pipeline->reply_bytes));
+        else {
+            size_t filler = atomic_load(&pipeline->reply_bytes);
+            fake_reply(delivery, request.id, "ok", filler);
+            atomic_fetch_add(&pipeline->large_replies, filler > 1000);
+        }
     }
 }
 
