@@ -108,9 +108,15 @@ enum fault batch_take_results(struct batch *batch, struct fault_note *note)
         *figures[i] = array_take(batch, sizeof **figures[i]);
     for (size_t i = 0; i < DIMENSION_COUNT; i++)
         results->distance[i] = array_take(batch, sizeof *results->distance[i]);
-    results->would = NULL;
+    results->would = results->rule = NULL;
     results->slice_count = batch_slice_count(batch);
     results->reasons = arena_take_zeroed(&batch->arena, sizeof *results->reasons * results->slice_count, ARRAY_ALIGN);
+    return arena_fault(batch, note);
+}
+
+enum fault batch_take_rule(struct batch *batch, struct fault_note *note)
+{
+    batch->results.rule = array_take(batch, sizeof *batch->results.rule);
     return arena_fault(batch, note);
 }
 
@@ -167,7 +173,7 @@ struct text batch_column_name(const struct batch *batch, uint16_t column)
 
 enum {
     FACTS_ROW_BYTES = 7 * sizeof(uint64_t) + 2 * sizeof(uint32_t) + 2 * sizeof(int64_t) + 3 * sizeof(uint8_t),
-    RESULTS_ROW_BYTES = 8 * sizeof(uint8_t) + (5 + DIMENSION_COUNT) * sizeof(float),
+    RESULTS_ROW_BYTES = 9 * sizeof(uint8_t) + (5 + DIMENSION_COUNT) * sizeof(float),
     REASONS_ROW_BYTES = sizeof(uint32_t) + sizeof(uint8_t) + REASONS_MAX * sizeof(struct reason),
     ARRAYS_MAX = 64,       /* arrays of row_count in facts, results and scratch, each may lose ARRAY_ALIGN */
     ARRAYS_PER_SLICE = 3,  /* of a reason block */

@@ -99,7 +99,8 @@ enum dimension { DIMENSION_transaction, DIMENSION_device, DIMENSION_behaviour, D
 enum verdict { VERDICT_PASS, VERDICT_HOLD, VERDICT_REJECT, VERDICT_INVALID, VERDICT_COUNT };
 enum level { LEVEL_NONE, LEVEL_LOW, LEVEL_MEDIUM, LEVEL_HIGH, LEVEL_CRITICAL, LEVEL_COUNT };
 /* What made the level: nothing, the best scene's match, the anomaly degree, both, a failed check; or what made the verdict
- * whatever the level is: a transfer id seen before, a party on a list. */
+ * whatever the level is: a transfer id seen before, a party on a list, a rule of the
+ * tenant's, which may have made the level too. */
 enum cause {
     CAUSE_NONE,
     CAUSE_SCENE,
@@ -110,6 +111,7 @@ enum cause {
     CAUSE_BLOCKED,
     CAUSE_RESTRICTED,
     CAUSE_ALLOWED,
+    CAUSE_RULE,
     CAUSE_COUNT
 };
 static inline bool cause_is_scored(enum cause cause) /* the scores say why */
@@ -202,6 +204,7 @@ struct results { /* arrays of row_count; everything that is recorded and replied
     uint8_t *verdict, *level, *cause;
     uint8_t *scene, *runner_up; /* index into the base's scenes, 0 = background = none */
     uint8_t *would;             /* verdict without the monitor: verdict is pass where this is hold or reject; NULL: not monitored */
+    uint8_t *rule;              /* number of the rule that made level or verdict, 0 = none; NULL: the tenant has none */
     uint8_t *risk_type, *countermeasure; /* index into the strategy's tables, 0 = none */
     float *match, *runner_match, *risk;
     float *anomaly_own, *anomaly_linked; /* calibrated, in [0, 1] */
@@ -286,6 +289,7 @@ enum fault batch_take_checks(struct batch *batch, uint32_t notes_max, struct fau
 enum fault batch_take_facts(struct batch *batch, struct fault_note *note);
 /* Every results array, cleared, and one empty reason block per slice. */
 enum fault batch_take_results(struct batch *batch, struct fault_note *note);
+enum fault batch_take_rule(struct batch *batch, struct fault_note *note);  /* likewise, of a tenant with rules */
 enum fault batch_take_would(struct batch *batch, struct fault_note *note); /* after it, of a batch that may be monitored */
 uint32_t batch_slice_count(const struct batch *batch);
 /* Marks the row invalid, counts the rule, keeps a note while there is room. Only before the batch is cut into slices.

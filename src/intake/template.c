@@ -107,6 +107,13 @@ static bool program_take(struct template_program *program, struct compiler *comp
     return true;
 }
 
+/* Room was taken for the longest program that may be. */
+static void *shrunk(void *memory, size_t bytes)
+{
+    void *smaller = memory_resize(memory, bytes ? bytes : 1);
+    return smaller ? smaller : memory;
+}
+
 static enum fault program_make(struct template_program *program, struct compiler *compiler, struct tree *tree, struct lexer *lexer)
 {
     compiler->lexer = lexer;
@@ -118,25 +125,30 @@ static enum fault program_make(struct template_program *program, struct compiler
     program->constant_count = compiler->constant_count;
     program->texts = tree->texts;
     tree->texts = NULL;
+    program->steps = shrunk(program->steps, program->step_count * sizeof *program->steps);
+    program->constants = shrunk(program->constants, program->constant_count * sizeof *program->constants);
+    compiler->steps = program->steps;
+    compiler->constants = program->constants;
     return program_place(program, compiler) ? FAULT_NONE : lexer_refuse(lexer, FAULT_memory, lexer->line, 1, "no memory for a template");
 }
 
-enum fault template_open(struct template_program **out, const char *source, unsigned line, const char *text, size_t bytes,
-                         const struct template_schema *schema, struct fault_note *note)
+static enum fault program_open(struct template_program **out, const char *source, unsigned line, struct text text, bool is_condition,
+                               const struct template_schema *schema, struct fault_note *note)
 {
     struct lexer lexer;
     struct tree tree = {0};
     *out = NULL;
     MUST(schema->column_count <= TEMPLATE_COLUMNS_MAX);
-    lexer_open(&lexer, source, line, text, bytes, note);
+    lexer_open(&lexer, source, line, text.data, text.bytes, note);
     struct template_program *program = memory_take_zeroed(1, sizeof *program);
     struct compiler *compiler = memory_take_zeroed(1, sizeof *compiler);
     if (program)
         program->magic = TEMPLATE_MAGIC;
     if (!program || !compiler)
         lexer_refuse(&lexer, FAULT_memory, line, 1, "no memory for a template");
-    if (lexer.fault == FAULT_NONE && template_parse(&tree, &lexer) == FAULT_NONE) {
+    if (lexer.fault == FAULT_NONE && template_parse(&tree, &lexer, is_condition) == FAULT_NONE) {
         compiler->schema = schema;
+        compiler->is_condition = is_condition;
         if (program_take(program, compiler, schema))
             program_make(program, compiler, &tree, &lexer);
         else
@@ -149,6 +161,31 @@ enum fault template_open(struct template_program **out, const char *source, unsi
     else
         template_close(&program);
     return lexer.fault;
+}
+
+enum fault template_open(struct template_program **out, const char *source, unsigned line, const char *text, size_t bytes,
+                         const struct template_schema *schema, struct fault_note *note)
+{
+    return program_open(out, source, line, (struct text){.data = text, .bytes = (uint32_t)bytes}, false, schema, note);
+}
+
+enum fault template_open_condition(struct template_program **out, const char *source, unsigned line, const char *text, size_t bytes,
+                                   const struct template_schema *schema, struct fault_note *note)
+{
+    return program_open(out, source, line, (struct text){.data = text, .bytes = (uint32_t)bytes}, true, schema, note);
+}
+
+bool template_reads(const struct template_program *program, uint32_t column)
+{
+    for (uint32_t i = 0; i < program->step_count; i++)
+        if (program->steps[i].op == STEP_LOAD && program->steps[i].index == column)
+            return true;
+    return false;
+}
+
+uint32_t template_step_count(const struct template_program *program)
+{
+    return program->step_count;
 }
 
 void template_close(struct template_program **program_p)

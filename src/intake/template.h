@@ -51,6 +51,11 @@ struct template_program;
  * for what cannot be read, FAULT_schema for types and names, FAULT_limit, FAULT_memory. */
 enum fault template_open(struct template_program **out, const char *source, unsigned line, const char *text, size_t bytes,
                          const struct template_schema *schema, struct fault_note *note);
+/* One expression that is true or false, without a name: its output is a bool. */
+enum fault template_open_condition(struct template_program **out, const char *source, unsigned line, const char *text, size_t bytes,
+                                   const struct template_schema *schema, struct fault_note *note);
+bool template_reads(const struct template_program *program, uint32_t column); /* of its schema */
+uint32_t template_step_count(const struct template_program *program);         /* what a chunk costs */
 void template_close(struct template_program **program_p);
 
 /* Columns that it makes, in the order in which they are first assigned. */

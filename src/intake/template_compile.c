@@ -300,6 +300,10 @@ static void compile_assign(struct compiler *compiler, const struct statement *st
     const struct node at = {.line = statement->line, .column = statement->column};
     if (compiler->lexer->fault != FAULT_NONE)
         return;
+    if (compiler->is_condition && (value.is_null || value.type != TEMPLATE_BOOL)) {
+        compile_refuse(compiler, &at, "a condition is true or false, this is %s", compile_type_name(value));
+        return;
+    }
     if (value.is_null) {
         compile_refuse(compiler, &at, "%.*s is always null and has no type", (int)name.bytes, name.data);
         return;

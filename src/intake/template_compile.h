@@ -26,6 +26,7 @@ struct compiler {
     struct value loaded[TEMPLATE_COLUMNS_MAX], made[TEMPLATE_COLUMNS_MAX], it;
     uint32_t step_count, constant_count, depth;
     uint16_t register_count;
+    bool is_condition;
 };
 
 void compile_statements(struct compiler *compiler);

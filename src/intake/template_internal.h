@@ -72,7 +72,7 @@ struct tree {
     char *texts; /* of literals, escapes resolved */
     size_t text_bytes;
 };
-enum fault template_parse(struct tree *out, struct lexer *lexer); /* tree_fini in any case */
+enum fault template_parse(struct tree *out, struct lexer *lexer, bool is_condition); /* tree_fini in any case */
 void tree_fini(struct tree *tree);
 
 /* One operation over a chunk. Registers hold a chunk each. */

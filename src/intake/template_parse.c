@@ -443,7 +443,19 @@ static void parse_statement(struct parser *parser, struct statement *out)
         out->node = parse_expression(parser);
 }
 
-enum fault template_parse(struct tree *out, struct lexer *lexer)
+/* The one statement of a condition is its expression. */
+static enum fault parse_condition(struct parser *parser)
+{
+    struct lexer *lexer = parser->lexer;
+    struct statement *out = &parser->tree->statements[parser->tree->statement_count++];
+    *out = (struct statement){.name = text_of("when"), .line = lexer->token.line, .column = lexer->token.column};
+    out->node = parse_expression(parser);
+    if (lexer->fault == FAULT_NONE && lexer->token.kind != TOKEN_END)
+        refuse(parser, "the end of the condition");
+    return lexer->fault;
+}
+
+enum fault template_parse(struct tree *out, struct lexer *lexer, bool is_condition)
 {
     struct parser parser = {.tree = out, .lexer = lexer};
     *out = (struct tree){.node_count = 1};
@@ -451,6 +463,8 @@ enum fault template_parse(struct tree *out, struct lexer *lexer)
     out->texts = memory_take((size_t)(lexer->end - lexer->at) + 1 + lexer->token.text.bytes);
     if (!out->nodes || !out->texts)
         return lexer_refuse(lexer, FAULT_memory, lexer->line, 1, "no memory for a template");
+    if (is_condition)
+        return parse_condition(&parser);
     while (lexer->fault == FAULT_NONE && lexer->token.kind != TOKEN_END) {
         if (out->statement_count == STATEMENTS_MAX)
             return lexer_refuse(lexer, FAULT_limit, lexer->token.line, lexer->token.column, "more than %d statements", (int)STATEMENTS_MAX);

@@ -69,7 +69,7 @@ const struct frame_field frame_result_fields[] = {
     RESULT(runner_up, 1, true),     RESULT(risk_type, 1, true),    RESULT(countermeasure, 1, true), RESULT(match, 4, false),
     RESULT(runner_match, 4, false), RESULT(risk, 4, false),        RESULT(anomaly_own, 4, false),   RESULT(anomaly_linked, 4, false),
     RESULT(distance[0], 4, false),  RESULT(distance[1], 4, false), RESULT(distance[2], 4, false),   RESULT(distance[3], 4, false),
-    RESULT(would, 1, true),
+    RESULT(would, 1, true),         RESULT(rule, 1, true),
 };
 const unsigned frame_result_field_count = sizeof frame_result_fields / sizeof *frame_result_fields;
 _Static_assert(DIMENSION_COUNT == 4, "a frame keeps the distance of every dimension");

@@ -24,6 +24,7 @@ struct remaking {
     struct strategy strategy;
     struct level_rules levels;
     bool has_rules;
+    bool tenant_judges; /* by rules of its own, which are not looked at again */
     struct device *device;
     struct resident *resident;
     struct scratch *scratch;
@@ -114,7 +115,7 @@ static void rules_find(struct remaking *remaking, struct pipeline *pipeline, con
     remaking->levels = config->levels;
     for (uint32_t i = 0; i < config->tenant_count; i++)
         if (text_equal(tenant, text_of(config->tenants[i].name)))
-            remaking->levels = config_levels(config, i);
+            remaking->levels = config_levels(config, i), remaking->tenant_judges = config->tenants[i].rules != NULL;
 }
 
 /* --- scores --------------------------------------------------------------------------------------------------------- */
@@ -139,7 +140,8 @@ static bool is_as_recorded(const struct remaking *remaking)
     struct recorded now;
     recorded_take(&now, &remaking->scored.results, 0);
     bool same = memcmp(now.numbers, then->numbers, sizeof now.numbers) == 0 && now.scene == then->scene && now.runner_up == then->runner_up;
-    return same && (!remaking->has_rules || (now.verdict == then->verdict && now.level == then->level && now.cause == then->cause));
+    return same && (!remaking->has_rules || remaking->tenant_judges ||
+                    (now.verdict == then->verdict && now.level == then->level && now.cause == then->cause));
 }
 
 static void scores_take(struct again *again, const struct decide_input *in)
@@ -197,7 +199,8 @@ static enum fault change_look(struct remaking *remaking, struct fault_note *note
                                        .resident = remaking->resident,
                                        .scratch = remaking->scratch,
                                        .row = &again->features};
-    again->could_change = remaking->has_rules && remaking->recorded.verdict != VERDICT_PASS && remaking->recorded.cause < CAUSE_CHECK;
+    again->could_change = remaking->has_rules && !remaking->tenant_judges && remaking->recorded.verdict != VERDICT_PASS &&
+                          remaking->recorded.cause < CAUSE_CHECK;
     return again->could_change ? change_find(&again->change, &input, note) : FAULT_NONE;
 }
 

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "wire/pack.h"
 
-enum { HEAD_PAIRS = 5, ROW_PAIRS = 11, SCENE_PAIRS = 4, RISK_PAIRS = 1, ANOMALY_PAIRS = 3, LIST_PAIRS = 2, PROVENANCE_PAIRS = 5 };
+enum { HEAD_PAIRS = 5, ROW_PAIRS = 12, SCENE_PAIRS = 4, RISK_PAIRS = 1, ANOMALY_PAIRS = 3, LIST_PAIRS = 2, PROVENANCE_PAIRS = 5 };
 enum {
     FEW_PAIRS = 3 + HEAD_PAIRS + ROW_PAIRS + LIST_PAIRS + PROVENANCE_PAIRS,
     ALL_PAIRS = FEW_PAIRS + 2 * SCENE_PAIRS + RISK_PAIRS + 2 * ANOMALY_PAIRS + DIMENSION_COUNT + EXPLAIN_AGAIN_PAIRS,
@@ -144,6 +144,7 @@ static void pack_row(struct wire_buffer *out, const struct batch *batch, uint32_
     pack_key_text(out, "verdict", verdict_names[results->verdict[row]]);
     pack_key_text(out, "level", level_names_of_risk[results->level[row]]);
     pack_key_text(out, "cause", cause_names[results->cause[row]]);
+    pack_key_text(out, "rule", results->rule ? name_at(names->rules, names->rule_count, results->rule[row]) : "none");
     pack_key_text(out, "risk_type", name_at(names->risk_types, names->risk_type_count, results->risk_type[row]));
     pack_key_str(out, "countermeasure", measure_name(measure));
     pack_key_str(out, "countermeasure_text", measure_text(measure, names->language));

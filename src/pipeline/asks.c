@@ -378,7 +378,7 @@ static bool query_row(void *context, const struct ledger_row *found)
         return false;
     }
     struct wire_buffer *out = &page->rows;
-    wire_pack_map(out, 6 + CELLS + (with_result ? RESULT_PAIRS + (batch->results.would != NULL) : 0));
+    wire_pack_map(out, 6 + CELLS + (with_result ? RESULT_PAIRS + (batch->results.would != NULL) + (batch->results.rule != NULL) : 0));
     pack_pair_str(out, "batch", batch->name);
     pack_pair_text(out, "op", op_names[batch->op]);
     pack_pair_i64(out, "sequence", (int64_t)batch->sequence);
@@ -389,8 +389,11 @@ static bool query_row(void *context, const struct ledger_row *found)
     pack_columns(out, batch, found->row);
     if (with_result && batch->results.would)
         pack_pair_text(out, "would", verdict_names[batch->results.would[found->row]]);
+    const struct reply_names *names = with_result ? &page->names->names : NULL;
+    if (with_result && batch->results.rule)
+        pack_pair_text(out, "rule", name_at(names->rules, names->rule_count, batch->results.rule[found->row]));
     if (with_result)
-        pack_result(out, &batch->results, found->row, &page->names->names);
+        pack_result(out, &batch->results, found->row, names);
     page->row_count++;
     page->last_sequence = batch->sequence;
     page->last_row = found->row;

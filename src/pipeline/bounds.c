@@ -125,6 +125,14 @@ static uint64_t sockets_bytes(const struct config *config)
     return connections * (request + reply + CONNECTION_BYTES) + contexts * most(request, reply) + ((uint64_t)ADMIN_MESSAGES << 21) + posts;
 }
 
+static uint64_t rules_scratch_most(const struct config *config)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < config->tenant_count; i++)
+        bytes = most(bytes, config->tenants[i].rules ? config->tenants[i].rules->scratch_bytes : 0);
+    return bytes;
+}
+
 static uint64_t workers_bytes(const struct config *config)
 {
     const struct batch_limits *limits = &config->limits;
@@ -133,6 +141,7 @@ static uint64_t workers_bytes(const struct config *config)
     uint64_t encode = (uint64_t)ENCODE_ROW_BYTES * limits->rows_max + dictionary + CODEC_BYTES;
     uint64_t own = (uint64_t)FEATURE_COUNT * SLICE_ROWS * sizeof(float) + decide_scratch_bytes() + sizeof(uint64_t) * limits->rows_max;
     uint64_t slices = (uint64_t)bounds_slice_count(config) * FIGURE_COUNT * FIGURE_COLUMN_FLOATS * sizeof(float);
+    own += rules_scratch_most(config);
     own += bounds_bases_may_change(config) ? challenger_worker_bytes() : 0;
     return workers * own + encoders * encode + slices;
 }

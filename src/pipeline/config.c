@@ -12,6 +12,7 @@
 #include "pipeline/config_profile.h"
 #include "pipeline/config_rules.h"
 #include "pipeline/config_strategy.h"
+#include "pipeline/config_tenant_rules.h"
 #include "pipeline/config_text.h"
 #include "pipeline/config_value.h"
 #include "pipeline/config_yaml.h"
@@ -206,6 +207,8 @@ static enum fault tenant_read(const struct reading *reading, uint32_t index, con
         fault = config_read_credentials(tenant, reading, path, text);
     if (fault == FAULT_NONE)
         fault = config_read_profiles(tenant, reading, path, text);
+    if (fault == FAULT_NONE)
+        fault = config_read_tenant_rules(tenant, reading, path, text);
     if (fault == FAULT_NONE && tenant->namespace_name[0] == '\0')
         memcpy(tenant->namespace_name, tenant->name, sizeof tenant->name);
     for (uint32_t i = 0; i < index && fault == FAULT_NONE; i++)
@@ -343,7 +346,7 @@ void config_close(struct config **config_p)
     struct config *config = *config_p;
     if (!config)
         return;
-    config_close_profiles(config);
+    config_close_parts(config);
     memory_give(config->source);
     memory_give(config->text);
     memory_give(config);

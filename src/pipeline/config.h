@@ -12,6 +12,7 @@
 #include "batch/limits.h"
 #include "history/history.h"
 #include "intake/profile.h"
+#include "pipeline/rules.h"
 #include "scene/drift.h"
 #include "verdict/verdict.h"
 
@@ -76,6 +77,7 @@ struct config_tenant {
     uint32_t credential_count;
     uint32_t profile_count;                               /* as many as the file names */
     struct config_profile *profiles[TENANT_PROFILES_MAX]; /* NULL in a recorded configuration: batches are kept as they were converted */
+    struct tenant_rules *rules;                           /* NULL: none */
     int64_t feedback_delay_us;
     uint32_t weight;                /* fair share against the others, default 1 */
     uint32_t score_rows_per_minute; /* 0: no limit */

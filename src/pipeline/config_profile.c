@@ -133,16 +133,21 @@ enum fault config_tell_profiles(struct config *config, struct fault_note *note)
     return FAULT_NONE;
 }
 
-void config_hold_profiles(struct config *config)
+void config_hold_parts(struct config *config)
 {
+    for (uint32_t t = 0; t < config->tenant_count; t++)
+        if (config->tenants[t].rules)
+            atomic_fetch_add(&config->tenants[t].rules->users, 1);
     for (uint32_t t = 0; t < config->tenant_count; t++)
         for (uint32_t i = 0; i < config->tenants[t].profile_count; i++)
             if (config->tenants[t].profiles[i])
                 atomic_fetch_add(&config->tenants[t].profiles[i]->users, 1);
 }
 
-void config_close_profiles(struct config *config)
+void config_close_parts(struct config *config)
 {
+    for (uint32_t t = 0; t < TENANTS_MAX; t++)
+        rules_close(&config->tenants[t].rules);
     for (uint32_t t = 0; t < TENANTS_MAX; t++)
         for (uint32_t i = 0; i < TENANT_PROFILES_MAX; i++)
             profile_give(&config->tenants[t].profiles[i]);

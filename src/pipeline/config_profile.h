@@ -9,7 +9,7 @@ enum fault config_read_profiles(struct config_tenant *tenant, const struct readi
                                 const struct tenant_text *text);
 /* Behind the configuration's text, as comments: which profiles it was read with. */
 enum fault config_tell_profiles(struct config *config, struct fault_note *note);
-void config_hold_profiles(struct config *config); /* of a copy */
-void config_close_profiles(struct config *config);
+void config_hold_parts(struct config *config); /* of a copy: profiles and rules */
+void config_close_parts(struct config *config);
 
 #endif

@@ -135,6 +135,21 @@ static const cyaml_schema_field_t credential_fields[] = {
 };
 static const cyaml_schema_value_t credential_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct credential_text, credential_fields)};
 
+static const cyaml_schema_field_t rule_fields[] = {
+    TEXT_FIELD(rule_text, name),    TEXT_FIELD(rule_text, when),      TEXT_FIELD(rule_text, raise_to),
+    TEXT_FIELD(rule_text, verdict), TEXT_FIELD(rule_text, risk_type), CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t rule_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct rule_text, rule_fields)};
+
+static const cyaml_schema_field_t rule_column_fields[] = {
+    TEXT_FIELD(rule_column_text, name),
+    TEXT_FIELD(rule_column_text, type),
+    TEXT_FIELD(rule_column_text, places),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t rule_column_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct rule_column_text, rule_column_fields)};
+
 static const cyaml_schema_field_t tenant_fields[] = {
 #define TENANT(key, ...) TEXT_FIELD(tenant_text, key),
 #include "pipeline/config_keys.tbl"
@@ -143,6 +158,8 @@ static const cyaml_schema_field_t tenant_fields[] = {
     TEXT_FIELD(tenant_text, token_hash_next),
     LIST_FIELD(tenant_text, rights, &text_entry, RIGHTS_MAX),
     LIST_FIELD(tenant_text, profiles, &text_entry, TENANT_PROFILES_MAX),
+    LIST_FIELD(tenant_text, rules, &rule_entry, TENANT_RULES_MAX),
+    LIST_FIELD(tenant_text, rule_columns, &rule_column_entry, RULE_COLUMNS_MAX),
     LIST_FIELD(tenant_text, credentials, &credential_entry, CREDENTIALS_MAX),
     CYAML_FIELD_END,
 };

@@ -69,13 +69,23 @@ struct credential_text {
     uint32_t rights_count;
 };
 
+struct rule_text {
+    char *name, *when, *raise_to, *verdict, *risk_type;
+};
+
+struct rule_column_text {
+    char *name, *type, *places;
+};
+
 struct tenant_text {
 #define TENANT(key, ...) char *key;
 #include "pipeline/config_keys.tbl"
     char *token_file, *token_hash, *token_hash_next;
     char **rights, **profiles;
     struct credential_text *credentials;
-    uint32_t rights_count, profiles_count, credentials_count;
+    struct rule_text *rules;
+    struct rule_column_text *rule_columns;
+    uint32_t rights_count, profiles_count, credentials_count, rules_count, rule_columns_count;
 };
 
 struct alarms_text {

@@ -21,7 +21,7 @@ static enum fault config_copy(struct config **out, const struct config *config, 
     if (!copy)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the configuration");
     memcpy(copy, config, sizeof *copy);
-    config_hold_profiles(copy);
+    config_hold_parts(copy);
     copy->source = memory_copy_text(config->source ? config->source : "");
     copy->text = memory_copy_text(config->text ? config->text : "");
     *out = copy;
@@ -120,6 +120,25 @@ static enum fault epoch_scratches(struct epoch *epoch, struct fault_note *note)
     return fault == FAULT_NONE ? drift_open(&epoch->drift, epoch->base, &epoch->config->drift, count, note) : fault;
 }
 
+/* By number; risk types get theirs, whichever strategy it is that holds. */
+static enum fault epoch_rules(struct epoch *epoch, struct fault_note *note)
+{
+    enum fault fault = FAULT_NONE;
+    epoch->rule_names[0] = "none";
+    for (uint32_t t = 0; t < epoch->config->tenant_count && fault == FAULT_NONE; t++) {
+        const struct tenant_rules *rules = epoch->config->tenants[t].rules;
+        for (uint32_t i = 0; rules && i < rules->count && fault == FAULT_NONE; i++) {
+            const struct tenant_rule *rule = &rules->rules[i];
+            struct decide_rule *out = &epoch->rules[rules->first_number + i];
+            *out = (struct decide_rule){.verdict = rule->verdict, .level = rule->level};
+            fault = strategy_risk_type(&out->risk_type, &epoch->strategy, rule->risk_type, note);
+            epoch->rule_names[rules->first_number + i] = rule->name;
+            epoch->names.rule_count = rules->first_number + i + 1;
+        }
+    }
+    return fault;
+}
+
 static enum fault epoch_device(struct epoch *epoch, struct fault_note *note)
 {
     const struct config *config = epoch->config;
@@ -171,6 +190,8 @@ static void epoch_names(struct epoch *epoch)
         .kernel = epoch->device_ops->describe(epoch->device),
         .features = epoch->feature_names,
         .feature_count = FEATURE_COUNT,
+        .rules = epoch->rule_names,
+        .rule_count = names->rule_count,
     };
 }
 
@@ -200,7 +221,7 @@ static void pack_thresholds(struct wire_buffer *out, const struct scene_base *ba
 static void pack_epoch(struct wire_buffer *out, const struct reply_names *names, const struct scene_base *base)
 {
     const char *texts[NAME_KEYS] = {names->base_name, names->base_version, names->base_digest, names->config_digest, names->kernel};
-    wire_pack_map(out, NAME_KEYS + 6);
+    wire_pack_map(out, NAME_KEYS + 6 + (names->rule_count != 0));
     for (unsigned i = 0; i < NAME_KEYS; i++) {
         wire_pack_text(out, name_keys[i]);
         wire_pack_text(out, texts[i]);
@@ -210,6 +231,8 @@ static void pack_epoch(struct wire_buffer *out, const struct reply_names *names,
     pack_names(out, "countermeasures", names->countermeasures, names->countermeasure_count);
     pack_names(out, "features", names->features, names->feature_count);
     pack_thresholds(out, base);
+    if (names->rule_count)
+        pack_names(out, "rules", names->rules, names->rule_count);
 }
 
 static enum fault epoch_document(struct epoch *epoch, struct fault_note *note)
@@ -239,7 +262,9 @@ enum fault epoch_make(struct epoch **out, struct pipeline *pipeline, const struc
         epoch->strategy = config->strategy;
         epoch->intake.limits = config->limits;
         epoch_tenants(epoch);
-        fault = currencies_from_config(&epoch->intake.currencies, config, note);
+        fault = epoch_rules(epoch, note);
+        if (fault == FAULT_NONE)
+            fault = currencies_from_config(&epoch->intake.currencies, config, note);
         if (fault == FAULT_NONE)
             fault = epoch_device(epoch, note);
     }
@@ -462,6 +487,8 @@ static enum fault names_read(struct stored_names *stored, const void *bytes, siz
         names->countermeasure_count = names_copy(&reader, &map, "countermeasures", stored->tables[2], 256);
         names->feature_count = names_copy(&reader, &map, "features", stored->features, STORED_FEATURES_MAX);
     }
+    if (!reader.broken && wire_find(&value, &map, "rules"))
+        names->rule_count = names_copy(&reader, &map, "rules", stored->tables[3], 256);
     if (reader.broken)
         return fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "the stored epoch cannot be read");
     stored->threshold_count = thresholds_copy(&map, "thresholds", stored->thresholds, SCENES_MAX);
@@ -470,6 +497,7 @@ static enum fault names_read(struct stored_names *stored, const void *bytes, siz
     names->base_name = texts[0], names->base_version = texts[1], names->base_digest = texts[2];
     names->config_digest = texts[3], names->kernel = texts[4];
     names->scenes = stored->tables[0], names->risk_types = stored->tables[1];
+    names->rules = stored->tables[3];
     names->countermeasures = stored->tables[2], names->features = stored->features;
     return FAULT_NONE;
 }

@@ -59,7 +59,8 @@ struct epoch {
     struct reply_names names; /* tables of this epoch; pointers into the epoch */
     const char *scene_names[SCENES_MAX], *risk_names[RISK_TYPES_MAX], *measure_names[COUNTERMEASURES_MAX];
     char measure_texts[COUNTERMEASURES_MAX][COUNTERMEASURE_BYTES];
-    const char *feature_names[FEATURE_COUNT];
+    const char *feature_names[FEATURE_COUNT], *rule_names[RULES_MAX + 1];
+    struct decide_rule rules[RULES_MAX + 1]; /* by number */
 };
 
 enum { EPOCHS_MAX = 5, EPOCHS_RELOADED = 2, LINES_MAX = EPOCHS_MAX * TENANTS_MAX };
@@ -171,7 +172,9 @@ struct worker {
     void *decide_scratch;
     struct kept_slices *kept; /* for the challenger; NULL: none can be */
     bool under_load;          /* batches wait in line */
-    uint64_t *hashes;         /* digest scratch, grown to the largest batch seen */
+    void *rules_scratch;      /* grown to the largest rules seen */
+    size_t rules_bytes;
+    uint64_t *hashes; /* digest scratch, grown to the largest batch seen */
     uint32_t hash_capacity;
 };
 
@@ -309,7 +312,7 @@ enum { STORED_FEATURES_MAX = 1024 };
 struct stored_names { /* of an epoch that may be long gone */
     struct reply_names names;
     void *memory;
-    const char *tables[3][256], *features[STORED_FEATURES_MAX];
+    const char *tables[4][256], *features[STORED_FEATURES_MAX];
     uint32_t threshold_count; /* of the scenes; 0: not kept, or there was no base */
     float thresholds[SCENES_MAX], anomaly_thresholds[ANOMALY_COUNT];
 };

@@ -162,6 +162,8 @@ enum fault fill_batch(struct job *job)
         fault = batch_take_results(batch, &job->note);
     if (fault == FAULT_NONE && scored && may_be_monitored(job))
         fault = batch_take_would(batch, &job->note);
+    if (fault == FAULT_NONE && scored && job->epoch->config->tenants[job->tenant_index].rules)
+        fault = batch_take_rule(batch, &job->note);
     return fault;
 }
 
@@ -208,17 +210,39 @@ struct level_rules levels_of(const struct job *job)
     return config_levels(job->epoch->config, job->tenant_index);
 }
 
+static bool rules_scratch_grow(struct worker *worker, const struct tenant_rules *rules)
+{
+    if (rules->scratch_bytes <= worker->rules_bytes)
+        return true;
+    memory_give(worker->rules_scratch);
+    worker->rules_scratch = memory_take_aligned(rules->scratch_bytes, 64);
+    worker->rules_bytes = worker->rules_scratch ? rules->scratch_bytes : 0;
+    return worker->rules_scratch != NULL;
+}
+
 enum fault step_decide(struct worker *worker, struct slice *slice, const struct scores *scores, struct fault_note *note)
 {
     struct job *job = slice->job;
     const struct epoch *epoch = job->epoch;
     const struct level_rules levels = levels_of(job);
+    const struct tenant_rules *rules = job->batch.results.rule ? epoch->config->tenants[job->tenant_index].rules : NULL;
+    if (rules && !rules_scratch_grow(worker, rules))
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the rules of a tenant");
+    struct rules_judging judging = {.rules = rules,
+                                    .figures = &slice->figures,
+                                    .scenes = epoch->names.scenes,
+                                    .scene_count = epoch->names.scene_count,
+                                    .kernels = epoch->kernels,
+                                    .scratch = worker->rules_scratch};
     const struct decide_input input = {.base = epoch->base,
                                        .strategy = &epoch->strategy,
                                        .levels = &levels,
                                        .scores = scores,
                                        .features = &worker->features,
-                                       .kernels = epoch->kernels};
+                                       .kernels = epoch->kernels,
+                                       .rules = epoch->rules,
+                                       .judge = rules ? rules_judge : NULL,
+                                       .judge_context = &judging};
     FAILPOINT(step_decide);
     return verdict_decide(&job->batch, slice->first, slice->count, &input, worker->decide_scratch, &job->arena_lock, note);
 }

@@ -237,6 +237,7 @@ void worker_fini(struct worker *worker)
     memory_give(worker->feature_memory);
     memory_give(worker->decide_scratch);
     memory_give(worker->hashes);
+    memory_give(worker->rules_scratch);
 }
 
 void workers_stop(struct pipeline *pipeline)

@@ -127,7 +127,7 @@ static uint32_t countermeasure_of(struct strategy *strategy, const char *name)
     return strategy_countermeasure_add(strategy, name);
 }
 
-static enum fault risk_type_take(uint8_t *out, struct strategy *strategy, const char *name, struct fault_note *note)
+enum fault strategy_risk_type(uint8_t *out, struct strategy *strategy, const char *name, struct fault_note *note)
 {
     uint32_t found = risk_type_find(strategy, name);
     if (found == RISK_TYPES_MAX)
@@ -147,7 +147,7 @@ enum fault strategy_complete(struct strategy *strategy, struct fault_note *note)
     for (uint32_t i = 0; i < STRATEGY_UNSCORED; i++) {
         uint8_t *place = (uint8_t *)strategy + unscored[i].place;
         uint32_t measure = countermeasure_of(strategy, unscored[i].measure.name);
-        if (risk_type_take(place, strategy, unscored[i].risk_type, note) != FAULT_NONE)
+        if (strategy_risk_type(place, strategy, unscored[i].risk_type, note) != FAULT_NONE)
             return FAULT_limit;
         strategy->rows[strategy->row_count++] =
             (struct strategy_row){.risk_type = *place,
@@ -163,7 +163,7 @@ enum fault strategy_bind(struct strategy *strategy, const struct scene_base *bas
     memset(strategy->scene_risk_type, 0, sizeof strategy->scene_risk_type);
     enum fault fault = FAULT_NONE;
     for (uint32_t s = 1; s < base->scene_count && fault == FAULT_NONE; s++)
-        fault = risk_type_take(&strategy->scene_risk_type[s], strategy, base->scenes[s].risk_type, note);
+        fault = strategy_risk_type(&strategy->scene_risk_type[s], strategy, base->scenes[s].risk_type, note);
     return fault == FAULT_NONE ? strategy_complete(strategy, note) : fault;
 }
 

@@ -25,6 +25,7 @@ struct decide_scratch {
     struct strategy_row scene_answers[SCENES_MAX][LEVEL_COUNT], anomaly_answers[LEVEL_COUNT];
     uint8_t anomaly_set[SLICE_ROWS];       /* the set that raised the row's level */
     uint32_t held_count, held[SLICE_ROWS]; /* rows of the slice to explain */
+    struct rules_met met;
     struct explain_scratch explain;
 };
 
@@ -166,6 +167,8 @@ static void clear_row(struct results *results, uint32_t row)
     results->cause[row] = CAUSE_NONE;
     results->scene[row] = results->runner_up[row] = 0;
     results->risk_type[row] = results->countermeasure[row] = 0;
+    if (results->rule)
+        results->rule[row] = 0;
     results->match[row] = results->runner_match[row] = results->risk[row] = 0.0f;
     results->anomaly_own[row] = results->anomaly_linked[row] = 0.0f;
     for (int g = 0; g < DIMENSION_COUNT; g++)
@@ -261,6 +264,40 @@ static void classify_row(struct results *results, uint32_t row, const struct dec
     results->verdict[row] = (uint8_t)verdict;
 }
 
+/* The rule's level where it is the higher one; where scores made the same, the answer that stands first in the table. */
+static void raise_row(struct results *results, uint32_t row, const struct decide_input *in, uint8_t number)
+{
+    const struct decide_rule *rule = &in->rules[number];
+    enum level scored = (enum level)results->level[row];
+    const struct strategy_row answer = strategy_find(in->strategy, rule->risk_type, rule->level);
+    if (scored > rule->level || (scored == rule->level && scored > LEVEL_NONE &&
+                                 strategy_find(in->strategy, results->risk_type[row], scored).place <= answer.place))
+        return;
+    results->level[row] = (uint8_t)rule->level;
+    results->verdict[row] = (uint8_t)answer.verdict;
+    results->countermeasure[row] = answer.countermeasure;
+    if (in->levels->verdict_of[rule->level])
+        classify_row(results, row, in, rule->risk_type);
+    results->cause[row] = CAUSE_RULE;
+    results->risk_type[row] = rule->risk_type;
+    results->rule[row] = number;
+}
+
+/* The countermeasure is that of the risk type where the table names it, else that of a level with such a verdict. */
+static void force_row(struct results *results, uint32_t row, const struct decide_input *in, uint8_t number)
+{
+    const struct decide_rule *rule = &in->rules[number];
+    enum verdict verdict = (enum verdict)(rule->verdict - 1);
+    const struct strategy_row named = strategy_find_unscored(in->strategy, rule->risk_type);
+    const struct strategy_row of_level =
+        strategy_find(in->strategy, rule->risk_type, verdict == VERDICT_REJECT ? LEVEL_CRITICAL : LEVEL_HIGH);
+    results->verdict[row] = (uint8_t)verdict;
+    results->countermeasure[row] = verdict == VERDICT_PASS ? 0 : named.countermeasure ? named.countermeasure : of_level.countermeasure;
+    results->cause[row] = CAUSE_RULE;
+    results->risk_type[row] = rule->risk_type;
+    results->rule[row] = number;
+}
+
 static void flag_abnormal(const struct batch *batch, uint32_t row, const struct level_rules *levels)
 {
     if (levels->abnormal > LEVEL_NONE && batch->results.level[row] >= levels->abnormal && batch->facts.flags)
@@ -308,6 +345,21 @@ static void note_held(struct decide_scratch *scratch, const struct results *resu
         scratch->held[scratch->held_count++] = at;
 }
 
+/* What overrules the scores, each over what stands below it: rules that raise, the allow list, rules that force, duplicates, lists. */
+static void finish_row(struct batch *batch, uint32_t row, const struct decide_input *in, uint8_t raising, uint8_t forcing)
+{
+    struct results *results = &batch->results;
+    if (raising)
+        raise_row(results, row, in, raising);
+    allow_row(results, row, &batch->facts);
+    flag_abnormal(batch, row, in->levels);
+    if (forcing)
+        force_row(results, row, in, forcing);
+    overrule_row(results, row, &batch->facts, in->strategy);
+    if (results->rule && results->cause[row] != CAUSE_RULE)
+        results->rule[row] = 0;
+}
+
 static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32_t lanes, const struct decide_input *in,
                         struct decide_scratch *scratch)
 {
@@ -325,21 +377,32 @@ static void decide_tile(struct batch *batch, uint32_t first, uint32_t at, uint32
         }
         record_scores(&batch->results, row, scratch, lane);
         decide_row(&batch->results, row, in, scratch, at, lane);
-        allow_row(&batch->results, row, &batch->facts);
-        flag_abnormal(batch, row, in->levels);
-        overrule_row(&batch->results, row, &batch->facts, in->strategy);
+        if (in->judge)
+            continue;
+        finish_row(batch, row, in, 0, 0);
         note_held(scratch, &batch->results, row, at + lane);
     }
 }
 
-static void decide_without_base(struct batch *batch, uint32_t first, uint32_t count, const struct strategy *strategy)
+static void decide_without_base(struct batch *batch, uint32_t first, uint32_t count, const struct decide_input *in)
 {
     for (uint32_t row = first; row < first + count; row++) {
         clear_row(&batch->results, row);
         if (batch->facts.invalid[row])
-            invalid_row(&batch->results, row, strategy);
-        else
-            overrule_row(&batch->results, row, &batch->facts, strategy);
+            invalid_row(&batch->results, row, in->strategy);
+        else if (!in->judge)
+            finish_row(batch, row, in, 0, 0);
+    }
+}
+
+static void rules_apply(struct batch *batch, uint32_t first, uint32_t count, const struct decide_input *in, struct decide_scratch *scratch)
+{
+    in->judge(in->judge_context, &scratch->met, batch, first, count);
+    for (uint32_t at = 0; at < count; at++) {
+        if (batch->facts.invalid[first + at])
+            continue;
+        finish_row(batch, first + at, in, scratch->met.raising[at], scratch->met.forcing[at]);
+        note_held(scratch, &batch->results, first + at, at);
     }
 }
 
@@ -390,8 +453,10 @@ enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, c
         for (uint32_t at = 0; at < count; at += TILE_ROWS)
             decide_tile(batch, first, at, count - at < TILE_ROWS ? count - at : TILE_ROWS, in, scratch);
     } else {
-        decide_without_base(batch, first, count, in->strategy);
+        decide_without_base(batch, first, count, in);
     }
+    if (in->judge)
+        rules_apply(batch, first, count, in, scratch);
     monitor_rows(&batch->results, first, count);
     struct reason_block *block = &batch->results.reasons[first / SLICE_ROWS];
     enum fault fault = take_reasons(block, batch, in->without_reasons ? 0 : scratch->held_count, arena_lock, note);

@@ -75,12 +75,25 @@ struct strategy_row strategy_find_unscored(const struct strategy *strategy, uint
 void strategy_default(struct strategy *out);
 /* A built-in countermeasure of what is not scored, added with its text; COUNTERMEASURES_MAX: not one, or the list is full. */
 uint32_t strategy_countermeasure_add(struct strategy *strategy, const char *name);
+/* Its number; added when it is not there. FAULT_limit when the list is full. */
+enum fault strategy_risk_type(uint8_t *out, struct strategy *strategy, const char *name, struct fault_note *note);
 /* Adds the base's risk types to the list and fills scene_risk_type, then completes it. FAULT_limit when the list is full. */
 enum fault strategy_bind(struct strategy *strategy, const struct scene_base *base, struct fault_note *note);
 /* Adds what is not scored: risk types, countermeasures and rows behind all others, so that those keep their numbers. */
 enum fault strategy_complete(struct strategy *strategy, struct fault_note *note);
 
 float verdict_match(double difference); /* of a scene's evidence to the background's, as it is recorded */
+
+/* A rule of a tenant's: it raises a level, or forces a verdict whatever the scores and the allow list say. */
+struct decide_rule {
+    uint8_t risk_type;
+    uint8_t verdict;  /* + 1; 0: it raises */
+    enum level level; /* to which it raises */
+};
+/* Which rules a row meets, by their numbers, 0: none: of those that raise the one to the highest level, of those that force the first. */
+struct rules_met {
+    uint8_t raising[SLICE_ROWS], forcing[SLICE_ROWS];
+};
 
 struct decide_scratch; /* one thread's */
 size_t decide_scratch_bytes(void);
@@ -93,8 +106,12 @@ struct decide_input {
     const struct level_rules *levels;
     const struct scores *scores;
     const struct feature_block *features;
-    const struct kernels *kernels; /* NULL: the reference; same bits */
-    bool without_reasons;          /* the slice's block of reasons stays empty */
+    const struct kernels *kernels;   /* NULL: the reference; same bits */
+    bool without_reasons;            /* the slice's block of reasons stays empty */
+    const struct decide_rule *rules; /* by number; with judge */
+    /* Called once all rows have their scores and what these make of them; NULL: the tenant has no rules. */
+    void (*judge)(void *context, struct rules_met *out, const struct batch *batch, uint32_t first, uint32_t count);
+    void *judge_context;
 };
 enum fault verdict_decide(struct batch *batch, uint32_t first, uint32_t count, const struct decide_input *in, void *scratch,
                           pthread_mutex_t *arena_lock, struct fault_note *note);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { CODE_COLUMNS = 8, FIGURE_COLUMNS = 5 };
+enum { CODE_COLUMNS = 9, FIGURE_COLUMNS = 5 };
 
 struct code_column {
     const char *name;
@@ -18,17 +18,18 @@ struct figure_column {
 };
 
 struct verdicts {                           /* the columns of a reply */
-    struct code_column codes[CODE_COLUMNS]; /* would, where rows are monitored, comes first */
-    size_t first_code;
+    struct code_column codes[CODE_COLUMNS]; /* would and rule where there are such */
+    size_t code_count;
     struct figure_column figures[FIGURE_COLUMNS];
 };
 
 static struct verdicts verdicts_of(const struct batch *batch, const struct reply_names *names)
 {
     const struct results *results = &batch->results;
-    return (struct verdicts){
-        .first_code = results->would ? 0 : 1,
+    struct verdicts out = {
+        .code_count = CODE_COLUMNS,
         .codes = {{"would", results->would, verdict_names, VERDICT_COUNT},
+                  {"rule", results->rule, names->rules, names->rule_count},
                   {"verdict", results->verdict, verdict_names, VERDICT_COUNT},
                   {"level", results->level, level_names_of_risk, LEVEL_COUNT},
                   {"cause", results->cause, cause_names, CAUSE_COUNT},
@@ -42,6 +43,12 @@ static struct verdicts verdicts_of(const struct batch *batch, const struct reply
                     {"anomaly_own", results->anomaly_own},
                     {"anomaly_linked", results->anomaly_linked}},
     };
+    for (size_t i = 2; i-- > 0;)
+        if (!out.codes[i].codes) {
+            out.code_count--;
+            memmove(out.codes + i, out.codes + i + 1, (out.code_count - i) * sizeof *out.codes);
+        }
+    return out;
 }
 
 static void pack_start(struct wire_buffer *out, uint32_t pairs, struct text id, const char *status)
@@ -119,12 +126,14 @@ enum { PROVENANCE_PAIRS = 6 };
 static void pack_tables(struct wire_buffer *out, const struct batch *batch, const struct reply_names *names)
 {
     wire_pack_text(out, "tables");
-    wire_pack_map(out, 8);
+    wire_pack_map(out, batch->results.rule ? 9 : 8);
     pack_names(out, "verdict", verdict_names, VERDICT_COUNT);
     pack_names(out, "level", level_names_of_risk, LEVEL_COUNT);
     pack_names(out, "cause", cause_names, CAUSE_COUNT);
     pack_names(out, "scene", names->scenes, names->scene_count);
     pack_names(out, "risk_type", names->risk_types, names->risk_type_count);
+    if (batch->results.rule)
+        pack_names(out, "rule", names->rules, names->rule_count);
     wire_pack_text(out, "countermeasure");
     wire_pack_array(out, names->countermeasure_count);
     for (uint32_t i = 0; i < names->countermeasure_count; i++) {
@@ -157,8 +166,8 @@ static void pack_columns(struct wire_buffer *out, const struct batch *batch, con
     char name[32];
     pack_reserve(out, row_count * REPLY_ROW_BYTES + 4096);
     wire_pack_text(out, "columns");
-    wire_pack_map(out, (uint32_t)(CODE_COLUMNS - verdicts->first_code) + FIGURE_COLUMNS + DIMENSION_COUNT);
-    for (size_t i = verdicts->first_code; i < CODE_COLUMNS; i++)
+    wire_pack_map(out, (uint32_t)verdicts->code_count + FIGURE_COLUMNS + DIMENSION_COUNT);
+    for (size_t i = 0; i < verdicts->code_count; i++)
         pack_column(out, verdicts->codes[i].name, "u8", verdicts->codes[i].codes, row_count);
     for (size_t i = 0; i < FIGURE_COLUMNS; i++)
         pack_column(out, verdicts->figures[i].name, "f32", verdicts->figures[i].values, sizeof(float) * row_count);
@@ -172,10 +181,10 @@ static void pack_row(struct wire_buffer *out, const struct batch *batch, const s
     const struct column *ids = &batch->columns[COLUMN_transfer_id];
     const char *countermeasure = "";
     char name[32];
-    wire_pack_map(out, 1 + (uint32_t)(CODE_COLUMNS - verdicts->first_code) + 3 + FIGURE_COLUMNS + DIMENSION_COUNT + 1);
+    wire_pack_map(out, 1 + (uint32_t)verdicts->code_count + 3 + FIGURE_COLUMNS + DIMENSION_COUNT + 1);
     wire_pack_text(out, "transfer_id");
     column_is_valid(ids, row) ? pack_clean(out, column_text(ids, row)) : wire_pack_nil(out);
-    for (size_t i = verdicts->first_code; i < CODE_COLUMNS; i++) {
+    for (size_t i = 0; i < verdicts->code_count; i++) {
         const struct code_column *column = &verdicts->codes[i];
         const char *text = column->codes[row] < column->name_count ? column->names[column->codes[row]] : "";
         pack_key_str(out, column->name, measure_name(text));
@@ -212,8 +221,8 @@ static size_t longest(const char *const *names, uint32_t count)
 size_t wire_reply_row_bytes(const struct reply_names *names)
 {
     enum { KEYS_AND_FIGURES = 430, REASON_KEYS = 64 };
-    return KEYS_AND_FIGURES + 2 * longest(names->scenes, names->scene_count) + longest(names->risk_types, names->risk_type_count) +
-           longest(names->countermeasures, names->countermeasure_count) +
+    return KEYS_AND_FIGURES + 2 * longest(names->scenes, names->scene_count) + longest(names->rules, names->rule_count) +
+           longest(names->risk_types, names->risk_type_count) + longest(names->countermeasures, names->countermeasure_count) +
            REASONS_MAX * (REASON_KEYS + longest(names->features, names->feature_count));
 }
 

@@ -66,6 +66,8 @@ struct reply_names { /* code tables and provenance of a verdict reply */
     const char *const *countermeasures;
     uint32_t countermeasure_count; /* name, text in each language, correct, confirm; 0x1f between; what is at the end may be left out */
     enum language language;        /* of the texts of countermeasures */
+    const char *const *rules;      /* of tenants, by number */
+    uint32_t rule_count;           /* 0: there are none */
     const char *base_name, *base_version, *base_digest, *config_digest, *kernel;
     bool with_margins; /* caller has the explain right: reasons carry values and shares */
     const char *const *features;
@@ -76,7 +78,7 @@ struct reply_names { /* code tables and provenance of a verdict reply */
 enum fault wire_reply_verdicts(struct wire_buffer *out, const struct batch *batch, const struct reply_names *names,
                                struct fault_note *note);
 /* What a reply has at the most: beside rows; of each row in columns; of each row in rows, its transfer_id aside. */
-enum { REPLY_HEAD_BYTES = 448 << 10, REPLY_ROW_BYTES = 105 };
+enum { REPLY_HEAD_BYTES = 448 << 10, REPLY_ROW_BYTES = 106 };
 size_t wire_reply_row_bytes(const struct reply_names *names);
 /* Reply of import, observe, label: sequence, row count, notes. waited_ms: as above. */
 enum fault wire_reply_done(struct wire_buffer *out, const struct batch *batch, uint32_t waited_ms, struct fault_note *note);

@@ -231,6 +231,51 @@ static void an_allowed_party_passes(void **state)
     expect_verified();
 }
 
+/* --- rules -------------------------------------------------------------------------------------------------------------- */
+
+/* Rules of the tenant's own raise and force; reply, query and explanation name them, and a replay gives the same bits. */
+static void rules_of_the_tenant_are_told(void **state)
+{
+    (void)state;
+    static const char rules[] = "    duplicate_days: 0\n    rules:\n"
+                                "      - {name: small, when: amount_reference < 3000, verdict: pass, risk_type: trifle}\n"
+                                "      - {name: large, when: 'amount > 20000 and payer_out_count_30d >= 0.0e0', raise_to: critical}\n";
+    begin("rules", rules);
+    struct sluice_reply *reply = send("screen", "ruled", 0, 4 * ROWS);
+    const uint8_t *verdict = sluice_reply_u8(reply, "verdict"), *rule = sluice_reply_u8(reply, "rule");
+    uint32_t counts[3] = {0}, large = 0;
+    assert_non_null(rule);
+    for (uint32_t i = 0; i < 4 * ROWS; i++) {
+        const char *name = sluice_reply_name(reply, "rule", rule[i]);
+        long long amount = strtoll(table_cell(fresh, i, "amount"), NULL, 10);
+        counts[rule[i]]++;
+        if (amount > 20000)
+            assert_int_equal(verdict[i], 2);
+        if (rule[i] == 1)
+            assert_true(strcmp(name, "small") == 0 && verdict[i] == 0);
+        if (rule[i] == 2)
+            assert_true(strcmp(name, "large") == 0 && verdict[i] == 2), large = i;
+    }
+    assert_true(counts[1] > 10 && counts[2] > 10);
+    assert_int_equal(names_count(reply, "risk_type", "trifle"), counts[1]);
+    assert_int_equal(names_count(reply, "risk_type", "large"), counts[2]);
+    assert_int_equal(names_count(reply, "cause", "rule"), counts[1] + counts[2]);
+    sluice_reply_free(&reply);
+    server_kill(&server);
+    server_start(&server);
+    const char *named = "\"rule\":\"large\"";
+    const char *id = table_cell(fresh, large, "transfer_id");
+    assert_int_equal(FLOW_RUN(output, "query", "--format", "jsonl", "--transfer", id, "--connect", server.data_url, "--tenant",
+                              "controlled", "--token-file", token_file),
+                     0);
+    assert_non_null(strstr(output, named));
+    assert_int_equal(
+        FLOW_RUN(output, "explain", "--json", id, "--connect", server.data_url, "--tenant", "controlled", "--token-file", token_file), 0);
+    assert_non_null(strstr(output, named));
+    server_stop(&server);
+    expect_verified();
+}
+
 /* --- classes, monitor, brake -------------------------------------------------------------------------------------------- */
 
 static void classes_say_the_verdict(void **state)
@@ -320,8 +365,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_transfer_sent_twice_is_held), cmocka_unit_test(days_of_zero_are_none),
         cmocka_unit_test(lists_act_across_a_kill),       cmocka_unit_test(an_allowed_party_passes),
-        cmocka_unit_test(classes_say_the_verdict),       cmocka_unit_test(monitored_rows_pass),
-        cmocka_unit_test(a_brake_lets_rows_pass),        cmocka_unit_test(a_brake_refuses_for_a_while),
+        cmocka_unit_test(rules_of_the_tenant_are_told),  cmocka_unit_test(classes_say_the_verdict),
+        cmocka_unit_test(monitored_rows_pass),           cmocka_unit_test(a_brake_lets_rows_pass),
+        cmocka_unit_test(a_brake_refuses_for_a_while),
     };
     return cmocka_run_group_tests(tests, prepare, finish);
 }

@@ -53,6 +53,7 @@ static void reply_bytes(struct wire_buffer *out, bool with_margins)
                                         codes[3],
                                         codes[4],
                                         NULL, /* would */
+                                        NULL, /* rule */
                                         codes[5],
                                         codes[6],
                                         figures[0],

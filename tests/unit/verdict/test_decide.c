@@ -499,6 +499,91 @@ static void an_allowed_party_passes_at_every_level(void **state)
     slice_close(&slice);
 }
 
+static void judge(void *context, struct rules_met *out, const struct batch *batch, uint32_t first, uint32_t count)
+{
+    (void)batch, (void)first;
+    memcpy(out->raising, context, count);
+    for (uint32_t row = 0; row < count; row++)
+        out->forcing[row] = row % 5 == 1 ? 3 : row % 5 == 2 ? 4 : 0;
+}
+
+/* Invalid, blocked, restricted, forced, allowed, then the highest level of scene, anomaly and rule. */
+static void rules_stand_where_they_belong(void **state)
+{
+    (void)state;
+    struct slice slice;
+    uint8_t flags[ROWS], before[ROWS], levels[ROWS], raising[ROWS], rule[ROWS] = {0};
+    uint32_t raised = 0;
+    slice_open(&slice, 4, 4, 5);
+    struct decide_rule rules[5] = {
+        {0}, {.level = LEVEL_MEDIUM}, {.level = LEVEL_CRITICAL}, {.verdict = VERDICT_PASS + 1}, {.verdict = VERDICT_REJECT + 1}};
+    for (int i = 1; i < 5; i++)
+        assert_int_equal(strategy_risk_type(&rules[i].risk_type, &slice.strategy, "of_the_tenant", NULL), FAULT_NONE);
+    slice.batch.facts.invalid[17] = 1;
+    slice_decide(&slice);
+    memcpy(before, slice.batch.results.verdict, ROWS);
+    memcpy(levels, slice.batch.results.level, ROWS);
+    for (uint32_t row = 0; row < ROWS; row++) {
+        flags[row] = row % 7 > 0 && row % 7 < 4 ? list_flag((enum party_list)(row % 7 - 1)) : 0;
+        raising[row] = (uint8_t)(row % 4 < 3 ? row % 4 : 0);
+    }
+    slice.batch.facts.flags = flags, slice.batch.results.rule = rule;
+    slice.in.rules = rules, slice.in.judge = judge, slice.in.judge_context = raising;
+    slice_decide(&slice);
+    const struct results *r = &slice.batch.results;
+    for (uint32_t row = 0; row < ROWS; row++) {
+        unsigned list = row % 7, force = row % 5;
+        enum level level = rules[raising[row]].level > levels[row] ? rules[raising[row]].level : (enum level)levels[row];
+        bool by_rule = raising[row] && rules[raising[row]].level > levels[row];
+        if (row == 17)
+            assert_int_equal(r->verdict[row], VERDICT_INVALID);
+        else if (list == 1 || list == 2)
+            assert_int_equal(r->cause[row], list == 1 ? CAUSE_BLOCKED : CAUSE_RESTRICTED);
+        else if (force == 1 || force == 2)
+            assert_true(r->verdict[row] == (force == 1 ? VERDICT_PASS : VERDICT_REJECT) && r->cause[row] == CAUSE_RULE &&
+                        r->rule[row] == force + 2 && r->risk_type[row] == rules[3].risk_type);
+        else if (list == 3)
+            assert_true(r->verdict[row] == VERDICT_PASS && r->level[row] == LEVEL_NONE);
+        else
+            assert_true(r->level[row] == level && (r->cause[row] == CAUSE_RULE) == by_rule && r->rule[row] == (by_rule ? raising[row] : 0));
+        if (row != 17 && list != 1 && list != 2 && list != 3 && force != 1 && force != 2) {
+            assert_int_equal(r->verdict[row], by_rule ? (level == LEVEL_CRITICAL ? VERDICT_REJECT : VERDICT_PASS) : before[row]);
+            raised += by_rule;
+        }
+        assert_true(r->cause[row] == CAUSE_RULE || r->rule[row] == 0);
+    }
+    assert_true(raised > 5);
+    slice_close(&slice);
+}
+
+/* At the level that the scores made the row of the table that stands first speaks. */
+static void a_rule_ties_with_the_scores(void **state)
+{
+    (void)state;
+    struct slice slice;
+    uint8_t rule[ROWS] = {0}, raising[ROWS], levels[ROWS];
+    struct decide_rule rules[2] = {{0}, {.level = LEVEL_HIGH}};
+    uint32_t ties = 0;
+    memset(raising, 1, sizeof raising);
+    slice_open(&slice, 4, 4, 5);
+    assert_int_equal(strategy_risk_type(&rules[1].risk_type, &slice.strategy, "of_the_tenant", NULL), FAULT_NONE);
+    slice_decide(&slice);
+    memcpy(levels, slice.batch.results.level, ROWS);
+    slice.batch.results.rule = rule;
+    slice.in.rules = rules, slice.in.judge = judge, slice.in.judge_context = raising;
+    for (int first = 0; first < 2; first++) {
+        slice_decide(&slice);
+        for (uint32_t row = 0; row < ROWS; row += 5)
+            if (levels[row] == LEVEL_HIGH && ++ties)
+                assert_true(rule[row] == first && slice.batch.results.verdict[row] == (first ? VERDICT_REJECT : VERDICT_HOLD));
+        memmove(slice.strategy.rows + 1, slice.strategy.rows, slice.strategy.row_count++ * sizeof *slice.strategy.rows);
+        slice.strategy.rows[0] =
+            (struct strategy_row){.risk_type = rules[1].risk_type, .level_least = LEVEL_HIGH, .verdict = VERDICT_REJECT};
+    }
+    assert_true(ties > 1);
+    slice_close(&slice);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -508,6 +593,7 @@ int main(void)
         cmocka_unit_test(strongest_reasons_are_kept),          cmocka_unit_test(without_a_base_only_checks_decide),
         cmocka_unit_test(ties_go_by_the_order_of_the_table),   cmocka_unit_test(a_full_arena_is_a_fault),
         cmocka_unit_test(every_instruction_set_decides_alike), cmocka_unit_test(an_allowed_party_passes_at_every_level),
+        cmocka_unit_test(rules_stand_where_they_belong),       cmocka_unit_test(a_rule_ties_with_the_scores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
