@@ -31,7 +31,10 @@ enum {
 static const struct argp_option options[] = {
     {"verify", KEY_VERIFY, NULL, 0, "Give every stored figure and verdict again and compare them, bit for bit", 1},
     {"base", KEY_BASE, "FILE", 0, "Screen the same traffic under this scene base and set it against what was recorded", 1},
-    {"strategy", KEY_STRATEGY, "FILE", 0, "With --base: levels, strategy and countermeasures (as in sluice.yaml) that hold instead", 1},
+    {"strategy", KEY_STRATEGY, "FILE", 0,
+     "Levels, strategy and countermeasures (as in sluice.yaml) that hold instead; of a whole sluice.yaml also classes and rules of its "
+     "tenants",
+     1},
     {"switched", KEY_SWITCHED, "FILE", 0, "With --base: write the rows whose verdict is another one, as CSV, or JSON lines (.jsonl)", 1},
     {"json", KEY_JSON, NULL, 0, "What was found, as JSON", 1},
     {0, 0, 0, 0, "Which batches (default: all that can be replayed):", 2},
@@ -72,10 +75,10 @@ static void check_arguments(struct replay_command *command, struct argp_state *s
     struct replay_options *replay = &command->options;
     if (!replay->folder)
         argp_error(state, "no LEDGER given");
-    if (command->verifies == (replay->base_path != NULL))
-        argp_error(state, "either --verify or --base");
-    if (!replay->base_path && (replay->strategy_path || command->switched_path))
-        argp_error(state, "--strategy and --switched need --base");
+    if (command->verifies == !replay_verifies(replay))
+        argp_error(state, "either --verify, or --base, --strategy or both");
+    if (command->verifies && command->switched_path)
+        argp_error(state, "--switched needs --base or --strategy");
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -246,7 +249,8 @@ int command_replay(int argc, char **argv)
         .parser = parse,
         .args_doc = "LEDGER",
         .doc = "Replay what the ledger in folder LEDGER recorded, beside its server or of a copy: --verify gives every stored figure and "
-               "verdict again, --base tells what another scene base would have held and passed. The ledger is only read.\v"
+               "verdict again, --base and --strategy tell what another scene base, or other levels, strategy and rules, would have held "
+               "and passed. The ledger is only read.\v"
                "Exit status: 0 done, or all equal; 1 something differs; 2 refused.",
     };
     static struct replay_result result;

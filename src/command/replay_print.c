@@ -160,7 +160,10 @@ static void quality_print(const struct replay_result *result)
 void replay_print_trial(const struct replay_result *result, uint64_t switched)
 {
     span_print(result);
-    printf("again: base %s %s (%.12s)\n", result->base_name, result->base_version, result->base_digest);
+    if (result->base_name[0])
+        printf("again: base %s %s (%.12s)\n", result->base_name, result->base_version, result->base_digest);
+    else
+        printf("again: bases of the time\n");
     agreement_print(result);
     printf("%" PRIu64 " rows switched\n", switched);
     groups_print(result);

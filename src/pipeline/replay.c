@@ -22,7 +22,7 @@ struct replay_worker {
 
 static bool verifies(const struct replay *replay)
 {
-    return replay->options->base_path == NULL;
+    return replay_verifies(replay->options);
 }
 
 /* --- jobs ------------------------------------------------------------------------------------------------------------- */
@@ -451,16 +451,15 @@ static enum fault what_if_open(struct replay *replay)
     const struct replay_options *options = replay->options;
     struct scene_base *base = NULL;
     enum fault fault = options->strategy_path ? replay_strategy_open(replay, replay->note) : FAULT_NONE;
-    if (fault != FAULT_NONE || !options->base_path)
-        return fault;
-    fault = scene_base_open(&base, options->base_path, replay->note);
-    if (fault == FAULT_NONE) {
+    if (fault == FAULT_NONE && options->base_path)
+        fault = scene_base_open(&base, options->base_path, replay->note);
+    if (base) {
         snprintf(replay->out->base_name, sizeof replay->out->base_name, "%s", base->name);
         snprintf(replay->out->base_version, sizeof replay->out->base_version, "%s", base->version);
         digest_to_hex(replay->out->base_digest, base->digest);
     }
     scene_base_close(&base);
-    return fault == FAULT_NONE ? replay_labels_read(replay) : fault;
+    return fault == FAULT_NONE && !verifies(replay) ? replay_labels_read(replay) : fault;
 }
 
 enum fault replay_run(struct replay_result *out, const struct replay_options *options, struct fault_note *note)
@@ -489,7 +488,7 @@ enum fault replay_run(struct replay_result *out, const struct replay_options *op
     }
     if (fault == FAULT_NONE)
         fault = span_replay(replay);
-    if (fault == FAULT_NONE && options->base_path)
+    if (fault == FAULT_NONE && !verifies(replay))
         fault = replay_tally_end(replay, note);
     replay_close(replay);
     memory_give(replay);

@@ -31,8 +31,9 @@ struct replay_options {
     const char *device;                  /* all give the same bits */
     unsigned cpu_mask;
     uint32_t workers;          /* 0: one per cpu */
-    const char *base_path;     /* NULL: verify, with the bases of the ledger */
-    const char *strategy_path; /* levels, strategy and countermeasures that hold instead; NULL: those of the time */
+    const char *base_path;     /* NULL: the bases of the ledger */
+    const char *strategy_path; /* levels, strategy, countermeasures, and of a whole configuration classes and rules of its tenants, that
+                                * hold instead; NULL: those of the time. Neither of both: verify */
     void (*progress)(void *context, uint64_t rows, uint64_t rows_all);
     void (*switched)(void *context, const struct replay_row *row); /* in order; NULL: nobody asks */
     void *context;
@@ -83,6 +84,10 @@ struct replay_result {
     struct replay_quality recorded, again;
 };
 
+static inline bool replay_verifies(const struct replay_options *options)
+{
+    return !options->base_path && !options->strategy_path;
+}
 enum fault replay_run(struct replay_result *out, const struct replay_options *options, struct fault_note *note);
 
 #endif

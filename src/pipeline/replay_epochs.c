@@ -10,6 +10,27 @@
 
 enum { AWAIT_NS = 200000, STRATEGY_BYTES_MAX = 128 << 10 };
 
+/* Classes and rules of the tenants that the new configuration knows; the others are as they were, without rules, whose numbers are of
+ * another configuration. */
+static void tenants_replace(struct config *config, const struct config *with)
+{
+    for (uint32_t t = 0; t < config->tenant_count; t++) {
+        struct config_tenant *tenant = &config->tenants[t];
+        rules_close(&tenant->rules);
+        for (uint32_t i = 0; i < with->tenant_count; i++) {
+            const struct config_tenant *by = &with->tenants[i];
+            if (strcmp(by->name, tenant->name) != 0)
+                continue;
+            memcpy(tenant->verdict_of, by->verdict_of, sizeof tenant->verdict_of);
+            tenant->abnormal = by->abnormal;
+            tenant->anomaly_cap = by->anomaly_cap;
+            tenant->rules = by->rules;
+            if (tenant->rules)
+                atomic_fetch_add(&tenant->rules->users, 1);
+        }
+    }
+}
+
 static enum fault config_of(struct config **out, struct replay *replay, const char *digest_hex, struct fault_note *note)
 {
     const struct pipeline *pipeline = replay->pipeline;
@@ -33,6 +54,8 @@ static enum fault config_of(struct config **out, struct replay *replay, const ch
         config->strategy = replay->strategy->strategy;
         if (replay->strategy_has_levels)
             config->levels = replay->strategy->levels;
+        if (replay->strategy_is_whole)
+            tenants_replace(config, replay->strategy);
     }
     return FAULT_NONE;
 }
@@ -140,6 +163,7 @@ enum fault replay_strategy_open(struct replay *replay, struct fault_note *note)
     if (fault != FAULT_NONE)
         return fault;
     bool is_whole = strncmp(text, "tenants:", 8) == 0 || strstr(text, "\ntenants:") != NULL;
+    replay->strategy_is_whole = is_whole;
     replay->strategy_has_levels = strncmp(text, "levels:", 7) == 0 || strstr(text, "\nlevels:") != NULL;
     char *all = memory_take(bytes + sizeof rest);
     if (!all) {

@@ -37,7 +37,7 @@ struct replay {
     struct pipeline *pipeline; /* of which nothing runs: ledger, history, workers' memory */
     struct replay_plan plan;
     struct config *strategy; /* of strategy_path */
-    bool strategy_has_levels;
+    bool strategy_has_levels, strategy_is_whole;
     struct label_table labels;
 
     struct thread reader;

@@ -35,12 +35,12 @@ static bool look_at(void *context, const struct ledger_batch *line)
     const struct replay_options *options = replay->options;
     uint64_t kept_from = replay->pipeline->ledger_ops->kept_from(replay->pipeline->ledger);
     bool below = (options->to_sequence && line->sequence > options->to_sequence) || line->now_us >= options->to_us;
-    if (line->op == OP_label && options->base_path && line->sequence >= kept_from && !label_note(plan, line->sequence))
+    if (line->op == OP_label && !replay_verifies(options) && line->sequence >= kept_from && !label_note(plan, line->sequence))
         return looking->failed = true, false;
     if (below)
         return true;
     if (line->sequence < options->from_sequence || line->now_us < options->from_us)
-        return options->base_path != NULL; /* labels may lie before it: of transfers that came again */
+        return !replay_verifies(options); /* labels may lie before it: of transfers that came again */
     if (plan->to == 0)
         plan->to = line->sequence, replay->out->to_us = line->now_us;
     plan->from = line->sequence, replay->out->from_us = line->now_us;

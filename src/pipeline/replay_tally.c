@@ -44,6 +44,12 @@ static const char *scene_name(const struct reply_names *names, const struct resu
     return code && code < names->scene_count ? names->scenes[code] : "";
 }
 
+/* Of monitored rows what it would have been. */
+static enum verdict verdict_of(const struct results *results, uint32_t row)
+{
+    return (enum verdict)(results->would ? results->would : results->verdict)[row];
+}
+
 static const char *stopped_by(const struct reply_names *names, const struct results *results, uint32_t row)
 {
     switch (results->cause[row]) {
@@ -55,6 +61,8 @@ static const char *stopped_by(const struct reply_names *names, const struct resu
         return "(blocked)";
     case CAUSE_RESTRICTED:
         return "(restricted)";
+    case CAUSE_RULE:
+        return results->rule && results->rule[row] < names->rule_count ? names->rules[results->rule[row]] : "(rule)";
     case CAUSE_ANOMALY:
         return "(anomaly)";
     case CAUSE_SCENE:
@@ -88,7 +96,7 @@ static bool labelled_grow(struct replay *replay)
 
 static struct replay_scored scored_of(const struct results *results, uint32_t row, uint8_t label)
 {
-    return (struct replay_scored){.risk = results->risk[row], .risky = label == 2, .alerted = results->verdict[row] != VERDICT_PASS};
+    return (struct replay_scored){.risk = results->risk[row], .risky = label == 2, .alerted = verdict_of(results, row) != VERDICT_PASS};
 }
 
 static enum fault label_add(struct replay *replay, const struct replay_job *job, uint32_t row, struct fault_note *note)
@@ -113,7 +121,7 @@ static enum fault rows_add(struct replay *replay, const struct replay_job *job, 
     uint32_t tenant = tenant_place(out, job->tenant);
     enum fault fault = FAULT_NONE;
     for (uint32_t row = 0; row < stored->row_count && fault == FAULT_NONE; row++) {
-        unsigned before = stored->results.verdict[row], after = again->results.verdict[row];
+        unsigned before = verdict_of(&stored->results, row), after = verdict_of(&again->results, row);
         int64_t amount = stored->facts.amount[row];
         sum_add(&out->agreement[before][after], amount);
         sum_add(&out->by_tenant[tenant][0][before], amount);
@@ -144,7 +152,7 @@ void replay_tell_switched(const struct replay *replay, const struct replay_job *
     const struct batch *stored = &job->stored, *again = &job->job.batch;
     const struct column *ids = &stored->columns[COLUMN_transfer_id];
     for (uint32_t row = 0; replay->options->switched && row < stored->row_count; row++) {
-        if (stored->results.verdict[row] == again->results.verdict[row])
+        if (verdict_of(&stored->results, row) == verdict_of(&again->results, row))
             continue;
         struct text transfer = column_is_valid(ids, row) ? column_text(ids, row) : (struct text){0};
         const struct replay_row told = {
@@ -154,8 +162,8 @@ void replay_tell_switched(const struct replay *replay, const struct replay_job *
             .transfer = transfer,
             .time_us = stored->facts.time_us[row],
             .amount = stored->facts.amount[row],
-            .recorded = (enum verdict)stored->results.verdict[row],
-            .again = (enum verdict)again->results.verdict[row],
+            .recorded = verdict_of(&stored->results, row),
+            .again = verdict_of(&again->results, row),
             .recorded_scene = scene_name(&job->names->names, &stored->results, row),
             .again_scene = scene_name(&job->job.epoch->names, &again->results, row),
             .recorded_risk = stored->results.risk[row],

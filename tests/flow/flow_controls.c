@@ -276,6 +276,36 @@ static void rules_of_the_tenant_are_told(void **state)
     expect_verified();
 }
 
+/* What a configuration would do to traffic that was recorded under another one: one rule more, which holds all that none forces. */
+static void rules_are_tried_on_what_was_recorded(void **state)
+{
+    (void)state;
+    static char text[16384];
+    char path[300];
+    begin("tried", "    duplicate_days: 0\n    rules:\n      - {name: small, when: amount_reference < 3000, verdict: pass}\n");
+    struct sluice_reply *reply = send("screen", "tried", 0, 4 * ROWS);
+    uint32_t forced = names_count(reply, "rule", "small"), held = names_count(reply, "verdict", "hold");
+    sluice_reply_free(&reply);
+    server_stop(&server);
+    assert_int_equal(FLOW_RUN(output, "replay", "--strategy", server.config, "--json", ledger), 0);
+    assert_non_null(strstr(output, "\"switched\":0,"));
+    FILE *file = fopen(server.config, "r");
+    assert_non_null(file);
+    size_t bytes = fread(text, 1, sizeof text - 128, file);
+    fclose(file);
+    bytes += (size_t)sprintf(text + bytes, "      - {name: rest, when: level >= 0, verdict: hold, risk_type: everything}\n");
+    flow_path(path, sizeof path, "tried.yaml");
+    flow_write(path, text, bytes);
+    assert_int_equal(FLOW_RUN(output, "replay", "--strategy", path, "--json", ledger), 0);
+    char switched[64];
+    snprintf(switched, sizeof switched, "\"switched\":%u,", 4 * ROWS - forced - held);
+    assert_non_null(strstr(output, switched));
+    assert_non_null(strstr(output, "\"rest\""));
+    assert_int_equal(FLOW_RUN(output, "replay", "--strategy", path, ledger), 0);
+    assert_non_null(strstr(output, "bases of the time"));
+    expect_verified();
+}
+
 /* --- classes, monitor, brake -------------------------------------------------------------------------------------------- */
 
 static void classes_say_the_verdict(void **state)
@@ -365,9 +395,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_transfer_sent_twice_is_held), cmocka_unit_test(days_of_zero_are_none),
         cmocka_unit_test(lists_act_across_a_kill),       cmocka_unit_test(an_allowed_party_passes),
-        cmocka_unit_test(rules_of_the_tenant_are_told),  cmocka_unit_test(classes_say_the_verdict),
-        cmocka_unit_test(monitored_rows_pass),           cmocka_unit_test(a_brake_lets_rows_pass),
-        cmocka_unit_test(a_brake_refuses_for_a_while),
+        cmocka_unit_test(rules_of_the_tenant_are_told),  cmocka_unit_test(rules_are_tried_on_what_was_recorded),
+        cmocka_unit_test(classes_say_the_verdict),       cmocka_unit_test(monitored_rows_pass),
+        cmocka_unit_test(a_brake_lets_rows_pass),        cmocka_unit_test(a_brake_refuses_for_a_while),
     };
     return cmocka_run_group_tests(tests, prepare, finish);
 }
