@@ -54,7 +54,7 @@ struct config_connector {
     char name[64];
     enum connector_kind kind;
     char url[256], user[129], from[256];
-    char password[256], key[256], token[256], callback_key[256]; /* where secrets are, never the secrets */
+    char password[256], key[256], token[256]; /* where secrets are, never the secrets */
     bool tls;
     int64_t timeout_ms, digest_us, give_up_us;
     uint32_t text_max;

@@ -72,7 +72,6 @@ static bool begins_with(const char *text, const char *with)
 static enum fault kind_check(const struct config_connector *connector, const struct reading *reading, const char *prefix)
 {
     bool mail = connector->kind == CONNECTOR_MAIL, letters = mail || connector->kind == CONNECTOR_SMS;
-    bool answers = connector->kind == CONNECTOR_OA || connector->kind == CONNECTOR_PERMISSION;
     bool plain = reading->config->connect.plain;
     if (mail && !begins_with(connector->url, "smtp://") && !begins_with(connector->url, "smtps://"))
         return config_wrong(reading, prefix, "expected url: smtp://HOST:PORT or smtps://HOST:PORT");
@@ -88,8 +87,6 @@ static enum fault kind_check(const struct config_connector *connector, const str
         return config_wrong(reading, prefix, "key and token are not of mail and sms: they log in by user and password");
     if ((connector->user[0] == 0) != (connector->password[0] == 0))
         return config_wrong(reading, prefix, "expected user and password, or none of them");
-    if (!answers && connector->callback_key[0])
-        return config_wrong(reading, prefix, "callback_key is of oa and permission alone");
     return FAULT_NONE;
 }
 

@@ -30,8 +30,6 @@ static void wrong_connectors_are_told_with_key_and_line(void **state)
          "user and password"},
         {LEAST "connectors:\n  - {name: m, kind: oa, url: 'https://h', user: u, password: 'env:X'}\n", "x.yaml:8: connectors[0]",
          "of mail and sms"},
-        {LEAST "connectors:\n  - {name: m, kind: webhook, url: 'https://h', callback_key: 'env:X'}\n", "x.yaml:8: connectors[0]",
-         "oa and permission"},
         {LEAST "connectors:\n  - {name: m, kind: mail, url: 'smtp://h', from: a@b, to: [a@b, 'c@d>']}\n", "x.yaml:8: connectors[0].to[1]",
          "NAME@HOST"},
         {LEAST "connectors:\n  - {name: m, kind: sms, url: 'https://h', to: ['12x']}\n", "x.yaml:8: connectors[0].to[0]", "a number of"},
@@ -74,7 +72,7 @@ static const char whole[] = LEAST
     "      - on: alarm\n        subject: 'Sluice: {title}'\n        body: |\n          {text}\n          since {since}\n"
     "  - {name: sms, kind: sms, url: 'http://h:13013/cgi-bin/sendsms', from: Sluice, to: ['+4917012345']}\n"
     "  - {name: hook, kind: webhook, url: 'https://h/hook', key: 'env:HOOK_KEY', give_up: 1h}\n"
-    "  - {name: rights, kind: permission, url: 'https://h/rights', callback_key: 'env:CALLBACK_KEY'}\n"
+    "  - {name: rights, kind: permission, url: 'https://h/rights'}\n"
     "alarms: {connectors: [mail, sms], settle: 1m}\n";
 
 static struct config *whole_open(void)
