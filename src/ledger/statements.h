@@ -26,7 +26,8 @@
     " (SELECT t.name FROM tenant t WHERE t.tenant = outbox.tenant), (SELECT coalesce(b.name, b.id) FROM batch b WHERE b.sequence =" \
     " outbox.batch)"
 
-/* letter_of reads these, in this order. ?1 of `after`, ?2 how many: a page of what leaves, second batches before the others. */
+/* Partial indexes serve a statement that says their condition: hence head > 0, done_us > 0 and state <> 1 beside what implies them.
+ * letter_of reads these, in this order. ?1 of `after`, ?2 how many: a page of what leaves, second batches before the others. */
 #define LETTER       "entry, sequence, made_us, due_us, attempts, state, connector, subject, recipient, id, why, since_us"
 #define LETTERS_WAIT "state = 0 AND (head = 0 OR head = entry)"
 
@@ -105,23 +106,26 @@
       " AND NOT EXISTS (SELECT 1 FROM message e WHERE e.connector = ?1 AND e.recipient = message.recipient AND e.entry < message.entry" \
       " AND e.state = 0 AND (e.head = 0 OR e.head = e.entry))" \
       " AND (?4 = 0 OR NOT EXISTS (SELECT 1 FROM message d WHERE d.connector = ?1 AND d.recipient = message.recipient" \
-      " AND d.done_us > ?3 - ?4)) ORDER BY entry LIMIT 1") \
+      " AND d.done_us > 0 AND d.done_us > ?3 - ?4)) ORDER BY entry LIMIT 1") \
     S(message_close, WRITES, \
       "UPDATE message SET head = ?1 WHERE entry = ?1 OR entry IN (SELECT e.entry FROM message m, message e WHERE m.entry = ?1" \
       " AND m.head = 0 AND e.connector = m.connector AND e.recipient = m.recipient AND e.entry > ?1 AND e.state = 0 AND e.head = 0" \
       " ORDER BY e.entry LIMIT ?2)") \
-    S(message_read, READS, "SELECT subject, id, payload, made_us FROM message WHERE entry = ?1 OR head = ?1 ORDER BY entry") \
+    S(message_read, READS, \
+      "SELECT subject, id, payload, made_us FROM message WHERE entry = ?1 OR (head = ?1 AND head > 0) ORDER BY entry") \
     S(message_mark, WRITES, \
       "UPDATE message SET state = ?2, attempts = ?3, due_us = ?4, done_us = ?5, why = ?6," \
-      " payload = CASE ?2 WHEN 1 THEN x'' ELSE payload END WHERE entry = ?1 OR head = ?1") \
+      " payload = CASE ?2 WHEN 1 THEN x'' ELSE payload END WHERE entry = ?1 OR (head = ?1 AND head > 0)") \
     S(message_list, READS, \
       "SELECT " LETTER " FROM message WHERE entry > ?1 AND (?3 < 0 OR state = ?3) AND (?4 = '' OR connector = ?4)" \
       " ORDER BY entry LIMIT ?2") \
     S(message_resend, WRITES, \
-      "UPDATE message SET state = 0, head = 0, due_us = 0, attempts = 0, since_us = ?3 WHERE state = 6 AND (?1 = 0 OR entry = ?1)" \
+      "UPDATE message SET state = 0, head = 0, due_us = 0, attempts = 0, since_us = ?3 WHERE state = 6 AND state <> 1 AND (?1 = 0 OR " \
+      "entry = ?1)" \
       " AND (?2 = '' OR connector = ?2)") \
     S(message_counts, READS, \
-      "SELECT connector, total(state = 0), total(state = 6), coalesce(min(CASE WHEN state = 0 THEN made_us END), 0) FROM message" \
+      "SELECT connector, total(state = 0), total(state = 6), coalesce(min(CASE WHEN state = 0 THEN made_us END), 0) FROM message INDEXED " \
+      "BY message_state" \
       " WHERE state <> 1 GROUP BY connector") \
     S(message_drop, WRITES, "DELETE FROM message WHERE state = 1 AND sequence < ?1") \
     S(alarm_put, WRITES, "INSERT INTO alarm VALUES(?1, ?2, ?3) ON CONFLICT(name) DO UPDATE SET since_us = ?2, what = ?3") \

@@ -220,6 +220,32 @@ static void test_dead_letters_are_seen_and_sent_again(void **state)
     server_stop(&server);
 }
 
+static void test_what_waits_too_long_is_dead_until_it_is_sent_again(void **state)
+{
+    (void)state;
+    char down[300];
+    snprintf(down, sizeof down, "%s.down", database);
+    flow_write(down, "", 0);
+    begin("late", certificate, "late@bank.example", "    digest: 0s\n    give_up: 1s\n", 1);
+    screen(0, "b-1");
+    const char *dead = "";
+    for (int i = 0; i < 80 && !strstr(dead, "connector.hook0"); i++) {
+        sleep_ms(100);
+        dead = client_run("dead", "--format", "jsonl");
+    }
+    assert_non_null(strstr(dead, "connector.hook0"));
+    assert_non_null(strstr(dead, "(reply 451)"));
+    unlink(down);
+    sleep_ms(500);
+    assert_int_equal(mails("recipient = 'late@bank.example' AND subject LIKE '%hook0%'", 0), 0);
+    client_run("resend", "--connector", "mail");
+    assert_int_equal(mails("recipient = 'late@bank.example' AND subject LIKE '%hook0%'", 1), 1);
+    sleep_ms(500);
+    assert_int_equal(mails("recipient = 'late@bank.example' AND subject LIKE '%hook0%'", 0), 1);
+    assert_null(strstr(client_run("dead", "--format", "jsonl"), "connector.hook0"));
+    server_stop(&server);
+}
+
 static void test_a_certificate_that_is_not_trusted_gets_nothing(void **state)
 {
     (void)state;
@@ -235,8 +261,11 @@ static void test_a_certificate_that_is_not_trusted_gets_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_trouble_is_told_once_and_when_it_is_over),     cmocka_unit_test(test_a_flood_is_a_few_mails),
-        cmocka_unit_test(test_a_gateway_that_is_down_loses_nothing),           cmocka_unit_test(test_dead_letters_are_seen_and_sent_again),
+        cmocka_unit_test(test_a_trouble_is_told_once_and_when_it_is_over),
+        cmocka_unit_test(test_a_flood_is_a_few_mails),
+        cmocka_unit_test(test_a_gateway_that_is_down_loses_nothing),
+        cmocka_unit_test(test_dead_letters_are_seen_and_sent_again),
+        cmocka_unit_test(test_what_waits_too_long_is_dead_until_it_is_sent_again),
         cmocka_unit_test(test_a_certificate_that_is_not_trusted_gets_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
