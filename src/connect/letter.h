@@ -11,7 +11,7 @@
 /* What people read: texts made from a template and the fields of a message, and the mail around them. Nothing that a field holds
  * can become a header, an address or a line of its own where one line is wanted. Pure. */
 
-enum { LETTER_FIELD_BYTES_MAX = 31, LETTER_BYTES_MAX = 256 << 10 };
+enum { LETTER_FIELD_BYTES_MAX = 31, LETTER_BYTES_MAX = 1 << 20 };
 
 struct letter_text { /* grows; starts as zeros, memory_give(data) at the end */
     char *data;      /* with an end mark; NULL: empty */

@@ -1,6 +1,7 @@
 /* All memory that a configuration can make the process take, part by part: each part is an upper bound, whatever is sent.
  * What batches in flight take is reserved at admission (bounds_reserve) and kept within the budget. */
 #include "pipeline/internal.h"
+#include "pipeline/post_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,7 +58,8 @@ static bool bounds_sends(const struct config *config)
 
 uint32_t bounds_reader_count(const struct config *config)
 {
-    return bounds_worker_count(config) + STORED_AT_ONCE + (bounds_sends(config) ? (uint32_t)SENDERS_READ : 0);
+    uint32_t senders = (bounds_sends(config) ? (uint32_t)SENDERS_READ : 0) + (config->connector_count > 0); /* of messages: briefly */
+    return bounds_worker_count(config) + STORED_AT_ONCE + senders;
 }
 
 static uint64_t most(uint64_t a, uint64_t b)
@@ -161,6 +163,7 @@ static uint64_t stored_bytes(const struct config *config)
     decoded += profile.arena + profile.texts;
     frame += profile.arena + profile.texts;
     uint64_t bytes = STORED_AT_ONCE * (decoded + frame + CODEC_BYTES) + 2 * bounds_reply_bytes(config);
+    bytes += (uint64_t)config->connector_count * POST_BYTES + (config->alarm_connector_count > 0 ? sizeof *config : 0);
     return bytes + (bounds_sends(config) ? decoded + frame + CODEC_BYTES + 2 * bounds_body_bytes(config) : 0);
 }
 

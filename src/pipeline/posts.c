@@ -55,11 +55,11 @@ static enum fault post_next(void *context, struct outbox_entry *out, uint64_t af
 static enum fault post_payload(void *context, const struct outbox_entry *entry, char **out, size_t *out_bytes, struct fault_note *note)
 {
     struct post *post = context;
-    struct post_parts parts = {0};
+    struct post_parts parts = {.connector = &post->config};
     struct letter_text text = {0};
     enum fault fault = post->ops->read(post->ledger, entry->entry, post_parts_add, &parts, note);
     if (fault == FAULT_NONE)
-        fault = post_text_write(&text, &post->config, entry->recipient, &parts, note);
+        fault = post_text_write(&text, entry->recipient, &parts, note);
     post_parts_fini(&parts);
     if (fault != FAULT_NONE) {
         memory_give(text.data);
@@ -235,12 +235,12 @@ enum connect_outcome posts_send_now(struct posts *posts, uint32_t index, const c
                                     const char *payload, struct fault_note *note)
 {
     struct post *post = &posts->posts[index];
-    struct post_parts parts = {0};
+    struct post_parts parts = {.connector = &post->config};
     struct letter_text text = {0};
     struct connect_answer answer = {0};
     enum connect_outcome outcome = CONNECT_AGAIN;
     post_parts_add(&parts, text_of(subject), text_of(id), text_of(payload), clock_wall_us());
-    if (post_text_write(&text, &post->config, recipient, &parts, note) == FAULT_NONE) {
+    if (post_text_write(&text, recipient, &parts, note) == FAULT_NONE) {
         const struct connect_message message = {.recipient = recipient,
                                                 .subject = subject,
                                                 .id = id,
