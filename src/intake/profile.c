@@ -85,13 +85,30 @@ static const struct profile *profile_of(struct profile *const *profiles, uint32_
     return otherwise;
 }
 
+/* A number would name no product, and so fall to the default profile. */
+static enum fault products_are_text(struct profile *const *profiles, uint32_t count, const struct batch *batch, struct fault_note *note)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const char *source = product_source(profiles[i]);
+        uint16_t place = batch_place(batch, source);
+        const char *name = place == COLUMN_NONE ? "product" : source;
+        place = place == COLUMN_NONE ? batch_place(batch, name) : place;
+        if (profiles[i]->product[0] == '\0' || place < COLUMN_COUNT || place == COLUMN_NONE)
+            continue;
+        if (batch->others[place - COLUMN_COUNT].form < FORM_STR)
+            return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_product_code, "column %.40s names the product and must be text", name);
+    }
+    return FAULT_NONE;
+}
+
 enum fault profile_choose(const struct profile **out, struct profile *const *profiles, uint32_t count, const struct batch *batch,
                           struct fault_note *note)
 {
     char shown[SHOWN_BYTES];
-    *out = profile_of(profiles, count, batch);
-    if (*out || count == 0)
-        return FAULT_NONE;
+    enum fault fault = products_are_text(profiles, count, batch, note);
+    *out = fault == FAULT_NONE ? profile_of(profiles, count, batch) : NULL;
+    if (*out || count == 0 || fault != FAULT_NONE)
+        return fault;
     text_copy(shown, sizeof shown, product_of(batch, product_source(profiles[0])));
     return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_product_code,
                      "no profile of this tenant is for product '%s', and none is for any", shown);

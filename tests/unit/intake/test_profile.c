@@ -275,6 +275,33 @@ static void test_products(void **state)
         profile_close(&profiles[i]);
 }
 
+/* A number under the product's name is no way round its profile. */
+static void test_a_product_is_text(void **state)
+{
+    (void)state;
+    struct profile *profiles[] = {profile_of("name: a\nproduct: '7'\ncolumns: [{name: product_code, from: prod}]\n"),
+                                  profile_of("name: any\n")};
+    static const char *const wrong[] = {HEAD ",prod\nt1,p,q,5,EUR,7\n", HEAD ",product\nt1,p,q,5,EUR,7\n"};
+    static const int64_t numbers[] = {7};
+    for (size_t i = 0; i < 2; i++) {
+        struct batch batch;
+        const struct profile *chosen;
+        struct fault_note note = {0};
+        rows_read(&batch, OP_screen, wrong[i]);
+        assert_int_equal(batch.other_count, 1);
+        assert_int_equal(profile_choose(&chosen, profiles, 2, &batch, &note), FAULT_NONE);
+        assert_ptr_equal(chosen, profiles[0]); /* as text */
+        batch.others[0].form = FORM_I64, batch.others[0].data = (const unsigned char *)numbers;
+        assert_int_equal(profile_choose(&chosen, profiles, 2, &batch, &note), FAULT_schema);
+        assert_non_null(strstr(note.text, "names the product and must be text"));
+        assert_null(chosen);
+        assert_int_equal(profile_choose(&chosen, &profiles[1], 1, &batch, &note), FAULT_NONE); /* no product has one of its own */
+        batch_fini(&batch);
+    }
+    profile_close(&profiles[0]);
+    profile_close(&profiles[1]);
+}
+
 /* The default profile checks no row of a product that has one of its own, whatever column names it and wherever the row stands. */
 static void test_the_default_takes_no_row_of_another_product(void **state)
 {
@@ -360,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_batch_parameters),
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_a_product_is_text),
         cmocka_unit_test(test_a_pattern_takes_so_much_memory),
         cmocka_unit_test(test_the_default_takes_no_row_of_another_product),
         cmocka_unit_test(test_wrong),
