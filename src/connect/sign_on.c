@@ -41,7 +41,7 @@ static enum fault keys_read(jwks_t **out, const struct http_answer *answer, stru
 {
     if (answer->status != 200)
         return fault_set(note, FAULT_unavailable, ROW_NONE, COLUMN_NONE, "the provider answered %u", answer->status);
-    if (memchr(answer->body, '\0', answer->body_bytes) || json_depth(answer->body, answer->body_bytes) > 8)
+    if (!answer->body || memchr(answer->body, '\0', answer->body_bytes) || json_depth(answer->body, answer->body_bytes) > 8)
         return fault_set(note, FAULT_syntax, ROW_NONE, COLUMN_NONE, "the provider's keys are no JSON that is taken");
     if (r_jwks_init(out) != RHN_OK)
         return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for the provider's keys");
