@@ -283,6 +283,15 @@ void reader_give(struct ledger *ledger, struct reader *reader)
     pthread_mutex_unlock(&ledger->reader_lock);
 }
 
+enum fault reader_end(struct ledger *ledger, struct reader *reader, sqlite3_stmt *statement, int code, const char *what,
+                      struct fault_note *note)
+{
+    enum fault fault = code == SQLITE_ROW || code == SQLITE_DONE ? FAULT_NONE : connection_fault(&reader->connection, code, what, note);
+    sqlite3_reset(statement);
+    reader_give(ledger, reader);
+    return fault;
+}
+
 static uint64_t sqlite_secret(const struct ledger *ledger)
 {
     MUST(ledger->magic == LEDGER_MAGIC);

@@ -91,6 +91,9 @@ enum { LEDGER_MAGIC = 0x1ed9e401 };
 struct reader *reader_take(struct ledger *ledger); /* waits for a free one */
 void reader_refresh(struct ledger *ledger, struct reader *reader);
 void reader_give(struct ledger *ledger, struct reader *reader);
+/* The same behind its last step, whose code tells; nothing found is no fault. */
+enum fault reader_end(struct ledger *ledger, struct reader *reader, sqlite3_stmt *statement, int code, const char *what,
+                      struct fault_note *note);
 
 /* reserve.c: space kept back so that a full disk can be survived */
 enum fault reserve_fill(const struct ledger *ledger, struct fault_note *note);

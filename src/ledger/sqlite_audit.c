@@ -111,15 +111,6 @@ static sqlite3_stmt *lines_statement(struct reader *reader, const struct ledger_
     return statement;
 }
 
-static enum fault lines_end(struct ledger *ledger, struct reader *reader, sqlite3_stmt *statement, int code, struct fault_note *note)
-{
-    enum fault fault =
-        code == SQLITE_DONE || code == SQLITE_ROW ? FAULT_NONE : connection_fault(&reader->connection, code, "read the audit log", note);
-    sqlite3_reset(statement);
-    reader_give(ledger, reader);
-    return fault;
-}
-
 static enum fault audit_list(struct ledger *ledger, const struct ledger_audit_query *query, ledger_audit_fn *each, void *context,
                              struct fault_note *note)
 {
@@ -133,7 +124,7 @@ static enum fault audit_list(struct ledger *ledger, const struct ledger_audit_qu
         line_of(&line, statement);
         enough = !each(context, &line);
     }
-    return lines_end(ledger, reader, statement, code, note);
+    return reader_end(ledger, reader, statement, code, "read the audit log", note);
 }
 
 /* --- verify ------------------------------------------------------------------------------------------------------------ */
@@ -193,7 +184,7 @@ static enum fault audit_verify(struct ledger *ledger, struct ledger_audit_head *
         fault = changes_check(reader, note);
     if (fault == FAULT_NONE && known && known->entry > out->entry)
         fault = fault_set(note, FAULT_ledger, ROW_NONE, COLUMN_NONE, "entry %" PRIu64 " is missing", out->entry + 1);
-    enum fault ended = lines_end(ledger, reader, statement, code, fault == FAULT_NONE ? note : NULL);
+    enum fault ended = reader_end(ledger, reader, statement, code, "read the audit log", fault == FAULT_NONE ? note : NULL);
     return fault != FAULT_NONE ? fault : ended;
 }
 

@@ -40,11 +40,7 @@ static enum fault changes_before(struct ledger_base_change *out, uint32_t *out_c
     sqlite3_bind_int(statement, 3, CHANGES_PER_STEP);
     for (*out_count = 0; (code = sqlite3_step(statement)) == SQLITE_ROW && *out_count < CHANGES_PER_STEP;)
         change_of(&out[(*out_count)++], statement);
-    enum fault fault =
-        code == SQLITE_DONE || code == SQLITE_ROW ? FAULT_NONE : connection_fault(&reader->connection, code, "read the scene bases", note);
-    sqlite3_reset(statement);
-    reader_give(ledger, reader);
-    return fault;
+    return reader_end(ledger, reader, statement, code, "read the scene bases", note);
 }
 
 enum fault sqlite_base_changes(struct ledger *ledger, bool puts, ledger_base_fn *each, void *context, struct fault_note *note)

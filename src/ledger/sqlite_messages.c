@@ -145,15 +145,6 @@ static void letter_of(struct ledger_letter *out, sqlite3_stmt *statement, bool i
     text_of_column(out->why, sizeof out->why, statement, 10);
 }
 
-static enum fault read_end(struct ledger *ledger, struct reader *reader, sqlite3_stmt *statement, int code, const char *what,
-                           struct fault_note *note)
-{
-    enum fault fault = code == SQLITE_ROW || code == SQLITE_DONE ? FAULT_NONE : connection_fault(&reader->connection, code, what, note);
-    sqlite3_reset(statement);
-    reader_give(ledger, reader);
-    return fault;
-}
-
 static enum fault messages_next(struct ledger *ledger, struct ledger_letter *out, struct text connector, uint64_t after, int64_t now_us,
                                 int64_t quiet_us, struct fault_note *note)
 {
@@ -167,7 +158,7 @@ static enum fault messages_next(struct ledger *ledger, struct ledger_letter *out
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
         letter_of(out, statement, false);
-    enum fault fault = read_end(ledger, reader, statement, code, "look for what waits", note);
+    enum fault fault = reader_end(ledger, reader, statement, code, "look for what waits", note);
     return fault == FAULT_NONE && code == SQLITE_DONE ? fault_set(note, FAULT_not_found, ROW_NONE, COLUMN_NONE, "nothing waits") : fault;
 }
 
@@ -186,7 +177,7 @@ static enum fault messages_read(struct ledger *ledger, uint64_t entry, ledger_le
     while ((code = sqlite3_step(statement)) == SQLITE_ROW &&
            each(context, text_at(statement, 0), text_at(statement, 1), text_at(statement, 2), sqlite3_column_int64(statement, 3)))
         ;
-    return read_end(ledger, reader, statement, code, "read what leaves", note);
+    return reader_end(ledger, reader, statement, code, "read what leaves", note);
 }
 
 static enum fault page_read(struct ledger *ledger, const struct ledger_letter_query *query, bool releases, uint32_t *left, bool *out_enough,
@@ -205,7 +196,7 @@ static enum fault page_read(struct ledger *ledger, const struct ledger_letter_qu
         *out_enough = !each(context, &letter);
         --*left;
     }
-    return read_end(ledger, reader, statement, *out_enough ? SQLITE_ROW : code, "list what leaves", note);
+    return reader_end(ledger, reader, statement, *out_enough ? SQLITE_ROW : code, "list what leaves", note);
 }
 
 static enum fault messages_list(struct ledger *ledger, const struct ledger_letter_query *query, ledger_letter_fn *each, void *context,
@@ -230,7 +221,7 @@ static enum fault counts_read(struct ledger *ledger, enum statement which, ledge
         text_of_column(count.connector, sizeof count.connector, statement, 0);
         each(context, &count);
     }
-    return read_end(ledger, reader, statement, code, "count what waits", note);
+    return reader_end(ledger, reader, statement, code, "count what waits", note);
 }
 
 static enum fault messages_counts(struct ledger *ledger, ledger_letter_count_fn *each, void *context, struct fault_note *note)
@@ -250,7 +241,7 @@ static enum fault messages_alarms(struct ledger *ledger, ledger_alarm_fn *each, 
         text_of_column(alarm.what, sizeof alarm.what, statement, 2);
         each(context, &alarm);
     }
-    return read_end(ledger, reader, statement, code, "read the alarms", note);
+    return reader_end(ledger, reader, statement, code, "read the alarms", note);
 }
 
 const struct ledger_message_ops sqlite_message_ops = {
