@@ -46,6 +46,7 @@ void brake_count(struct job *job, uint32_t held)
     if (rules->share <= 0.0f && !atomic_load(&brake->acts))
         return;
     pthread_mutex_lock(&job->pipeline->line_lock);
+    brake->rules = *rules;
     window_move(brake, rules);
     brake->rows[brake->bucket % BRAKE_BUCKETS] += job->batch.row_count;
     brake->held[brake->bucket % BRAKE_BUCKETS] += held;
@@ -73,12 +74,24 @@ bool brake_monitors(const struct job *job)
            atomic_load(&job->line->brake.acts);
 }
 
+/* A window goes by although nothing comes. */
+static bool acts_still(struct tenant_line *line)
+{
+    struct brake *brake = &line->brake;
+    if (line->epochs == 0 || !atomic_load(&brake->acts))
+        return false;
+    window_move(brake, &brake->rules);
+    if (brake_judge(brake, &brake->rules))
+        brake_tell(line, &brake->rules);
+    return atomic_load(&brake->acts);
+}
+
 uint32_t brakes_acting(struct pipeline *pipeline)
 {
     uint32_t count = 0;
     pthread_mutex_lock(&pipeline->line_lock);
     for (uint32_t i = 0; i < pipeline->line_count; i++)
-        count += pipeline->lines[i].epochs > 0 && atomic_load(&pipeline->lines[i].brake.acts);
+        count += acts_still(&pipeline->lines[i]);
     pthread_mutex_unlock(&pipeline->line_lock);
     return count;
 }

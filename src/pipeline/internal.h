@@ -104,6 +104,7 @@ struct brake {
     uint64_t rows[BRAKE_BUCKETS], held[BRAKE_BUCKETS];
     int64_t bucket; /* the newest, since the clock began */
     atomic_bool acts;
+    struct config_brake rules; /* of the batch that was counted last */
 };
 
 /* The waiting line of one tenant; lines are served in turn, by rows and weight. Guarded by the pipeline's line_lock. */

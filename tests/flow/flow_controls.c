@@ -384,9 +384,15 @@ static void a_brake_refuses_for_a_while(void **state)
         message_begin_as(&message, "controlled", TOKEN, "screen", "second", 1);
         message_transfers(&message, fresh, 0, ROWS, left_out_labels);
         assert_string_equal(message_ask(server.data_url, &message), round == 0 ? "unavailable" : "ok");
-        if (round == 0)
+        if (round == 0) {
+            assert_int_equal(FLOW_RUN(output, "health", "--json", "--connect", server.data_url), 0);
+            assert_non_null(strstr(output, "\"brakes\":1"));
             sleep_ms(3800);
+            assert_int_equal(FLOW_RUN(output, "health", "--json", "--connect", server.data_url), 0);
+            assert_non_null(strstr(output, "\"brakes\":0")); /* although nothing came meanwhile */
+        }
     }
+    assert_int_equal(server_log_count(&server, "is below 0.0001 again"), 1);
     server_stop(&server);
 }
 
