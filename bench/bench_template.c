@@ -1,5 +1,5 @@
 /* The template engine, one core: three int64 columns with nulls, two comparisons, an addition with its overflow check, one `and`;
- * and further programs. usage: bench_template [ROWS] (default 100,000) */
+ * and further programs; and a whole profile. usage: bench_template [ROWS] (default 100,000) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/must.h"
 #include "intake/template.h"
+#include "pipeline/config.h"
 
 enum { COLUMNS = 4, OUTPUTS = 2, ROUNDS = 31 };
 
@@ -98,6 +99,99 @@ static void bench_kernels(const struct kernels *kernels)
     }
 }
 
+/* --- a whole profile: rename, convert, check, `fill`, `post` -------------------------------------------------------------- */
+
+enum { CELL_BYTES = 24, TEXTS = 8, PROFILE_ROUNDS = 7 };
+
+static const char profile_text[] = "name: salary\n"
+                                   "require: [transaction_type]\n"
+                                   "columns:\n"
+                                   "  - {name: payer_id, from: debtor, pattern: '[A-Z]{2}[0-9]{4,20}'}\n"
+                                   "  - {name: payee_id, from: creditor, pattern: '[A-Z]{2}[0-9]{4,20}'}\n"
+                                   "  - {name: amount, from: sum, unit: major, least: 100, most: 2000000}\n"
+                                   "  - {name: time, from: due, unit: iso}\n"
+                                   "  - {name: transaction_type, one_of: [wage, bonus, advance]}\n"
+                                   "  - {name: tax_rate, type: decimal, places: 4}\n"
+                                   "  - {name: country, length_most: 2}\n"
+                                   "tables: [{name: region, entries: [{key: DE, value: home}, {key: FR, value: near}]}]\n"
+                                   "fill: |\n"
+                                   "  tax = round(amount * tax_rate, 0)\n"
+                                   "  reach = default(lookup(region, country), \"far\")\n"
+                                   "post: |\n"
+                                   "  unusual = amount > 500000 and reach == \"far\"\n";
+
+/* Texts of a column one behind the other. */
+static struct column texts_make(const char *name, const char *format, uint32_t rows, unsigned range)
+{
+    char *bytes = memory_take((size_t)rows * CELL_BYTES + 1);
+    uint32_t *offsets = memory_take_zeroed(rows + 1, sizeof *offsets);
+    MUST(bytes && offsets);
+    for (uint32_t row = 0; row < rows; row++) {
+        int used = snprintf(bytes + offsets[row], CELL_BYTES, format, row * 7919u % range);
+        offsets[row + 1] = offsets[row] + (uint32_t)used;
+    }
+    return (struct column){.form = FORM_STR, .name = text_of(name), .data = (unsigned char *)bytes, .offsets = (unsigned char *)offsets};
+}
+
+static double profile_seconds(const struct profile *profile, const struct column *columns, uint32_t rows, const struct kernels *kernels)
+{
+    const struct batch_limits limits = BATCH_LIMITS_DEFAULT;
+    struct batch batch;
+    struct fault_note note = {0};
+    size_t bytes = batch_arena_bytes(&limits, rows, (size_t)rows * TEXTS * CELL_BYTES) + profile_arena_bytes(profile, rows);
+    MUST(batch_init(&batch, bytes, &note) == FAULT_NONE);
+    batch.op = OP_screen, batch.row_count = rows;
+    batch.columns[COLUMN_transfer_id] = columns[0];
+    batch.columns[COLUMN_transaction_type] = columns[1];
+    batch.columns[COLUMN_currency] = columns[2];
+    for (uint32_t i = 3; i < TEXTS + 1; i++)
+        batch.others[batch.other_count++] = columns[i];
+    MUST(batch_take_checks(&batch, 10, &note) == FAULT_NONE);
+    double began = cpu_seconds();
+    enum fault fault = profile_take(&batch, profile, kernels, &note);
+    if (fault == FAULT_NONE)
+        fault = profile_finish(&batch, profile, kernels, &note);
+    double spent = cpu_seconds() - began;
+    uint32_t invalid = 0;
+    for (uint32_t row = 0; row < rows; row++)
+        invalid += batch.facts.invalid[row];
+    if (fault != FAULT_NONE || invalid) {
+        fprintf(stderr, "bench_template: %s %s; %u rows are invalid\n", note.text, batch.note_count ? batch.notes[0].text : "", invalid);
+        exit(2);
+    }
+    batch_fini(&batch);
+    return spent;
+}
+
+static void measure_profile(const struct kernels *kernels, uint32_t rows)
+{
+    const struct column columns[TEXTS + 1] = {texts_make("transfer_id", "t-%u", rows, UINT32_MAX),
+                                              texts_make("transaction_type", "wage", rows, 10),
+                                              texts_make("currency", "EUR", rows, 10),
+                                              texts_make("debtor", "DE%05u", rows, 99999),
+                                              texts_make("creditor", "FR%05u", rows, 99999),
+                                              texts_make("sum", "1%u.50", rows, 9000),
+                                              texts_make("due", "2026-01-31T08:30:%02uZ", rows, 60),
+                                              texts_make("tax_rate", "0.%04u", rows, 9999),
+                                              texts_make("country", "DE", rows, 10)};
+    struct profile *profile;
+    struct fault_note note = {0};
+    double seconds[PROFILE_ROUNDS];
+    if (config_profile_text(&profile, "profile.yaml", profile_text, sizeof profile_text - 1, &note) != FAULT_NONE) {
+        fprintf(stderr, "bench_template: %s\n", note.text);
+        exit(2);
+    }
+    for (int round = 0; round < PROFILE_ROUNDS; round++)
+        seconds[round] = profile_seconds(profile, columns, rows, kernels);
+    qsort(seconds, PROFILE_ROUNDS, sizeof *seconds, double_order);
+    printf("template.profile %.2f Mrows/s\n", 1e-6 * rows / seconds[PROFILE_ROUNDS / 2]);
+    profile_close(&profile);
+    for (int i = 0; i <= TEXTS; i++) {
+        memory_give((void *)(uintptr_t)columns[i].data);
+        memory_give((void *)(uintptr_t)columns[i].offsets);
+    }
+}
+
 int main(int argc, char **argv)
 {
     uint32_t rows = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 100000;
@@ -137,5 +231,6 @@ int main(int argc, char **argv)
     measure(&kernels, "in", "x = a in [1, 5, 9, 200, 300]", views, rows);
     measure(&kernels, "text", "x = t == \"DE\"", views, rows);
     measure(&kernels, "text_in", "x = t in [\"DE\", \"FR\", \"IT\"]", views, rows);
+    measure_profile(&kernels, rows);
     return 0;
 }

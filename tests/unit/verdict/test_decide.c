@@ -562,7 +562,7 @@ static void a_rule_ties_with_the_scores(void **state)
     (void)state;
     struct slice slice;
     uint8_t rule[ROWS] = {0}, raising[ROWS], levels[ROWS];
-    struct decide_rule rules[2] = {{0}, {.level = LEVEL_HIGH}};
+    struct decide_rule rules[5] = {{0}, {.level = LEVEL_HIGH}};
     uint32_t ties = 0;
     memset(raising, 1, sizeof raising);
     slice_open(&slice, 4, 4, 5);
