@@ -19,7 +19,8 @@ enum { NOW_S = 1800000000, AGE_MAX_MS = 60000 };
 static struct service service;
 static struct sign_on *sign_on;
 static jwk_t *rsa_private, *rsa_public, *ec_private, *ec_public;
-static char url[64], *keys_text;
+static char url[64], *keys_texts[8]; /* MHD may still be sending one of before */
+static unsigned keys_text_count;
 static struct fault_note note;
 static struct sign_on_user user;
 
@@ -37,10 +38,9 @@ static void keys_tell(jwk_t *one, jwk_t *two)
     char *text = r_jwks_export_to_json_str(keys, 0);
     MUST(text);
     pthread_mutex_lock(&service.lock);
-    free(keys_text);
-    keys_text = strdup(text);
-    service.answer = keys_text;
-    service.answer_bytes = strlen(keys_text);
+    MUST(keys_text_count < sizeof keys_texts / sizeof *keys_texts);
+    service.answer = keys_texts[keys_text_count++] = strdup(text);
+    service.answer_bytes = strlen(text);
     pthread_mutex_unlock(&service.lock);
     r_free(text);
     r_jwks_free(keys);
@@ -129,8 +129,8 @@ static int teardown(void **state)
     (void)state;
     sign_on_close(&sign_on);
     service_stop(&service);
-    free(keys_text);
-    keys_text = NULL;
+    while (keys_text_count > 0)
+        free(keys_texts[--keys_text_count]);
     return 0;
 }
 
