@@ -75,8 +75,8 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
 
 static void page_show(struct query *query, const struct wire_value *rows)
 {
-    static const char *const wanted[] = {"batch",    "time",    "transfer_id", "payer_id", "payee_id",       "amount",
-                                         "currency", "verdict", "scene",       "match",    "anomaly_linked", NULL};
+    static const char *const wanted[] = {"batch",   "time",  "transfer_id", "payer_id", "payee_id",       "amount", "currency",
+                                         "verdict", "state", "scene",       "match",    "anomaly_linked", NULL};
     query->shown += rows->count;
     show_page(stdout, rows, wanted, query->as_lines);
 }

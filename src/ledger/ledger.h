@@ -58,6 +58,7 @@ struct ledger_life_change {
     size_t released_bytes;
     uint32_t released_rows;
     struct digest payload_digest;
+    bool expires; /* what is held or invalid and still as it was screened is given up: ROW_EXPIRED */
 };
 
 struct ledger_due { /* zeros: before the first */
@@ -259,6 +260,8 @@ struct ledger_ops {
                               struct fault_note *note);
     /* FAULT_not_found: the batch was never screened, or by a program that knew no lives. */
     enum fault (*life_find)(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
+    /* What became of a row behind its screening; ROW_SCREENED as well where lives are not known. */
+    enum fault (*row_state)(struct ledger *ledger, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note);
     /* By list, kind and value; written by commit of list.put and list.remove batches. */
     enum fault (*listed)(struct ledger *ledger, const struct ledger_list_query *query, ledger_listed_fn *each, void *context,
                          struct fault_note *note);

@@ -353,6 +353,7 @@ const struct ledger_ops ledger_sqlite = {
     .life_find = sqlite_life_find,
     .listed = sqlite_listed,
     .life_due = sqlite_life_due,
+    .row_state = sqlite_row_state,
     .disk_bytes = sqlite_disk_bytes,
     .messages = &sqlite_message_ops,
     .audit = &sqlite_audit_ops,

@@ -182,6 +182,7 @@ enum fault sqlite_outbox_next(struct ledger *ledger, struct ledger_outbox *out, 
 enum fault sqlite_outbox_rows(struct ledger *ledger, uint64_t entry, ledger_outbox_fn *each, void *context, struct fault_note *note);
 enum fault sqlite_outbox_mark(struct ledger *ledger, uint64_t entry, enum outbox_state state, uint32_t attempts, int64_t due_us,
                               struct fault_note *note);
+enum fault sqlite_row_state(struct ledger *ledger, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note);
 enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, struct ledger_due *cursor, int64_t now_us,
                            struct fault_note *note);
 enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);

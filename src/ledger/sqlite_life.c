@@ -24,6 +24,16 @@ static enum fault outbox_insert(struct connection *writer, const struct ledger_e
     return statement_run(writer, statement, "record a release", note);
 }
 
+static enum fault rows_expire(struct connection *writer, uint64_t sequence, struct fault_note *note)
+{
+    sqlite3_stmt *statement = statement_take(writer, STATEMENT_rows_expire);
+    sqlite3_bind_int64(statement, 1, (int64_t)sequence);
+    sqlite3_bind_int(statement, 2, ROW_EXPIRED);
+    sqlite3_bind_int(statement, 3, VERDICT_HOLD);
+    sqlite3_bind_int(statement, 4, VERDICT_INVALID);
+    return statement_run(writer, statement, "record the end of the time for corrections", note);
+}
+
 enum fault life_insert(struct connection *writer, const struct ledger_entry *entry, int64_t tenant, struct fault_note *note)
 {
     const struct ledger_life_change *change = entry->life;
@@ -39,6 +49,8 @@ enum fault life_insert(struct connection *writer, const struct ledger_entry *ent
     enum fault fault = statement_run(writer, statement, "record the life of a batch", note);
     if (fault == FAULT_NONE && change->released)
         fault = outbox_insert(writer, entry, tenant, note);
+    if (fault == FAULT_NONE && change->expires)
+        fault = rows_expire(writer, change->life.sequence, note);
     return fault;
 }
 
@@ -88,6 +100,36 @@ enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, stru
     }
     sqlite3_reset(statement);
     enum fault fault = code_fault(&reader->connection, code, "look for batches whose time is over", note);
+    reader_give(ledger, reader);
+    return fault;
+}
+
+/* A row without a line of its own passed: it is where its batch is. */
+static enum row_state row_state_of(sqlite3_stmt *statement)
+{
+    bool passed = sqlite3_column_type(statement, 2) == SQLITE_NULL || sqlite3_column_int(statement, 2) == VERDICT_PASS;
+    unsigned state = (unsigned)sqlite3_column_int(statement, 3);
+    if (state > ROW_SCREENED && state < ROW_STATE_COUNT)
+        return (enum row_state)state;
+    if (sqlite3_column_int(statement, 0) == LIFE_CANCELLED)
+        return ROW_CANCELLED;
+    return passed && sqlite3_column_int64(statement, 1) > 0 ? ROW_RELEASED : ROW_SCREENED;
+}
+
+enum fault sqlite_row_state(struct ledger *ledger, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note)
+{
+    *out = ROW_SCREENED;
+    struct reader *reader = reader_take(ledger);
+    sqlite3_stmt *statement = statement_take(&reader->connection, STATEMENT_row_state);
+    sqlite3_bind_int64(statement, 1, (int64_t)sequence);
+    sqlite3_bind_int64(statement, 2, row);
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *out = row_state_of(statement);
+    sqlite3_reset(statement);
+    enum fault fault = code == SQLITE_ROW || code == SQLITE_DONE
+                           ? FAULT_NONE
+                           : connection_fault(&reader->connection, code, "look up what became of a row", note);
     reader_give(ledger, reader);
     return fault;
 }

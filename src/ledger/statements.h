@@ -136,6 +136,10 @@
       " (SELECT sequence FROM life WHERE due_us > 0 AND due_us <= ?1 AND (due_us, sequence) > (?2, ?3) ORDER BY due_us, sequence LIMIT " \
       "1)") \
     S(life_get, READS, "SELECT sequence, state, releases, due_us, changed FROM life WHERE sequence = ?1") \
+    S(rows_expire, WRITES, "UPDATE stopped SET state = ?2 WHERE sequence = ?1 AND state = 0 AND verdict IN (?3, ?4)") \
+    S(row_state, READS, \
+      "SELECT life.state, life.releases, stopped.verdict, stopped.state FROM life LEFT JOIN stopped ON stopped.sequence =" \
+      " life.sequence AND stopped.row = ?2 WHERE life.sequence = ?1") \
     S(tenant_get, WRITES | READS, "SELECT tenant FROM tenant WHERE name = ?1") \
     S(request_get, READS, "SELECT sequence, digest, op FROM batch WHERE tenant = ?1 AND id = ?2") \
     S(batch_get, READS, \

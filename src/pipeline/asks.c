@@ -366,10 +366,21 @@ static void pack_columns(struct wire_buffer *out, const struct batch *batch, uin
     }
 }
 
+/* As its last verdict says, until something became of it. */
+static bool pack_state(struct query_page *page, const struct batch *batch, uint32_t row)
+{
+    const struct pipeline *pipeline = page->job->pipeline;
+    enum row_state state;
+    if (pipeline->ledger_ops->row_state(pipeline->ledger, &state, batch->sequence, row, &page->job->note) != FAULT_NONE)
+        return false;
+    pack_pair_text(&page->rows, "state", state == ROW_SCREENED ? verdict_names[batch->results.verdict[row]] : row_state_names[state]);
+    return true;
+}
+
 static bool query_row(void *context, const struct ledger_row *found)
 {
     static const enum column_id cells[] = {COLUMN_transfer_id, COLUMN_payer_id, COLUMN_payee_id, COLUMN_amount, COLUMN_currency};
-    enum { CELLS = sizeof cells / sizeof *cells, RESULT_PAIRS = 12 };
+    enum { CELLS = sizeof cells / sizeof *cells, RESULT_PAIRS = 13 };
     struct query_page *page = context;
     const struct batch *batch = found->batch;
     bool with_result = batch->op == OP_screen;
@@ -392,13 +403,15 @@ static bool query_row(void *context, const struct ledger_row *found)
     const struct reply_names *names = with_result ? &page->names->names : NULL;
     if (with_result && batch->results.rule)
         pack_pair_text(out, "rule", name_at(names->rules, names->rule_count, batch->results.rule[found->row]));
-    if (with_result)
+    if (with_result) {
+        page->failed = !pack_state(page, batch, found->row);
         pack_result(out, &batch->results, found->row, names);
+    }
     page->row_count++;
     page->last_sequence = batch->sequence;
     page->last_row = found->row;
     page->full = page->row_count == page->row_max || out->bytes >= QUERY_BYTES_MAX; /* a cell may be as long as its message was */
-    return !out->failed && !page->full;
+    return !out->failed && !page->failed && !page->full;
 }
 
 static int verdict_wanted(struct text name)

@@ -61,6 +61,7 @@ static enum fault release_plan(struct job_life *life, struct job *job, const str
     if (ends) {
         to->state = to->releases > 0 ? LIFE_RELEASED : has_passes ? LIFE_OPEN : LIFE_CLOSED;
         to->due_us = 0;
+        life->change.expires = true;
     } else if (to->state == LIFE_OPEN) {
         to->state = LIFE_RELEASED;
     }

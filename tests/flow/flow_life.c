@@ -16,6 +16,7 @@
 #include "flow/base_files.h"
 #include "flow/harness.h"
 #include "ledger/ledger.h"
+#include "wire/wire.h"
 
 #define TOKEN "life-token-90ce"
 enum { ROWS = 300, KILLS = 8, BATCHES = KILLS + 8 };
@@ -73,6 +74,24 @@ static void expect_life(const char *batch, const char *life, int64_t releases)
     assert_int_equal(sluice_ask(client, "status", batch, &reply), SLUICE_OK);
     assert_string_equal(sluice_reply_string(reply, "life"), life);
     assert_int_equal(sluice_reply_integer(reply, "releases", -1), releases);
+    sluice_reply_free(&reply);
+    sluice_close(&client);
+}
+
+/* Every row of the batch that had the verdict is in that state. */
+static void expect_rows(const char *batch, const char *verdict, const char *wanted)
+{
+    struct sluice_client *client = client_open_as(server.data_url, "payroll", TOKEN, 30000);
+    const struct sluice_query query = {.batch = batch, .verdict = verdict, .rows_max = ROWS};
+    struct sluice_reply *reply = NULL;
+    struct wire_value top, rows, row, state;
+    size_t bytes;
+    assert_int_equal(sluice_query(client, &query, &reply), SLUICE_OK);
+    const unsigned char *message = sluice_reply_bytes(reply, &bytes);
+    assert_true(wire_next(&top, &message, message + bytes) && wire_find(&rows, &top, "transfers") && rows.count > 0);
+    const unsigned char *at = rows.inside;
+    while (wire_next(&row, &at, rows.end))
+        assert_true(wire_find(&state, &row, "state") && text_equal(state.text, text_of(wanted)));
     sluice_reply_free(&reply);
     sluice_close(&client);
 }
@@ -143,6 +162,8 @@ static void one_second_batch_when_it_is_settled(void **state)
     uint32_t timed = screen("timed", 0), asked = screen("asked", ROWS);
     screen("given up", 2 * ROWS);
     expect_life("timed", "awaiting_corrections", 0);
+    expect_rows("timed", "pass", "pass");
+    expect_rows("timed", "hold", "hold");
     assert_string_equal(change("cancel", "c1", "given up", note, &sequence), "ok");
     assert_string_equal(change("cancel", "c1", "given up", again, &repeated), "ok");
     assert_string_equal(note, again);
@@ -164,6 +185,10 @@ static void one_second_batch_when_it_is_settled(void **state)
     server_kill(&server);
     server_start(&server);
     expect_life("timed", "released", 1);
+    expect_rows("timed", "pass", "released");
+    expect_rows("timed", "hold", "expired");
+    expect_rows("asked", "hold", "expired");
+    expect_rows("given up", "pass", "cancelled");
     server_stop(&server);
     outgoing_read(&out);
     assert_int_equal(out.count, 2);
@@ -184,6 +209,8 @@ static void at_once_is_in_the_screening(void **state)
     expect_outgoing(&out, "fast/r1", passed);
     server_start(&server);
     expect_life("fast", "awaiting_corrections", 1);
+    expect_rows("fast", "pass", "released");
+    expect_rows("fast", "hold", "hold");
     server_stop(&server);
 }
 

@@ -113,6 +113,66 @@ static bool rows_seen(void *context, const struct batch *batch, const uint32_t *
     return true;
 }
 
+/* Changes the life of batch 1 alone, by a batch of observations. */
+static void change(uint64_t sequence, struct ledger_life_change change)
+{
+    struct batch batch;
+    char id[24];
+    struct sample sample = rig_sample(sequence, 1, OP_observe, id);
+    sample_make(&batch, &sample);
+    change.life.sequence = 1;
+    struct ledger_entry entry = {.batch = &batch, .life = &change};
+    assert_int_equal(frame_encode(&entry.frame, &batch, NULL), FAULT_NONE);
+    assert_int_equal(ledger_sqlite.commit(rig.ledger, &entry, 1, NULL), FAULT_NONE);
+    frame_give(&entry.frame);
+    batch_fini(&batch);
+}
+
+static void expect_states(enum row_state passed, enum row_state held, enum row_state rejected, enum row_state invalid)
+{
+    const enum row_state expected[VERDICT_COUNT] = {
+        [VERDICT_PASS] = passed, [VERDICT_HOLD] = held, [VERDICT_REJECT] = rejected, [VERDICT_INVALID] = invalid};
+    struct batch batch;
+    uint32_t seen = 0;
+    assert_int_equal(ledger_sqlite.read(rig.ledger, &batch, 1, NULL), FAULT_NONE);
+    for (uint32_t row = 0; row < batch.row_count; row++) {
+        enum row_state state = ROW_STATE_COUNT;
+        assert_int_equal(ledger_sqlite.row_state(rig.ledger, &state, 1, row, NULL), FAULT_NONE);
+        assert_int_equal(state, expected[batch.results.verdict[row]]);
+        seen |= 1U << batch.results.verdict[row];
+    }
+    batch_fini(&batch);
+    assert_int_equal(seen, (1U << VERDICT_COUNT) - 1);
+}
+
+static void a_row_is_where_its_batch_is_unless_it_differs(void **state)
+{
+    (void)state;
+    struct batch batch;
+    char id[24];
+    struct sample sample = rig_sample(1, 400, OP_screen, id);
+    sample.plain = false;
+    rig_init(&rig);
+    rig_open(&rig);
+    sample_make(&batch, &sample);
+    struct ledger_entry entry = {.batch = &batch, .scenes = rig_scenes, .scene_count = SAMPLE_SCENES};
+    assert_int_equal(frame_encode(&entry.frame, &batch, NULL), FAULT_NONE);
+    assert_int_equal(ledger_sqlite.commit(rig.ledger, &entry, 1, NULL), FAULT_NONE);
+    frame_give(&entry.frame);
+    batch_fini(&batch);
+    expect_states(ROW_SCREENED, ROW_SCREENED, ROW_SCREENED, ROW_SCREENED); /* of a program that knew no lives */
+    change(2, (struct ledger_life_change){.life = {.state = LIFE_AWAITING}});
+    expect_states(ROW_SCREENED, ROW_SCREENED, ROW_SCREENED, ROW_SCREENED);
+    change(3, (struct ledger_life_change){.life = {.state = LIFE_AWAITING, .releases = 1}});
+    expect_states(ROW_RELEASED, ROW_SCREENED, ROW_SCREENED, ROW_SCREENED);
+    change(4, (struct ledger_life_change){.life = {.state = LIFE_RELEASED, .releases = 1}, .expires = true});
+    rig_reopen(&rig);
+    expect_states(ROW_RELEASED, ROW_EXPIRED, ROW_SCREENED, ROW_EXPIRED);
+    change(5, (struct ledger_life_change){.life = {.state = LIFE_CANCELLED}});
+    expect_states(ROW_CANCELLED, ROW_EXPIRED, ROW_CANCELLED, ROW_EXPIRED);
+    rig_fini(&rig);
+}
+
 static void a_release_waits_until_it_is_marked(void **state)
 {
     (void)state;
@@ -170,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sets_hold_what_was_put_in),
+        cmocka_unit_test(a_row_is_where_its_batch_is_unless_it_differs),
         cmocka_unit_test(a_release_waits_until_it_is_marked),
         cmocka_unit_test(those_whose_time_is_over_come_in_order),
     };
