@@ -151,13 +151,14 @@ static enum fault call_http(struct connector *connector, const struct connect_me
                  (const char *)connector->token.data);
     for (uint32_t i = 0; i < count; i++)
         headers[i] = text[i];
+    bool is_short = message->total_ms > 0 && message->total_ms < connector->total_ms;
     const struct http_request request = {.url = connector->url,
                                          .headers = headers,
                                          .header_count = count,
                                          .body = message->body,
                                          .body_bytes = message->body_bytes,
                                          .connect_ms = connector->connect_ms,
-                                         .total_ms = connector->total_ms,
+                                         .total_ms = is_short ? message->total_ms : connector->total_ms,
                                          .answer_bytes_max = connector->answer_bytes_max};
     enum fault fault = http_call(connector->http, &request, answer, note);
     secret_wipe(text, sizeof text);

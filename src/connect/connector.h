@@ -47,6 +47,7 @@ struct connect_message {
     const char *content_type;
     const void *body;
     size_t body_bytes;
+    int64_t total_ms;      /* for this attempt, where that is less than the connector's; 0: the connector's */
     connect_read_fn *read; /* NULL: any 2xx is done */
     void *context;
 };

@@ -17,15 +17,16 @@ static bool value_check(void *context, struct text key, const struct associated_
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct associated_options options = {.key_name = "account",
-                                                      .field_count = 3,
-                                                      .fields = {{.name = "segment", .type = ASSOCIATED_TEXT},
-                                                                 {.name = "limit", .type = ASSOCIATED_I64},
-                                                                 {.name = "score", .type = ASSOCIATED_F64}}};
+    static const struct associated_plan plan = {.key_name = "account",
+                                                .field_count = 4,
+                                                .fields = {{.name = "segment", .type = ASSOCIATED_TEXT},
+                                                           {.name = "limit", .type = ASSOCIATED_I64},
+                                                           {.name = "score", .type = ASSOCIATED_F64},
+                                                           {.name = "rate", .type = ASSOCIATED_ANY}}};
     struct fault_note note = {0};
     uint64_t live = memory_live_count();
     uint32_t count = 0;
-    enum fault fault = associated_answer_read(&options, data, size, value_check, &count, &note);
+    enum fault fault = associated_answer_read(&plan, data, size, value_check, &count, &note);
     MUST(fault == FAULT_NONE || note.text[0]);
     MUST(memory_live_count() == live);
     return 0;

@@ -15,7 +15,8 @@ struct rig {
     struct http *http;
     struct connector *connector;
     struct associated *associated;
-    struct associated_options options;
+    struct associated_plan plan;
+    int64_t until_ns;
     struct arena arena;
 };
 
@@ -24,6 +25,7 @@ static void rig_up(struct rig *rig, enum associated_silence silence, uint32_t ke
     static const char *const hosts[] = {"127.0.0.1"};
     struct fault_note note = {0};
     char url[64];
+    rig->until_ns = 0;
     assert_true(service_start(&rig->service));
     assert_true(arena_init(&rig->arena, 4 << 20));
     assert_int_equal(http_open(&rig->http, &(struct http_options){.hosts = hosts, .host_count = 1, .plain = true}, &note), FAULT_NONE);
@@ -35,20 +37,22 @@ static void rig_up(struct rig *rig, enum associated_silence silence, uint32_t ke
                                               .answer_bytes_max = 60000,
                                               .retry = {.first_ms = 5, .most_ms = 10}};
     assert_int_equal(connector_open(&rig->connector, rig->http, &options, &note), FAULT_NONE);
-    rig->options = (struct associated_options){
-        .connector = rig->connector,
+    rig->plan = (struct associated_plan){
         .key_name = "account",
         .field_count = 3,
         .fields = {{.name = "limit", .type = ASSOCIATED_I64, .fallback = {.is_known = true, .integer = 500}},
                    {.name = "score", .type = ASSOCIATED_F64},
                    {.name = "segment", .type = ASSOCIATED_TEXT}},
         .silence = silence,
+    };
+    const struct associated_options asking = {
+        .connector = rig->connector,
         .keys_max = keys_max,
         .attempts_max = 3,
         .cached_max = cached_max,
         .expiry_ms = expiry_ms,
     };
-    assert_int_equal(associated_open(&rig->associated, &rig->options, &note), FAULT_NONE);
+    assert_int_equal(associated_open(&rig->associated, &asking, &note), FAULT_NONE);
 }
 
 static void rig_down(struct rig *rig)
@@ -67,7 +71,7 @@ static enum fault ask(struct rig *rig, struct associated_answers *out, struct fa
         keys[i] = text_of(names[i]);
     *note = (struct fault_note){0};
     arena_reset(&rig->arena);
-    return associated_ask(rig->associated, keys, count, &rig->arena, out, note);
+    return associated_ask(rig->associated, &rig->plan, keys, count, rig->until_ns, &rig->arena, out, note);
 }
 
 static void many_keys_are_one_request(void **state)
@@ -236,14 +240,58 @@ static void keys_are_bounded(void **state)
     rig_up(&rig, ASSOCIATED_HOLD, 100, 0, 0);
     memset(name, 'k', sizeof name);
     name[ASSOCIATED_KEY_BYTES_MAX + 1] = 0;
-    assert_int_equal(ask(&rig, &out, &note, 2, names), FAULT_limit);
-    assert_int_equal(note.row, 1);
-    assert_int_equal(rig.service.calls, 0);
+    service_says(&rig.service, 200, "{\"answers\": [{\"account\": \"a\", \"limit\": 3}]}");
+    assert_int_equal(ask(&rig, &out, &note, 2, names), FAULT_NONE);
+    assert_int_equal(out.asked, 1); /* the other is longer than any that a system may be asked for */
+    assert_int_equal(out.state[0], ASSOCIATED_ANSWERED);
+    assert_int_equal(out.state[1], ASSOCIATED_UNKNOWN);
     struct arena small;
     struct text key = text_of("a");
     assert_true(arena_init(&small, 64));
-    assert_int_equal(associated_ask(rig.associated, &key, 1, &small, &out, &note), FAULT_limit);
+    assert_int_equal(associated_ask(rig.associated, &rig.plan, &key, 1, 0, &small, &out, &note), FAULT_limit);
     arena_fini(&small);
+    rig_down(&rig);
+}
+
+/* Behind a request without an answer the others are not sent; and no attempt is begun when time is over. */
+static void silence_and_time_end_it(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b", "c", "d"};
+    struct rig rig;
+    struct associated_answers out;
+    struct fault_note note;
+    rig_up(&rig, ASSOCIATED_DEFAULTS, 1, 0, 0);
+    service_says(&rig.service, 500, "");
+    assert_int_equal(ask(&rig, &out, &note, 4, names), FAULT_NONE);
+    assert_int_equal(rig.service.calls, 3); /* attempts for the first key */
+    assert_int_equal(out.silent, 4);
+    rig.until_ns = 1;
+    assert_int_equal(ask(&rig, &out, &note, 4, names), FAULT_NONE);
+    assert_int_equal(rig.service.calls, 3);
+    assert_int_equal(out.silent, 4);
+    assert_int_equal(out.values[3 * 3].integer, 500);
+    rig_down(&rig);
+}
+
+static void any_is_a_text(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b", "c", "d"};
+    static const char *const wanted[] = {"12.5", "true", "7", "x"};
+    struct rig rig;
+    struct associated_answers out;
+    struct fault_note note;
+    rig_up(&rig, ASSOCIATED_HOLD, 100, 0, 0);
+    rig.plan.fields[0].type = ASSOCIATED_ANY;
+    service_says(&rig.service, 200,
+                 "{\"answers\": [{\"account\": \"a\", \"limit\": 12.50}, {\"account\": \"b\", \"limit\": true}, "
+                 "{\"account\": \"c\", \"limit\": 7}, {\"account\": \"d\", \"limit\": \"x\"}]}");
+    assert_int_equal(ask(&rig, &out, &note, 4, names), FAULT_NONE);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(out.values[3 * i].text_bytes, strlen(wanted[i]));
+        assert_memory_equal(out.values[3 * i].text, wanted[i], strlen(wanted[i]));
+    }
     rig_down(&rig);
 }
 
@@ -257,6 +305,8 @@ int main(void)
         cmocka_unit_test(silence_holds_defaults_or_refuses),
         cmocka_unit_test(a_wrong_answer_is_none),
         cmocka_unit_test(keys_are_bounded),
+        cmocka_unit_test(silence_and_time_end_it),
+        cmocka_unit_test(any_is_a_text),
     };
     json_use_memory();
     return secret_open() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
