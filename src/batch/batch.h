@@ -99,7 +99,7 @@ enum dimension { DIMENSION_transaction, DIMENSION_device, DIMENSION_behaviour, D
 enum verdict { VERDICT_PASS, VERDICT_HOLD, VERDICT_REJECT, VERDICT_INVALID, VERDICT_COUNT };
 enum level { LEVEL_NONE, LEVEL_LOW, LEVEL_MEDIUM, LEVEL_HIGH, LEVEL_CRITICAL, LEVEL_COUNT };
 /* What made the level: nothing, the best scene's match, the anomaly degree, both, a failed check; or what made the verdict
- * whatever the level is: a transfer id seen before, a party on a list, a rule of the
+ * whatever the level is: a transfer id seen before, a party on a list, an associated system that did not answer, a rule of the
  * tenant's, which may have made the level too. */
 enum cause {
     CAUSE_NONE,
@@ -112,6 +112,7 @@ enum cause {
     CAUSE_RESTRICTED,
     CAUSE_ALLOWED,
     CAUSE_RULE,
+    CAUSE_UNANSWERED,
     CAUSE_COUNT
 };
 static inline bool cause_is_scored(enum cause cause) /* the scores say why */
@@ -121,9 +122,10 @@ static inline bool cause_is_scored(enum cause cause) /* the scores say why */
 
 /* What the log says of a row, beside its scores. */
 enum row_flag {
-    FLAG_SEEN = 1,     /* the transfer's id, within the tenant's duplicate_days */
-    FLAG_LISTED = 2,   /* << list: an account, device or address of it is on that list */
-    FLAG_ABNORMAL = 16 /* its level is one from which on the tenant calls a result abnormal */
+    FLAG_SEEN = 1,       /* the transfer's id, within the tenant's duplicate_days */
+    FLAG_LISTED = 2,     /* << list: an account, device or address of it is on that list */
+    FLAG_ABNORMAL = 16,  /* its level is one from which on the tenant calls a result abnormal */
+    FLAG_UNANSWERED = 32 /* an associated system did not answer, and its profile says hold */
 };
 enum party_list { LIST_BLOCK, LIST_RESTRICT, LIST_ALLOW, LIST_COUNT };
 enum listed_kind { LISTED_ACCOUNT, LISTED_DEVICE, LISTED_ADDRESS, LISTED_COUNT };

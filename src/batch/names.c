@@ -47,8 +47,8 @@ const char *const language_names[LANGUAGE_COUNT] = {"en", "zh"};
 const char *const dimension_names[DIMENSION_COUNT] = {"transaction", "device", "behaviour", "social"};
 const char *const verdict_names[VERDICT_COUNT] = {"pass", "hold", "reject", "invalid"};
 const char *const level_names_of_risk[LEVEL_COUNT] = {"none", "low", "medium", "high", "critical"};
-const char *const cause_names[CAUSE_COUNT] = {"none",      "scene",   "anomaly",    "scene_and_anomaly", "check",
-                                              "duplicate", "blocked", "restricted", "allowed",           "rule"};
+const char *const cause_names[CAUSE_COUNT] = {"none",       "scene",   "anomaly", "scene_and_anomaly", "check", "duplicate", "blocked",
+                                              "restricted", "allowed", "rule",    "unanswered"};
 const char *const observe_names[OBSERVE_COUNT] = {"none", "attribute", "contact", "registration", "use"};
 const char *const list_names[LIST_COUNT] = {"block", "restrict", "allow"};
 const char *const listed_names[LISTED_COUNT] = {"account", "device", "address"};

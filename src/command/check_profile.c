@@ -61,6 +61,19 @@ static void made_print(const struct profile *profile)
     }
 }
 
+static void asked_print(const struct profile *profile)
+{
+    static const char *const silences[PROFILE_SILENCES] = {"held", "given defaults", "refused with their batch"};
+    struct profile_ask ask;
+    for (uint32_t i = 0; i < profile_ask_count(profile); i++) {
+        profile_ask_of(&ask, profile, i);
+        printf("  asks %s for %s:", ask.system, ask.key);
+        for (uint32_t k = 0; k < ask.answer_count; k++)
+            printf("%s %s", k ? "," : "", ask.answers[k].name);
+        printf("; without an answer rows are %s\n", silences[ask.silence]);
+    }
+}
+
 /* --- rows -------------------------------------------------------------------------------------------------------------- */
 
 static const struct column *column_of(const struct batch *batch, const char *name)
@@ -210,6 +223,7 @@ int command_check_profile(int argc, char **argv)
         csv_fault_of(&note, options.rows, fault);
     } else if (fault == FAULT_NONE) {
         made_print(profile->profile);
+        asked_print(profile->profile);
     }
     source_close(&source);
     config_profile_close(&profile);

@@ -35,6 +35,10 @@ bool profile_makes_last(const struct profile *profile, uint16_t column)
     for (uint32_t i = 0; i < profile->post.made_count; i++)
         if (profile->post.made[i].known == column)
             return true;
+    for (uint32_t i = 0; i < profile->ask_count; i++)
+        for (uint32_t k = 0; k < profile->asks[i].field_count; k++)
+            if (profile->asks[i].fields[k].known == column)
+                return true;
     return false;
 }
 
@@ -158,14 +162,18 @@ void profile_part(struct batch *batch, const struct profile *chosen, struct prof
 
 enum { CONVERT_ROW_BYTES = 8 + 1, TEXT_ROW_BYTES = 21 + 4 + 1, UNIQUE_ROW_BYTES = 8 + 16, ARRAYS_PER_COLUMN = 6 };
 
+size_t convert_arena_bytes(const struct rule_column *rule, uint32_t row_count)
+{
+    return (size_t)row_count * (rule->kind == CELL_TEXT ? TEXT_ROW_BYTES : CONVERT_ROW_BYTES) + ARRAYS_PER_COLUMN * ROWS_ALIGN;
+}
+
 size_t profile_arena_bytes(const struct profile *profile, uint32_t row_count)
 {
     size_t bytes = 0, rows = row_count;
-    for (uint32_t i = 0; i < profile->column_count; i++) {
-        const struct rule_column *rule = &profile->columns[i];
-        bytes += rows * (rule->kind == CELL_TEXT ? TEXT_ROW_BYTES : CONVERT_ROW_BYTES) + ARRAYS_PER_COLUMN * ROWS_ALIGN;
-        bytes += rule->unique ? rows * UNIQUE_ROW_BYTES : 0;
-    }
+    for (uint32_t i = 0; i < profile->column_count; i++)
+        bytes += convert_arena_bytes(&profile->columns[i], row_count) + (profile->columns[i].unique ? rows * UNIQUE_ROW_BYTES : 0);
+    for (uint32_t i = 0; i < profile->ask_count; i++)
+        bytes += ask_arena_bytes(&profile->asks[i], row_count);
     return bytes + stage_arena_bytes(&profile->fill, row_count) + stage_arena_bytes(&profile->post, row_count);
 }
 

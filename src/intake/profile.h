@@ -8,8 +8,8 @@
 #include "intake/template.h"
 
 /* What the batches of one tenant and product look like (docs/profiles.md): wire columns become columns, their cells are
- * checked, and templates compute more of them. The way: take (convert, check, `fill`), then what an associated system
- * answers, then finish (`post`). A profile is immutable and counted: any thread may use it. */
+ * checked, and templates compute more of them. The way: take (convert, check, `fill`), then what associated systems
+ * answer (ask), then finish (`post`). A profile is immutable and counted: any thread may use it. */
 
 enum {
     PROFILE_COLUMNS_MAX = 64,
@@ -17,7 +17,10 @@ enum {
     PROFILE_REQUIRE_MAX = 8,
     PROFILE_TABLES_MAX = 16,
     PROFILE_VALUES_MAX = 1024, /* of one_of, of one table */
-    PROFILE_PATTERN_BYTES_MAX = 1024
+    PROFILE_PATTERN_BYTES_MAX = 1024,
+    PROFILE_ASKS_MAX = 4,    /* associated systems */
+    PROFILE_ANSWERS_MAX = 8, /* columns of what one of them answers */
+    PROFILE_ANSWER_BYTES_MAX = 64
 };
 
 /* A profile as it was written: every value still text, NULL where a key was left out. */
@@ -36,12 +39,23 @@ struct profile_table_plan {
     uint32_t entries_count;
     unsigned line;
 };
+struct profile_answer_plan {
+    char *name, *from, *type, *unit, *places, *fallback;
+    unsigned line;
+};
+struct profile_ask_plan {
+    char *system, *key, *key_name, *silence, *mark;
+    struct profile_answer_plan *fields;
+    uint32_t fields_count;
+    unsigned line;
+};
 struct profile_plan {
     char *name, *product, *fill, *post;
     char **require;
     struct profile_column_plan *columns;
     struct profile_table_plan *tables;
-    uint32_t require_count, columns_count, tables_count;
+    struct profile_ask_plan *associated;
+    uint32_t require_count, columns_count, tables_count, associated_count;
     const char *source; /* names the file in faults */
     unsigned fill_line, post_line, require_line;
 };
@@ -73,6 +87,29 @@ size_t profile_text_bytes(const struct profile *profile, size_t message_bytes);
 enum fault profile_take(struct batch *batch, const struct profile *profile, const struct kernels *kernels, struct fault_note *note);
 enum fault profile_finish(struct batch *batch, const struct profile *profile, const struct kernels *kernels, struct fault_note *note);
 bool profile_makes_last(const struct profile *profile, uint16_t column); /* a known column that finish makes */
+
+/* Between take and finish: what is asked of associated systems (profile_ask.c). Texts are the profile's. */
+enum profile_silence { PROFILE_HOLD, PROFILE_DEFAULTS, PROFILE_REFUSE, PROFILE_SILENCES };
+enum profile_answer_type { PROFILE_ANSWER_TEXT, PROFILE_ANSWER_INT, PROFILE_ANSWER_REAL, PROFILE_ANSWER_ANY };
+struct profile_ask {
+    const char *system, *key, *key_name; /* key: column whose values are asked for; key_name: what the system calls it */
+    enum profile_silence silence;
+    uint32_t answer_count;
+    struct profile_answer {
+        const char *name; /* as the system calls it */
+        enum profile_answer_type type;
+        const char *fallback; /* NULL: none */
+    } answers[PROFILE_ANSWERS_MAX];
+};
+enum profile_mark { PROFILE_ANSWERED, PROFILE_UNKNOWN, PROFILE_SILENT, PROFILE_MARKS };
+extern const char *const profile_mark_names[PROFILE_MARKS]; /* cells of the mark's column */
+uint32_t profile_ask_count(const struct profile *profile);
+void profile_ask_of(struct profile_ask *out, const struct profile *profile, uint32_t index);
+/* out: of each row; no bytes: it is invalid, or has no key. */
+void profile_ask_keys(struct text *out, const struct batch *batch, const struct profile *profile, uint32_t index);
+/* answers: one column for each, of i64, f64 or str, in the batch's arena; marks: an enum profile_mark for each row, likewise. */
+enum fault profile_ask_take(struct batch *batch, const struct profile *profile, uint32_t index, const struct column *answers,
+                            const uint8_t *marks, struct fault_note *note);
 
 /* What its templates make, `fill` first: for those who show it. */
 uint32_t profile_made_count(const struct profile *profile);

@@ -81,7 +81,11 @@ static void cell_fails(const struct conversion *conversion, uint32_t row, unsign
     cell_show(shown, sizeof shown, conversion->source, row);
     if (rule->kind == CELL_DECIMAL || rule->unit == UNIT_MAJOR)
         snprintf(of, sizeof of, " of at most %u places", places);
-    batch_row_fails(conversion->batch, row, conversion->target, RULE_TYPE, "must be %s%s, is %s", wanted_text(rule), of, shown);
+    if (rule->is_answer)
+        batch_row_tells(conversion->batch, row, conversion->target, RULE_COMPUTE, "answered %s, must be %s%s", shown, wanted_text(rule),
+                        of);
+    else
+        batch_row_fails(conversion->batch, row, conversion->target, RULE_TYPE, "must be %s%s, is %s", wanted_text(rule), of, shown);
 }
 
 /* Decimal places of the row's currency; -1: it has none that is known, which its own check tells. */
@@ -233,8 +237,7 @@ static enum fault source_missing(const struct batch *batch, const struct rule_co
                      profile->name);
 }
 
-static enum fault column_convert(struct batch *batch, const struct rule_column *rule, const struct profile *profile,
-                                 struct fault_note *note)
+enum fault convert_column(struct batch *batch, const struct rule_column *rule, const struct profile *profile, struct fault_note *note)
 {
     uint16_t from = batch_place(batch, rule->from), there = batch_place(batch, rule->name);
     struct conversion conversion = {.batch = batch, .rule = rule};
@@ -275,6 +278,6 @@ enum fault convert_columns(struct batch *batch, const struct profile *profile, s
     for (int major = 0; major < 2; major++)
         for (uint32_t i = 0; i < profile->column_count && fault == FAULT_NONE; i++)
             if ((profile->columns[i].unit == UNIT_MAJOR) == major)
-                fault = column_convert(batch, &profile->columns[i], profile, note);
+                fault = convert_column(batch, &profile->columns[i], profile, note);
     return fault;
 }

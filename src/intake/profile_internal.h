@@ -21,6 +21,7 @@ struct rule_column {
     enum cell_unit unit;
     uint8_t places; /* of a decimal */
     bool required, unique, has_least, has_most, has_length;
+    bool is_answer;      /* of an associated system: what cannot be converted is no fault of its row */
     int64_t least, most; /* not of floats */
     double least_real, most_real;
     uint32_t length_least, length_most; /* characters */
@@ -43,6 +44,15 @@ struct stage {                        /* one template and what it reads and make
     uint32_t made_count;
 };
 
+struct ask {
+    char system[TEMPLATE_NAME_MAX + 1], key[TEMPLATE_NAME_MAX + 1], key_name[TEMPLATE_NAME_MAX + 1], mark[TEMPLATE_NAME_MAX + 1];
+    enum profile_silence silence;
+    uint32_t field_count;
+    struct rule_column fields[PROFILE_ANSWERS_MAX]; /* from: <system>.<name>, the column of what came */
+    char fallbacks[PROFILE_ANSWERS_MAX][PROFILE_ANSWER_BYTES_MAX + 1];
+    bool has_fallback[PROFILE_ANSWERS_MAX];
+};
+
 struct profile {
     unsigned magic;
     atomic_uint users;
@@ -51,11 +61,32 @@ struct profile {
     uint32_t required_count, column_count, table_count;
     struct rule_column columns[PROFILE_COLUMNS_MAX];
     struct template_table tables[PROFILE_TABLES_MAX];
+    struct ask asks[PROFILE_ASKS_MAX];
+    uint32_t ask_count;
     struct stage fill, post;
     size_t table_bytes; /* of all texts that a template may give, tables and constants */
     char *texts;        /* of one_of and tables */
     size_t texts_used;
 };
+
+/* profile_open.c */
+struct opening {
+    struct profile *profile;
+    const struct profile_plan *plan;
+    struct fault_note *note;
+};
+enum fault profile_wrong(const struct opening *opening, unsigned line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+enum fault profile_no_memory(const struct opening *opening);
+int profile_choice(const char *text, const char *const *names, int count);
+bool profile_text_is_clean(const char *text, size_t bytes_max);
+bool profile_name_is_good(const char *name);
+enum fault profile_rule_type(struct rule_column *out, const struct opening *opening, const struct profile_column_plan *plan);
+struct template_column profile_input_of(const struct rule_column *rule);
+
+/* profile_ask.c */
+enum fault ask_open(const struct opening *opening, const struct profile_ask_plan *plan);
+void ask_inputs(struct stage *stage, const struct ask *ask);
+size_t ask_arena_bytes(const struct ask *ask, uint32_t row_count);
 
 /* profile_cell.c: one text as a cell. false: it is none. */
 bool cell_exact_read(int64_t *out, struct text text, unsigned places);
@@ -80,6 +111,8 @@ enum pattern_result pattern_match(const struct pattern *pattern, struct pattern_
 
 /* profile_convert.c: wire columns become columns. */
 enum fault convert_columns(struct batch *batch, const struct profile *profile, struct fault_note *note);
+enum fault convert_column(struct batch *batch, const struct rule_column *rule, const struct profile *profile, struct fault_note *note);
+size_t convert_arena_bytes(const struct rule_column *rule, uint32_t row_count);
 uint16_t batch_place(const struct batch *batch, const char *name); /* of the column of that name; COLUMN_NONE: it is not there */
 struct column *batch_at(struct batch *batch, uint16_t place);
 enum fault batch_place_take(uint16_t *out, struct batch *batch, const char *name, struct fault_note *note); /* it, or a new one */

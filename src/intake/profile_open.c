@@ -9,13 +9,7 @@
 
 enum { WHY_BYTES = 120, LENGTH_MAX = 65536 };
 
-struct opening {
-    struct profile *profile;
-    const struct profile_plan *plan;
-    struct fault_note *note;
-};
-
-__attribute__((format(printf, 3, 4))) static enum fault wrong(const struct opening *opening, unsigned line, const char *format, ...)
+enum fault profile_wrong(const struct opening *opening, unsigned line, const char *format, ...)
 {
     char text[160];
     va_list arguments;
@@ -25,12 +19,12 @@ __attribute__((format(printf, 3, 4))) static enum fault wrong(const struct openi
     return fault_set(opening->note, FAULT_schema, ROW_NONE, COLUMN_NONE, "%s:%u: %s", opening->plan->source, line, text);
 }
 
-static enum fault no_memory(const struct opening *opening)
+enum fault profile_no_memory(const struct opening *opening)
 {
     return fault_set(opening->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for profile %s", opening->plan->source);
 }
 
-static int choice_of(const char *text, const char *const *names, int count)
+int profile_choice(const char *text, const char *const *names, int count)
 {
     for (int i = 0; i < count; i++)
         if (strcmp(text, names[i]) == 0)
@@ -38,7 +32,7 @@ static int choice_of(const char *text, const char *const *names, int count)
     return -1;
 }
 
-static bool is_clean(const char *text, size_t bytes_max)
+bool profile_text_is_clean(const char *text, size_t bytes_max)
 {
     size_t bytes = strlen(text);
     return bytes > 0 && bytes <= bytes_max && text_is_id(text_of(text));
@@ -59,7 +53,7 @@ static enum fault bool_read(bool *out, const struct opening *opening, unsigned l
 {
     int64_t value = 0;
     if (text && (!cell_bool_read(&value, text_of(text)) || text[1] == '\0'))
-        return wrong(opening, line, "%s: expected true or false, is '%.40s'", key, text);
+        return profile_wrong(opening, line, "%s: expected true or false, is '%.40s'", key, text);
     *out = value != 0;
     return FAULT_NONE;
 }
@@ -70,12 +64,12 @@ static enum fault count_read(uint32_t *out, const struct opening *opening, unsig
     if (!text)
         return FAULT_NONE;
     if (!cell_exact_read(&value, text_of(text), 0) || value < 0 || value > most)
-        return wrong(opening, line, "%s: expected 0 to %u, is '%.40s'", key, most, text);
+        return profile_wrong(opening, line, "%s: expected 0 to %u, is '%.40s'", key, most, text);
     *out = (uint32_t)value;
     return FAULT_NONE;
 }
 
-static bool is_name(const char *name)
+bool profile_name_is_good(const char *name)
 {
     if (!(name[0] == '_' || (name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z')))
         return false;
@@ -87,23 +81,23 @@ static bool is_name(const char *name)
 
 static enum fault column_names(struct rule_column *out, const struct opening *opening, const struct profile_column_plan *plan)
 {
-    if (!plan->name || !is_name(plan->name))
-        return wrong(opening, plan->line, "name: expected a name of letters, digits and _, at most %d, is '%.40s'", TEMPLATE_NAME_MAX,
-                     plan->name ? plan->name : "");
-    if (plan->from && !is_clean(plan->from, WIRE_NAME_MAX))
-        return wrong(opening, plan->line, "from: expected a name of at most %d bytes without control characters", WIRE_NAME_MAX);
+    if (!plan->name || !profile_name_is_good(plan->name))
+        return profile_wrong(opening, plan->line, "name: expected a name of letters, digits and _, at most %d, is '%.40s'",
+                             TEMPLATE_NAME_MAX, plan->name ? plan->name : "");
+    if (plan->from && !profile_text_is_clean(plan->from, WIRE_NAME_MAX))
+        return profile_wrong(opening, plan->line, "from: expected a name of at most %d bytes without control characters", WIRE_NAME_MAX);
     snprintf(out->name, sizeof out->name, "%s", plan->name);
     snprintf(out->from, sizeof out->from, "%s", plan->from ? plan->from : plan->name);
     enum column_id known = column_find(text_of(out->name));
     out->known = known == COLUMN_COUNT ? COLUMN_NONE : (uint16_t)known;
     if (out->known != COLUMN_NONE && !column_taken_by(out->known, OP_import))
-        return wrong(opening, plan->line, "column %s is no column of transfers", out->name);
+        return profile_wrong(opening, plan->line, "column %s is no column of transfers", out->name);
     for (uint32_t i = 0; i < opening->profile->column_count; i++) {
         const struct rule_column *other = &opening->profile->columns[i];
         if (strcmp(other->name, out->name) == 0)
-            return wrong(opening, plan->line, "column %s is there twice", out->name);
+            return profile_wrong(opening, plan->line, "column %s is there twice", out->name);
         if (strcmp(other->from, out->from) == 0)
-            return wrong(opening, plan->line, "columns %s and %s are both from %.40s", other->name, out->name, out->from);
+            return profile_wrong(opening, plan->line, "columns %s and %s are both from %.40s", other->name, out->name, out->from);
     }
     return FAULT_NONE;
 }
@@ -112,30 +106,30 @@ static enum fault unit_fits(const struct rule_column *rule, const struct opening
 {
     bool is_time = rule->unit >= UNIT_US;
     if (plan->unit && is_time != (rule->kind == CELL_TIME))
-        return wrong(opening, plan->line, "unit %s is none of type %s", plan->unit, cell_kind_names[rule->kind]);
+        return profile_wrong(opening, plan->line, "unit %s is none of type %s", plan->unit, cell_kind_names[rule->kind]);
     if (rule->unit == UNIT_MAJOR && rule->known != COLUMN_amount)
-        return wrong(opening, plan->line, "unit major is of column amount, whose currency says its places; elsewhere type decimal");
+        return profile_wrong(opening, plan->line, "unit major is of column amount, whose currency says its places; elsewhere type decimal");
     if (plan->places && rule->kind != CELL_DECIMAL)
-        return wrong(opening, plan->line, "places are of type decimal");
+        return profile_wrong(opening, plan->line, "places are of type decimal");
     return FAULT_NONE;
 }
 
 /* A known column has the type of columns.tbl. */
-static enum fault column_type(struct rule_column *out, const struct opening *opening, const struct profile_column_plan *plan)
+enum fault profile_rule_type(struct rule_column *out, const struct opening *opening, const struct profile_column_plan *plan)
 {
     static const enum cell_kind known[] = {[COLUMN_TEXT] = CELL_TEXT, [COLUMN_TIME] = CELL_TIME, [COLUMN_MONEY] = CELL_INT};
     bool is_known = out->known != COLUMN_NONE;
-    int kind = plan->type ? choice_of(plan->type, cell_kind_names, CELL_KIND_COUNT)
+    int kind = plan->type ? profile_choice(plan->type, cell_kind_names, CELL_KIND_COUNT)
                : is_known ? (int)known[column_type_of(out->known)]
                           : CELL_TEXT;
-    int unit = plan->unit ? choice_of(plan->unit, cell_unit_names, UNIT_COUNT) : UNIT_PLAIN;
+    int unit = plan->unit ? profile_choice(plan->unit, cell_unit_names, UNIT_COUNT) : UNIT_PLAIN;
     uint32_t places = 2;
     if (kind < 0)
-        return wrong(opening, plan->line, "type: expected int, decimal, float, bool, text or time, is '%.40s'", plan->type);
+        return profile_wrong(opening, plan->line, "type: expected int, decimal, float, bool, text or time, is '%.40s'", plan->type);
     if (unit < 0)
-        return wrong(opening, plan->line, "unit: expected minor, major, us, ms, s or iso, is '%.40s'", plan->unit);
+        return profile_wrong(opening, plan->line, "unit: expected minor, major, us, ms, s or iso, is '%.40s'", plan->unit);
     if (is_known && (enum cell_kind)kind != known[column_type_of(out->known)])
-        return wrong(opening, plan->line, "column %s is of type %s", out->name, cell_kind_names[known[column_type_of(out->known)]]);
+        return profile_wrong(opening, plan->line, "column %s is of type %s", out->name, cell_kind_names[known[column_type_of(out->known)]]);
     out->kind = (enum cell_kind)kind;
     out->unit = (enum cell_unit)unit;
     enum fault fault = count_read(&places, opening, plan->line, "places", plan->places, TEMPLATE_SCALE_MAX);
@@ -152,11 +146,11 @@ static enum fault bound_read(bool *out_has, int64_t *out, double *out_real, cons
     *out_has = true;
     plain.unit = rule->kind == CELL_TIME ? UNIT_ISO : UNIT_PLAIN;
     if (rule->kind == CELL_TEXT || rule->kind == CELL_BOOL)
-        return wrong(opening, line, "%s: a %s has no range", key, cell_kind_names[rule->kind]);
+        return profile_wrong(opening, line, "%s: a %s has no range", key, cell_kind_names[rule->kind]);
     if (rule->kind == CELL_FLOAT ? cell_real_read(out_real, text_of(text)) : cell_read(out, &plain, text_of(text), rule->places))
         return FAULT_NONE;
-    return wrong(opening, line, "%s: expected %s, is '%.40s'", key,
-                 rule->kind == CELL_TIME ? "a time such as 2026-01-31" : cell_kind_names[rule->kind], text);
+    return profile_wrong(opening, line, "%s: expected %s, is '%.40s'", key,
+                         rule->kind == CELL_TIME ? "a time such as 2026-01-31" : cell_kind_names[rule->kind], text);
 }
 
 static enum fault column_range(struct rule_column *out, const struct opening *opening, const struct profile_column_plan *plan)
@@ -167,7 +161,7 @@ static enum fault column_range(struct rule_column *out, const struct opening *op
     if (fault != FAULT_NONE || !out->has_least || !out->has_most)
         return fault;
     bool is_ordered = out->kind == CELL_FLOAT ? out->least_real <= out->most_real : out->least <= out->most;
-    return is_ordered ? FAULT_NONE : wrong(opening, plan->line, "least: expected at most what most says");
+    return is_ordered ? FAULT_NONE : profile_wrong(opening, plan->line, "least: expected at most what most says");
 }
 
 static int exact_order(const void *a, const void *b)
@@ -188,19 +182,19 @@ static enum fault column_values(struct rule_column *out, const struct opening *o
     if (count == 0)
         return FAULT_NONE;
     if (out->kind == CELL_FLOAT || out->kind == CELL_TIME)
-        return wrong(opening, plan->line, "one_of: no list of a %s", cell_kind_names[out->kind]);
+        return profile_wrong(opening, plan->line, "one_of: no list of a %s", cell_kind_names[out->kind]);
     plain.unit = UNIT_PLAIN;
     out->exacts = memory_take_zeroed(count, sizeof *out->exacts);
     out->texts = memory_take_zeroed(count, sizeof *out->texts);
     if (!out->exacts || !out->texts)
-        return no_memory(opening);
+        return profile_no_memory(opening);
     out->one_of_count = count;
     for (uint32_t i = 0; i < count; i++) {
         if (out->kind == CELL_TEXT)
             out->texts[i] = text_of(text_keep(opening->profile, plan->one_of[i]));
         else if (!cell_read(&out->exacts[i], &plain, text_of(plan->one_of[i]), out->places))
-            return wrong(opening, plan->line, "one_of: expected a value of type %s, is '%.40s'", cell_kind_names[out->kind],
-                         plan->one_of[i]);
+            return profile_wrong(opening, plan->line, "one_of: expected a value of type %s, is '%.40s'", cell_kind_names[out->kind],
+                                 plan->one_of[i]);
     }
     if (out->kind == CELL_TEXT)
         qsort(out->texts, count, sizeof *out->texts, text_order);
@@ -215,7 +209,8 @@ static enum fault column_text_rules(struct rule_column *out, const struct openin
     size_t offset = 0;
     bool any = plan->pattern || plan->length_least || plan->length_most;
     if (any && out->kind != CELL_TEXT)
-        return wrong(opening, plan->line, "pattern and length are of type text, %s is of type %s", out->name, cell_kind_names[out->kind]);
+        return profile_wrong(opening, plan->line, "pattern and length are of type text, %s is of type %s", out->name,
+                             cell_kind_names[out->kind]);
     out->length_most = LENGTH_MAX;
     out->has_length = plan->length_least || plan->length_most;
     enum fault fault = count_read(&out->length_least, opening, plan->line, "length_least", plan->length_least, LENGTH_MAX);
@@ -224,10 +219,10 @@ static enum fault column_text_rules(struct rule_column *out, const struct openin
     if (fault != FAULT_NONE || !plan->pattern)
         return fault;
     if (strlen(plan->pattern) > PROFILE_PATTERN_BYTES_MAX)
-        return wrong(opening, plan->line, "pattern: longer than %d bytes", PROFILE_PATTERN_BYTES_MAX);
+        return profile_wrong(opening, plan->line, "pattern: longer than %d bytes", PROFILE_PATTERN_BYTES_MAX);
     fault = pattern_open(&out->pattern, plan->pattern, why, sizeof why, &offset);
-    return fault == FAULT_schema ? wrong(opening, plan->line, "pattern: %s, at character %zu", why, offset + 1)
-           : fault != FAULT_NONE ? no_memory(opening)
+    return fault == FAULT_schema ? profile_wrong(opening, plan->line, "pattern: %s, at character %zu", why, offset + 1)
+           : fault != FAULT_NONE ? profile_no_memory(opening)
                                  : FAULT_NONE;
 }
 
@@ -237,7 +232,7 @@ static enum fault column_open(const struct opening *opening, const struct profil
     enum fault fault = column_names(rule, opening, plan);
     opening->profile->column_count++; /* closed with the profile from here on */
     if (fault == FAULT_NONE)
-        fault = column_type(rule, opening, plan);
+        fault = profile_rule_type(rule, opening, plan);
     if (fault == FAULT_NONE)
         fault = bool_read(&rule->required, opening, plan->line, "required", plan->required);
     if (fault == FAULT_NONE)
@@ -256,7 +251,8 @@ static enum fault required_open(const struct opening *opening)
     for (uint32_t i = 0; i < plan->require_count; i++) {
         enum column_id id = column_find(text_of(plan->require[i]));
         if (id == COLUMN_COUNT || !column_taken_by((uint16_t)id, OP_screen))
-            return wrong(opening, plan->require_line, "require: %.40s is no column of transfers that Sluice knows", plan->require[i]);
+            return profile_wrong(opening, plan->require_line, "require: %.40s is no column of transfers that Sluice knows",
+                                 plan->require[i]);
         profile->required[profile->required_count++] = (uint16_t)id;
     }
     return FAULT_NONE;
@@ -327,12 +323,12 @@ static enum fault entries_open(struct template_table *table, struct entry *entri
     bool by_text = table->key_type == TEMPLATE_TEXT;
     for (uint32_t i = 0; i < plan->entries_count; i++)
         if (!entry_read(&entries[i], opening->profile, table, &plan->entries[i]))
-            return wrong(opening, plan->line, "table %s: entry %u: expected key and value of its types", plan->name, i + 1);
+            return profile_wrong(opening, plan->line, "table %s: entry %u: expected key and value of its types", plan->name, i + 1);
     qsort(entries, table->count, sizeof *entries, by_text ? entry_by_text : entry_by_exact);
     for (uint32_t i = 1; i < table->count; i++)
         if ((by_text ? entry_by_text : entry_by_exact)(&entries[i - 1], &entries[i]) == 0)
-            return wrong(opening, plan->line, "table %s: a key is there twice", plan->name);
-    return table_arrays(table, entries) ? FAULT_NONE : no_memory(opening);
+            return profile_wrong(opening, plan->line, "table %s: a key is there twice", plan->name);
+    return table_arrays(table, entries) ? FAULT_NONE : profile_no_memory(opening);
 }
 
 static enum fault table_open(const struct opening *opening, const struct profile_table_plan *plan)
@@ -341,28 +337,29 @@ static enum fault table_open(const struct opening *opening, const struct profile
     static const enum template_type kinds[] = {TEMPLATE_EXACT, TEMPLATE_TEXT, TEMPLATE_FLOAT, TEMPLATE_BOOL};
     struct profile *profile = opening->profile;
     struct template_table *table = &profile->tables[profile->table_count];
-    int key = choice_of(plan->key ? plan->key : "text", types, 2), value = choice_of(plan->value ? plan->value : "text", types, 4);
-    if (!plan->name || !is_name(plan->name))
-        return wrong(opening, plan->line, "name: expected a table's name of letters, digits and _");
+    int key = profile_choice(plan->key ? plan->key : "text", types, 2),
+        value = profile_choice(plan->value ? plan->value : "text", types, 4);
+    if (!plan->name || !profile_name_is_good(plan->name))
+        return profile_wrong(opening, plan->line, "name: expected a table's name of letters, digits and _");
     if (key < 0 || value < 0)
-        return wrong(opening, plan->line, "table %s: expected key int or text, value int, text, float or bool", plan->name);
+        return profile_wrong(opening, plan->line, "table %s: expected key int or text, value int, text, float or bool", plan->name);
     if (plan->entries_count == 0)
-        return wrong(opening, plan->line, "table %s: expected at least one entry of key and value", plan->name);
+        return profile_wrong(opening, plan->line, "table %s: expected at least one entry of key and value", plan->name);
     for (uint32_t i = 0; i < profile->table_count; i++)
         if (strcmp(profile->tables[i].name, plan->name) == 0)
-            return wrong(opening, plan->line, "table %s is there twice", plan->name);
+            return profile_wrong(opening, plan->line, "table %s is there twice", plan->name);
     *table = (struct template_table){
         .name = text_keep(profile, plan->name), .key_type = kinds[key], .value_type = kinds[value], .count = plan->entries_count};
     profile->table_count++;
     struct entry *entries = memory_take_zeroed(plan->entries_count, sizeof *entries);
-    enum fault fault = entries ? entries_open(table, entries, opening, plan) : no_memory(opening);
+    enum fault fault = entries ? entries_open(table, entries, opening, plan) : profile_no_memory(opening);
     memory_give(entries);
     return fault;
 }
 
 /* --- templates --------------------------------------------------------------------------------------------------------- */
 
-static struct template_column input_of(const struct rule_column *rule)
+struct template_column profile_input_of(const struct rule_column *rule)
 {
     static const enum template_type types[CELL_KIND_COUNT] = {TEMPLATE_EXACT, TEMPLATE_EXACT, TEMPLATE_FLOAT,
                                                               TEMPLATE_BOOL,  TEMPLATE_TEXT,  TEMPLATE_TIME};
@@ -385,7 +382,9 @@ static void inputs_find(struct stage *stage, const struct profile *profile, cons
     }
     for (uint32_t i = 0; i < profile->column_count; i++)
         if (profile->columns[i].known == COLUMN_NONE)
-            stage->inputs[stage->input_count++] = input_of(&profile->columns[i]);
+            stage->inputs[stage->input_count++] = profile_input_of(&profile->columns[i]);
+    for (uint32_t i = 0; before && i < profile->ask_count; i++)
+        ask_inputs(stage, &profile->asks[i]);
     for (uint32_t i = 0; before && i < before->made_count; i++) {
         uint32_t at = 0;
         while (at < stage->input_count && strcmp(stage->inputs[at].name, before->made[i].column.name) != 0)
@@ -401,17 +400,17 @@ static enum fault made_read(struct stage *stage, const struct opening *opening, 
         [COLUMN_TEXT] = TEMPLATE_TEXT, [COLUMN_TIME] = TEMPLATE_TIME, [COLUMN_MONEY] = TEMPLATE_EXACT};
     enum column_id known = column_find(text_of(column->name));
     if (stage->made_count == PROFILE_OUTPUTS_MAX)
-        return wrong(opening, line, "a template makes more than %d columns", PROFILE_OUTPUTS_MAX);
+        return profile_wrong(opening, line, "a template makes more than %d columns", PROFILE_OUTPUTS_MAX);
     if (known != COLUMN_COUNT && !column_taken_by((uint16_t)known, OP_screen))
-        return wrong(opening, line, "column %s is no column of transfers that may be made", column->name);
+        return profile_wrong(opening, line, "column %s is no column of transfers that may be made", column->name);
     if (known != COLUMN_COUNT && (types[column_type_of((uint16_t)known)] != column->type || column->scale))
-        return wrong(opening, line, "column %s is made as %s%s, but is %s of Sluice's own", column->name,
-                     column->scale ? "a decimal" : template_type_names[column->type], column->scale ? ": round it" : "",
-                     column_type_of((uint16_t)known) == COLUMN_TEXT   ? "a text"
-                     : column_type_of((uint16_t)known) == COLUMN_TIME ? "a time"
-                                                                      : "an amount in minor units");
+        return profile_wrong(opening, line, "column %s is made as %s%s, but is %s of Sluice's own", column->name,
+                             column->scale ? "a decimal" : template_type_names[column->type], column->scale ? ": round it" : "",
+                             column_type_of((uint16_t)known) == COLUMN_TEXT   ? "a text"
+                             : column_type_of((uint16_t)known) == COLUMN_TIME ? "a time"
+                                                                              : "an amount in minor units");
     if (known == COLUMN_transfer_id && stage == &opening->profile->post)
-        return wrong(opening, line, "post may not make transfer_id: rows are told by it already");
+        return profile_wrong(opening, line, "post may not make transfer_id: rows are told by it already");
     stage->made[stage->made_count++] =
         (struct made_column){.column = *column, .known = known == COLUMN_COUNT ? COLUMN_NONE : (uint16_t)known};
     return FAULT_NONE;
@@ -428,7 +427,7 @@ static enum fault stage_open(struct stage *stage, const struct opening *opening,
     const struct template_schema schema = {
         .columns = stage->inputs, .column_count = stage->input_count, .tables = profile->tables, .table_count = profile->table_count};
     if (strlen(text) > TEMPLATE_TEXT_MAX)
-        return wrong(opening, line, "a template of more than %d bytes", TEMPLATE_TEXT_MAX);
+        return profile_wrong(opening, line, "a template of more than %d bytes", TEMPLATE_TEXT_MAX);
     fault = template_open(&stage->program, opening->plan->source, line, text, strlen(text), &schema, opening->note);
     for (uint32_t i = 0; fault == FAULT_NONE && i < template_output_count(stage->program); i++)
         fault = made_read(stage, opening, line, template_output(stage->program, i));
@@ -458,14 +457,15 @@ static enum fault parts_open(const struct opening *opening)
     const struct profile_plan *plan = opening->plan;
     struct profile *profile = opening->profile;
     enum fault fault = FAULT_NONE;
-    if (!plan->name || !is_clean(plan->name, sizeof profile->name - 1))
-        return wrong(opening, 1, "name: expected a name of 1 to %zu bytes", sizeof profile->name - 1);
-    if (plan->product && !is_clean(plan->product, WIRE_NAME_MAX))
-        return wrong(opening, 1, "product: expected a product code of 1 to %d bytes; left out for the default profile", WIRE_NAME_MAX);
+    if (!plan->name || !profile_text_is_clean(plan->name, sizeof profile->name - 1))
+        return profile_wrong(opening, 1, "name: expected a name of 1 to %zu bytes", sizeof profile->name - 1);
+    if (plan->product && !profile_text_is_clean(plan->product, WIRE_NAME_MAX))
+        return profile_wrong(opening, 1, "product: expected a product code of 1 to %d bytes; left out for the default profile",
+                             WIRE_NAME_MAX);
     snprintf(profile->name, sizeof profile->name, "%s", plan->name);
     snprintf(profile->product, sizeof profile->product, "%s", plan->product ? plan->product : "");
     if (!(profile->texts = memory_take(profile->table_bytes = texts_bytes(plan))))
-        return no_memory(opening);
+        return profile_no_memory(opening);
     profile->table_bytes += (plan->fill ? strlen(plan->fill) : 0) + (plan->post ? strlen(plan->post) : 0);
     for (uint32_t i = 0; i < plan->columns_count && fault == FAULT_NONE; i++)
         fault = column_open(opening, &plan->columns[i]);
@@ -475,6 +475,8 @@ static enum fault parts_open(const struct opening *opening)
         fault = required_open(opening);
     if (fault == FAULT_NONE)
         fault = stage_open(&profile->fill, opening, plan->fill, plan->fill_line, NULL);
+    for (uint32_t i = 0; i < plan->associated_count && fault == FAULT_NONE; i++)
+        fault = ask_open(opening, &plan->associated[i]);
     return fault == FAULT_NONE ? stage_open(&profile->post, opening, plan->post, plan->post_line, &profile->fill) : fault;
 }
 
@@ -484,9 +486,9 @@ enum fault profile_open(struct profile **out, const struct profile_plan *plan, s
     struct profile *profile = opening.profile = memory_take_zeroed(1, sizeof *profile);
     *out = NULL;
     MUST(plan->columns_count <= PROFILE_COLUMNS_MAX && plan->tables_count <= PROFILE_TABLES_MAX &&
-         plan->require_count <= PROFILE_REQUIRE_MAX);
+         plan->associated_count <= PROFILE_ASKS_MAX && plan->require_count <= PROFILE_REQUIRE_MAX);
     if (!profile)
-        return no_memory(&opening);
+        return profile_no_memory(&opening);
     profile->magic = PROFILE_MAGIC;
     atomic_init(&profile->users, 1);
     enum fault fault = parts_open(&opening);

@@ -3,6 +3,7 @@
 #include "pipeline/internal.h"
 #include "pipeline/alarms.h"
 #include "pipeline/signed_on.h"
+#include "pipeline/associates.h"
 #include "pipeline/outward.h"
 
 #include <inttypes.h>
@@ -554,6 +555,7 @@ enum fault pipeline_metrics(struct pipeline *pipeline, struct wire_buffer *out)
     drift_prometheus(&drift, epoch->base, out);
     outward_prometheus(pipeline, out);
     alarms_prometheus(pipeline->alarms, out);
+    associates_prometheus(pipeline->associates, out);
     epoch_release(&epoch);
     return out->failed ? FAULT_memory : FAULT_NONE;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "pipeline/again.h"
+#include "pipeline/associates.h"
 #include "pipeline/machine.h"
 
 enum {
@@ -74,8 +75,8 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 /* --- profiles ---------------------------------------------------------------------------------------------------------- */
 
-struct profile_bound { /* of a batch, beside what it would need without */
-    uint64_t arena, texts;
+struct profile_bound {              /* of a batch, beside what it would need without */
+    uint64_t arena, texts, scratch; /* scratch: of the arena too, and recorded nowhere */
 };
 
 static struct profile_bound profile_bound_of(const struct config_tenant *tenant, uint32_t row_count, size_t message_bytes)
@@ -87,6 +88,7 @@ static struct profile_bound profile_bound_of(const struct config_tenant *tenant,
         const struct profile *profile = tenant->profiles[i]->profile;
         bound.arena = most(bound.arena, profile_arena_bytes(profile, row_count));
         bound.texts = most(bound.texts, profile_text_bytes(profile, message_bytes));
+        bound.scratch = most(bound.scratch, associates_scratch_bytes(profile, row_count));
     }
     return bound;
 }
@@ -98,6 +100,7 @@ static struct profile_bound profile_bound_most(const struct config *config)
         struct profile_bound one = profile_bound_of(&config->tenants[i], config->limits.rows_max, config->limits.message_bytes_max);
         bound.arena = most(bound.arena, one.arena);
         bound.texts = most(bound.texts, one.texts);
+        bound.scratch = most(bound.scratch, one.scratch);
     }
     return bound;
 }
@@ -181,7 +184,7 @@ static uint64_t largest_bytes(const struct config *config)
     const struct batch_limits *limits = &config->limits;
     size_t message_bytes = limits->message_bytes_max, arena_bytes = batch_arena_bytes(limits, limits->rows_max, message_bytes);
     struct profile_bound profile = profile_bound_most(config);
-    return arena_pool_size(arena_bytes + feature_in_batch_bytes(limits->rows_max) + profile.arena) +
+    return arena_pool_size(arena_bytes + feature_in_batch_bytes(limits->rows_max) + profile.arena + profile.scratch) +
            frame_most(limits, limits->rows_max, message_bytes, arena_bytes) + profile.arena + profile.texts + bounds_reply_bytes(config);
 }
 
@@ -289,7 +292,7 @@ void bounds_compute(struct memory_bounds *out, const struct config *config)
         .stored = stored_bytes(config),
         .epochs = epochs_bytes(config),
         .workers = workers_bytes(config),
-        .fixed = fixed_bytes(config) + ledger_bytes(config),
+        .fixed = fixed_bytes(config) + ledger_bytes(config) + associates_bytes(config),
         .largest = largest_bytes(config),
     };
     bounds_split(out, config);
@@ -375,7 +378,7 @@ enum fault bounds_reserve(struct job *job)
     struct profile_bound profile = {0};
     if (column_taken_by(COLUMN_amount, request->op))
         profile = profile_bound_of(&job->epoch->config->tenants[job->tenant_index], request->row_count, job->message_bytes);
-    job->arena_bytes = arena_pool_size(request->arena_bytes + feature_in_batch_bytes(request->row_count) + profile.arena);
+    job->arena_bytes = arena_pool_size(request->arena_bytes + feature_in_batch_bytes(request->row_count) + profile.arena + profile.scratch);
     job->reserved_bytes = job->arena_bytes + frame_bound(job) + profile.arena + profile.texts + reply;
     return FAULT_NONE;
 }

@@ -246,6 +246,8 @@ static enum fault parts_read(const struct reading *reading, const struct config_
     if (fault == FAULT_NONE)
         fault = config_read_connectors(reading, text);
     if (fault == FAULT_NONE)
+        fault = config_read_associated(reading, text);
+    if (fault == FAULT_NONE)
         fault = currencies_read(reading, &text->currencies);
     if (fault == FAULT_NONE)
         fault = config_read_strategy(reading, text);
@@ -253,6 +255,8 @@ static enum fault parts_read(const struct reading *reading, const struct config_
         fault = tenants_read(reading, text);
     if (fault == FAULT_NONE)
         fault = config_read_sign_on(reading, text);
+    if (fault == FAULT_NONE)
+        fault = config_check_asks(reading);
     return fault == FAULT_NONE ? config_check_webhooks(reading) : fault;
 }
 

@@ -23,6 +23,7 @@
 enum { TENANTS_MAX = 256, LISTEN_MAX = 8, CREDENTIALS_MAX = 8, RATES_MAX = 64, RIGHTS_MAX = 8, CPU_NAMES_MAX = 8, BASE_KEYS_MAX = 16 };
 enum { HTTP_POSTS_MAX = 4 }; /* requests by HTTP under way at once */
 enum {
+    ASSOCIATED_MAX = 16,
     ROLES_MAX = 32,
     CONNECT_HOSTS_MAX = 64,
     CONNECTORS_MAX = 32,
@@ -64,6 +65,14 @@ struct config_connector {
         char on[32]; /* subject of messages */
         char subject[256], body[1536];
     } templates[CONNECTOR_TEMPLATES_MAX];
+};
+
+/* A system that is asked on a batch's way, taken at start. */
+struct config_associated {
+    char name[54], url[256], key[256], token[256]; /* where secrets are, never the secrets */
+    int64_t timeout_ms, expiry_ms;
+    uint64_t answer_bytes_max;
+    uint32_t attempts_max, keys_max, calls_max, cached_max;
 };
 
 struct config_tenant {
@@ -153,6 +162,8 @@ struct config {
     char alarm_connectors[ALARM_CONNECTORS_MAX][64];
     uint32_t connector_count;
     struct config_connector connectors[CONNECTORS_MAX];
+    uint32_t associated_count;
+    struct config_associated associated[ASSOCIATED_MAX];
     uint32_t connect_host_count;
     char connect_hosts[CONNECT_HOSTS_MAX][256];
     uint32_t rate_count;

@@ -21,6 +21,14 @@ static void lines_set(struct profile_plan *plan, const struct config_yaml *yaml)
         snprintf(path, sizeof path, "tables[%u]", i);
         plan->tables[i].line = config_yaml_line(yaml, path, NULL);
     }
+    for (uint32_t i = 0; i < plan->associated_count; i++) {
+        snprintf(path, sizeof path, "associated[%u]", i);
+        plan->associated[i].line = config_yaml_line(yaml, path, NULL);
+        for (uint32_t k = 0; k < plan->associated[i].fields_count; k++) {
+            snprintf(path, sizeof path, "associated[%u].fields[%u]", i, k);
+            plan->associated[i].fields[k].line = config_yaml_line(yaml, path, NULL);
+        }
+    }
     plan->require_line = config_yaml_line(yaml, "require", NULL);
     plan->fill_line = config_yaml_text_line(yaml, "fill");
     plan->post_line = config_yaml_text_line(yaml, "post");

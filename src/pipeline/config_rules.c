@@ -87,6 +87,11 @@ static const struct key_rule connector_rules[] = {
     RULE(connector_text, config_connector, key, form, member, least, most, initial)
 #include "pipeline/config_keys.tbl"
 };
+static const struct key_rule associated_rules[] = {
+#define ASSOCIATED(key, form, member, least, most, initial, meaning) \
+    RULE(associated_text, config_associated, key, form, member, least, most, initial)
+#include "pipeline/config_keys.tbl"
+};
 #define COUNT_OF(rules) (sizeof(rules) / sizeof((rules)[0]))
 
 enum fault config_wrong(const struct reading *reading, const char *path, const char *format, ...)
@@ -357,4 +362,10 @@ enum fault config_read_connector(struct config_connector *out, const struct read
                                  const struct connector_text *text)
 {
     return rules_read(out, text, connector_rules, COUNT_OF(connector_rules), path, reading);
+}
+
+enum fault config_read_system(struct config_associated *out, const struct reading *reading, const char *path,
+                              const struct associated_text *text)
+{
+    return rules_read(out, text, associated_rules, COUNT_OF(associated_rules), path, reading);
 }

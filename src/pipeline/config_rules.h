@@ -29,6 +29,10 @@ enum fault config_read_connector(struct config_connector *out, const struct read
                                  const struct connector_text *text);                              /* its keys alone */
 enum fault config_read_connectors(const struct reading *reading, const struct config_text *text); /* config_connectors.c: and alarms */
 enum fault config_read_sign_on(const struct reading *reading, const struct config_text *text);    /* config_sign_on.c: behind tenants */
+enum fault config_read_system(struct config_associated *out, const struct reading *reading, const char *path,
+                              const struct associated_text *text);                                /* its keys alone */
+enum fault config_read_associated(const struct reading *reading, const struct config_text *text); /* config_associated.c */
+enum fault config_check_asks(const struct reading *reading);                                      /* profiles ask systems that there are */
 enum fault config_check_webhooks(const struct reading *reading);
 enum fault config_read_tenant(struct config_tenant *out, const struct reading *reading, const char *path, const struct tenant_text *text);
 

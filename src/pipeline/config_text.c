@@ -96,6 +96,13 @@ static const cyaml_schema_field_t connector_fields[] = {
 };
 static const cyaml_schema_value_t connector_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct connector_text, connector_fields)};
 
+static const cyaml_schema_field_t associated_fields[] = {
+#define ASSOCIATED(key, ...) TEXT_FIELD(associated_text, key),
+#include "pipeline/config_keys.tbl"
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t associated_entry = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct associated_text, associated_fields)};
+
 static const cyaml_schema_field_t rate_fields[] = {
     TEXT_FIELD(rate_text, currency),
     TEXT_FIELD(rate_text, per_reference),
@@ -177,6 +184,7 @@ static const cyaml_schema_field_t top_fields[] = {
     GROUP_FIELD(alarms),
     GROUP_FIELD(sign_on),
     LIST_FIELD(config_text, connectors, &connector_entry, CONNECTORS_MAX),
+    LIST_FIELD(config_text, associated, &associated_entry, ASSOCIATED_MAX),
     GROUP_FIELD(currencies),
     LIST_FIELD(config_text, countermeasures, &countermeasure_entry, COUNTERMEASURES_MAX),
     LIST_FIELD(config_text, strategy, &strategy_entry, STRATEGY_ROWS_MAX),
@@ -271,12 +279,30 @@ static const cyaml_schema_field_t profile_table_fields[] = {
 static const cyaml_schema_value_t profile_table_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct profile_table_plan, profile_table_fields)};
 
+static const cyaml_schema_field_t profile_answer_fields[] = {
+#define PROFILE_ANSWER(key, ...) TEXT_FIELD(profile_answer_plan, key),
+#include "pipeline/profile_keys.tbl"
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t profile_answer_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct profile_answer_plan, profile_answer_fields)};
+
+static const cyaml_schema_field_t profile_ask_fields[] = {
+#define PROFILE_ASK(key, ...) TEXT_FIELD(profile_ask_plan, key),
+#include "pipeline/profile_keys.tbl"
+    LIST_FIELD(profile_ask_plan, fields, &profile_answer_entry, PROFILE_ANSWERS_MAX),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t profile_ask_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct profile_ask_plan, profile_ask_fields)};
+
 static const cyaml_schema_field_t profile_fields[] = {
 #define PROFILE_TOP(key, ...) TEXT_FIELD(profile_plan, key),
 #include "pipeline/profile_keys.tbl"
     LIST_FIELD(profile_plan, require, &text_entry, PROFILE_REQUIRE_MAX),
     LIST_FIELD(profile_plan, columns, &profile_column_entry, PROFILE_COLUMNS_MAX),
     LIST_FIELD(profile_plan, tables, &profile_table_entry, PROFILE_TABLES_MAX),
+    LIST_FIELD(profile_plan, associated, &profile_ask_entry, PROFILE_ASKS_MAX),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t profile_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct profile_plan, profile_fields)};

@@ -119,6 +119,11 @@ struct connector_text {
     uint32_t to_count, templates_count;
 };
 
+struct associated_text {
+#define ASSOCIATED(key, ...) char *key;
+#include "pipeline/config_keys.tbl"
+};
+
 struct config_text {
 #define TOP(key, ...) char *key;
 #include "pipeline/config_keys.tbl"
@@ -135,8 +140,9 @@ struct config_text {
     struct strategy_text *strategy;
     struct tenant_text *tenants;
     struct connector_text *connectors;
+    struct associated_text *associated;
     char **cpu_mask, **base_keys;
-    uint32_t connectors_count, countermeasures_count, strategy_count, tenants_count, cpu_mask_count, base_keys_count;
+    uint32_t connectors_count, associated_count, countermeasures_count, strategy_count, tenants_count, cpu_mask_count, base_keys_count;
 };
 
 /* A build file of `sluice build`, in the same way. */

@@ -140,6 +140,8 @@ struct job { /* one request on its way; owned by the list or thread that holds i
     size_t reserved_bytes, arena_bytes; /* the arena's are part of the reserved */
     struct epoch *epoch;
     struct batch batch;
+    uint32_t ask_index;            /* which system of its profile is asked next */
+    uint8_t *unanswered;           /* rows that are held since one did not answer; NULL: none. In the arena */
     const struct profile *profile; /* of the epoch; NULL: none, the batch speaks in Sluice's own words */
     enum batch_step step;
     bool in_flight_counted, registered, sequenced, holds_labels, labels_counted;
@@ -185,9 +187,10 @@ struct pipeline {
     const struct history_ops *history_ops;
     struct ledger *ledger;
     struct history *history;
-    struct outward *outward;     /* NULL: nothing leaves by itself */
-    struct alarms *alarms;       /* NULL: nobody is told */
-    struct signed_on *signed_on; /* NULL: nobody signs on */
+    struct outward *outward;       /* NULL: nothing leaves by itself */
+    struct alarms *alarms;         /* NULL: nobody is told */
+    struct signed_on *signed_on;   /* NULL: nobody signs on */
+    struct associates *associates; /* NULL: nobody is asked */
     char ledger_folder[256];
     struct metrics metrics;
 
@@ -243,6 +246,7 @@ struct pipeline {
     uint32_t commit_batches_max;
 
     atomic_uint_fast64_t history_pending, sequenced_pending, progress;
+    atomic_uint asking;           /* batches that wait for associated systems: slow, but alive */
     atomic_uint labels_resolving; /* label batches that walk the ledger, or wait for one that does: slow, but alive */
     struct thread history_thread, ledger_thread, ask_thread, explain_thread, timer_thread;
     bool locks_ready;

@@ -7,7 +7,7 @@
 bool life_row_is_final(const struct strategy *strategy, const struct results *results, uint32_t row)
 {
     enum cause cause = (enum cause)results->cause[row];
-    bool scored = cause != CAUSE_DUPLICATE && cause != CAUSE_BLOCKED && cause != CAUSE_RESTRICTED;
+    bool scored = cause != CAUSE_DUPLICATE && cause != CAUSE_BLOCKED && cause != CAUSE_RESTRICTED && cause != CAUSE_UNANSWERED;
     uint8_t risk_type = results->risk_type[row];
     return results->verdict[row] != VERDICT_PASS &&
            (scored ? strategy_find(strategy, risk_type, (enum level)results->level[row]) : strategy_find_unscored(strategy, risk_type))

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/must.h"
 #include "pipeline/alarms.h"
+#include "pipeline/associates.h"
 #include "pipeline/outward.h"
 #include "pipeline/signed_on.h"
 
@@ -149,6 +150,7 @@ static void timer_run(void *argument)
     for (bool stopping = false; !stopping;) {
         nanosleep(&tick, NULL);
         line_expire(pipeline);
+        associates_expire(pipeline->associates);
         rows_retain(pipeline);
         drift_watch(pipeline);
         epochs_bury(pipeline);
@@ -240,6 +242,8 @@ enum fault pipeline_open_on(struct pipeline **out, const struct config *config, 
     if (fault == FAULT_NONE)
         fault = signed_on_open(&pipeline->signed_on, config, note);
     if (fault == FAULT_NONE)
+        fault = associates_open(&pipeline->associates, pipeline, config, note);
+    if (fault == FAULT_NONE)
         fault = threads_start(pipeline, config, note);
     if (fault == FAULT_NONE)
         fault = alarms_open(&pipeline->alarms, pipeline, config, note);
@@ -267,6 +271,7 @@ void pipeline_drain(struct pipeline *pipeline)
 static void threads_stop(struct pipeline *pipeline)
 {
     bases_stop(pipeline); /* what it began goes the way of batches */
+    associates_stop(pipeline->associates);
     workers_stop(pipeline);
     if (pipeline->history_queue.items)
         queue_close(&pipeline->history_queue);
@@ -296,6 +301,7 @@ void pipeline_close(struct pipeline **pipeline_p)
         pipeline_drain(pipeline);
     alarms_close(&pipeline->alarms);
     threads_stop(pipeline);
+    associates_close(&pipeline->associates);
     outward_close(&pipeline->outward); /* the ledger thread woke it */
     signed_on_close(&pipeline->signed_on);
     if (atomic_load(&pipeline->ready) && history_snapshot(pipeline, &note) != FAULT_NONE)
@@ -341,6 +347,8 @@ static const struct {
     FIXED(retention_s, "retention"),
     FIXED(commit_batches_max, "commit_batches_max"),
     FIXED(sign_on, "sign_on but for its roles"),
+    FIXED(associated_count, "associated"),
+    FIXED(associated, "associated"),
 };
 
 static enum fault config_fits(const struct config *running, const struct config *next, struct fault_note *note)
@@ -423,7 +431,7 @@ bool pipeline_alive(struct pipeline *pipeline)
 {
     int64_t now_ns = clock_steady_ns();
     pthread_mutex_lock(&pipeline->line_lock);
-    bool waits = pipeline->in_flight > atomic_load(&pipeline->labels_resolving);
+    bool waits = atomic_load(&pipeline->asking) == 0 && pipeline->in_flight > atomic_load(&pipeline->labels_resolving);
     uint64_t progress = atomic_load(&pipeline->progress);
     if (!waits || progress != pipeline->alive_progress || pipeline->alive_ns == 0) {
         pipeline->alive_progress = progress;

@@ -34,7 +34,9 @@ static enum fault again_begin(struct replay_job *job, struct fault_note *note)
     again->note_count = again->note_max = 0;
     memset(again->rule_counts, 0, sizeof again->rule_counts);
     enum fault fault = batch_take_facts(again, note);
-    if (fault == FAULT_NONE && !stored->facts.flags) /* of before ids were looked up */
+    for (uint32_t row = 0; fault == FAULT_NONE && stored->facts.flags && row < again->row_count; row++)
+        again->facts.flags[row] = stored->facts.flags[row] & FLAG_UNANSWERED; /* only the log knows */
+    if (fault == FAULT_NONE && !stored->facts.flags)                          /* of before ids were looked up */
         again->facts.flags = NULL, again->facts.transfer = NULL;
     return fault;
 }

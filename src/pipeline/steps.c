@@ -1,6 +1,7 @@
 /* The journey of a batch, read top to bottom: every step is one call into one room. decode, check and fill take a whole
  * batch and run on a worker; relate runs on the history thread in sequence order; feature to decide take a slice and run
  * on any worker; record encodes on a worker, the ledger thread commits; the reply leaves after the commit. */
+#include "pipeline/associates.h"
 #include "pipeline/internal.h"
 #include "pipeline/life.h"
 
@@ -124,7 +125,9 @@ enum step_next step_check(struct worker *worker, struct job *job)
         return STEP_FAULT;
     if (!job->profile && batch_take_facts(&job->batch, &job->note) != FAULT_NONE)
         return STEP_FAULT;
-    return intake_check(&job->batch, &rules, &job->note) == FAULT_NONE ? STEP_NEXT : STEP_FAULT;
+    if (intake_check(&job->batch, &rules, &job->note) != FAULT_NONE)
+        return STEP_FAULT;
+    return associates_park(job) ? STEP_DONE : STEP_NEXT;
 }
 
 /* `post`, over all that is there by now. */
@@ -148,6 +151,13 @@ static bool may_be_monitored(const struct job *job)
     return tenant->is_monitored || tenant->brake.fallback == BRAKE_MONITOR;
 }
 
+static void unanswered_flag(struct job *job)
+{
+    for (uint32_t row = 0; job->unanswered && job->batch.facts.flags && row < job->batch.row_count; row++)
+        if (job->unanswered[row] && !job->batch.facts.invalid[row])
+            job->batch.facts.flags[row] |= FLAG_UNANSWERED;
+}
+
 enum fault fill_batch(struct job *job)
 {
     struct intake_rules rules = intake_rules_of(job);
@@ -156,6 +166,8 @@ enum fault fill_batch(struct job *job)
     enum fault fault = profile_end(job, &rules);
     if (fault == FAULT_NONE)
         fault = intake_fill(batch, &rules, &job->note);
+    if (fault == FAULT_NONE)
+        unanswered_flag(job);
     if (fault == FAULT_NONE && scored && needs_batch_scope(job))
         fault = feature_in_batch(batch, &job->note);
     if (fault == FAULT_NONE && scored)

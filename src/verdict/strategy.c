@@ -106,6 +106,13 @@ static const struct unscored {
       "risk officer"},
      VERDICT_HOLD,
      offsetof(struct strategy, risk_type_restricted)},
+    {"unanswered",
+     {"send_again_later",
+      {"What a bank or payment system knows of the transfer was not to be had. Send it again later.",
+       "未能从关联系统取得该笔转账所需的信息，请稍后重新提交。"},
+      ""},
+     VERDICT_HOLD,
+     offsetof(struct strategy, risk_type_unanswered)},
 };
 
 uint32_t strategy_countermeasure_add(struct strategy *strategy, const char *name)

@@ -219,12 +219,12 @@ static void overrule(struct results *results, uint32_t row, enum verdict verdict
 }
 
 /* Held as the strategy says, unless the scores are stricter. */
-static void overrule_seen(struct results *results, uint32_t row, const struct strategy *strategy)
+static void overrule_held(struct results *results, uint32_t row, enum cause cause, uint8_t risk_type, const struct strategy *strategy)
 {
-    const struct strategy_row answer = strategy_find_unscored(strategy, strategy->risk_type_duplicate);
+    const struct strategy_row answer = strategy_find_unscored(strategy, risk_type);
     enum verdict scored = (enum verdict)results->verdict[row];
     if (answer.verdict > scored || (answer.verdict == scored && scored == VERDICT_HOLD))
-        overrule(results, row, answer.verdict, CAUSE_DUPLICATE, strategy->risk_type_duplicate, strategy);
+        overrule(results, row, answer.verdict, cause, risk_type, strategy);
 }
 
 /* Blocked, then restricted, whatever else is known; an allowed party was left out of account before. */
@@ -236,7 +236,9 @@ static void overrule_row(struct results *results, uint32_t row, const struct bat
     else if (flags & list_flag(LIST_RESTRICT))
         overrule(results, row, VERDICT_HOLD, CAUSE_RESTRICTED, strategy->risk_type_restricted, strategy);
     else if (flags & FLAG_SEEN)
-        overrule_seen(results, row, strategy);
+        overrule_held(results, row, CAUSE_DUPLICATE, strategy->risk_type_duplicate, strategy);
+    else if (flags & FLAG_UNANSWERED)
+        overrule_held(results, row, CAUSE_UNANSWERED, strategy->risk_type_unanswered, strategy);
 }
 
 /* A party that is allowed: its scores are told, and raise nothing. */

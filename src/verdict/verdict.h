@@ -27,7 +27,7 @@ struct level_rules {
 };
 #define LEVEL_RULES_DEFAULT ((struct level_rules){.low = 0.5f, .medium = 0.8f, .critical = 0.8f, .anomaly_cap = LEVEL_HIGH})
 
-enum { RISK_TYPES_MAX = 64, COUNTERMEASURES_MAX = 64, STRATEGY_ROWS_MAX = 256, STRATEGY_UNSCORED = 3 };
+enum { RISK_TYPES_MAX = 64, COUNTERMEASURES_MAX = 64, STRATEGY_ROWS_MAX = 256, STRATEGY_UNSCORED = 4 };
 
 /* The strategy table: risk type × level → verdict and countermeasure. First matching row wins; "*" matches any risk type.
  * Index 0 of both name lists is "none". */
@@ -58,7 +58,7 @@ struct strategy {
     struct strategy_row rows[STRATEGY_ROWS_MAX + STRATEGY_UNSCORED];
     uint8_t scene_risk_type[SCENES_MAX]; /* of the base's scenes, see strategy_bind */
     uint8_t risk_type_anomaly, risk_type_invalid;
-    uint8_t risk_type_duplicate, risk_type_blocked, risk_type_restricted; /* 0 until strategy_complete */
+    uint8_t risk_type_duplicate, risk_type_blocked, risk_type_restricted, risk_type_unanswered; /* 0 until strategy_complete */
 };
 /* Whether a row that got this countermeasure may come again with another value in that column. Who must not come again at all is
  * told by strategy_row's final. */

@@ -269,8 +269,8 @@ static void the_document_speaks_of_all(void **state)
     if (file_read_all(&document, &bytes, "docs/metrics.md", 1 << 20, &note) != FAULT_NONE)
         fail_msg("%s", note.text);
     rig_write_base("base.safetensors", 3);
-    rig_open(rig_config("connect: {hosts: [localhost]}\ntenants:\n  - {name: a, token_hash: " TOKEN_HASH ", " RIG_RIGHTS
-                        ", processor: \"https://localhost:1/in\"}\n",
+    rig_open(rig_config("connect: {hosts: [localhost]}\nassociated: [{name: bank, url: \"https://localhost:1/in\"}]\ntenants:\n  - {name: "
+                        "a, token_hash: " TOKEN_HASH ", " RIG_RIGHTS ", processor: \"https://localhost:1/in\"}\n",
                         "base.safetensors"));
     text = metrics_text();
     unsigned count = check_text(text, families);
