@@ -18,6 +18,7 @@ static const struct entry {
     {"observe", "hand over what is known beside the transfers: devices, contacts, attributes", command_observe},
     {"label", "confirm transfers as good or as a scene", command_label},
     {"list", "block, restrict or allow accounts, devices and addresses", command_list},
+    {"case", "show the cases that abnormal results opened", command_case},
     {"release", "send what passed of a batch on as its second batch", command_release},
     {"cancel", "give up a batch that was not released", command_cancel},
     {"status", "tell how far a batch is", command_status},

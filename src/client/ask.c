@@ -101,6 +101,23 @@ int sluice_lists(struct sluice_client *client, const struct sluice_list_query *q
     return fields_send(client, fields, count, out);
 }
 
+int sluice_cases(struct sluice_client *client, const struct sluice_case_query *query, struct sluice_reply **out)
+{
+    struct field fields[FIELDS_MAX];
+    if (!client || !query || (query->entry && query->account) || !out)
+        return SLUICE_ARGUMENT;
+    *out = NULL;
+    const struct field texts[] = {
+        {.key = "entry", .text = query->entry}, {.key = "account", .text = query->account}, {.key = "cursor", .text = query->cursor}};
+    uint32_t count = envelope_fill(fields, client, op_names[query->entry ? OP_case_show : OP_case_list]);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].text)
+            fields[count++] = texts[i];
+    if (query->rows_max)
+        fields[count++] = (struct field){.key = "rows_max", .number = query->rows_max};
+    return fields_send(client, fields, count, out);
+}
+
 int sluice_outbox(struct sluice_client *client, const struct sluice_outbox_query *query, struct sluice_reply **out)
 {
     struct field fields[FIELDS_MAX];

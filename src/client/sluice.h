@@ -86,6 +86,12 @@ struct sluice_list_query {
     uint32_t rows_max;
 };
 SLUICE_API int sluice_lists(struct sluice_client *client, const struct sluice_list_query *query, struct sluice_reply **out);
+/* Cases, newest first, or with entry the transfers of one, by pages; needs the right query. What is NULL or 0 does not narrow. */
+struct sluice_case_query {
+    const char *entry, *account, *cursor;
+    uint32_t rows_max;
+};
+SLUICE_API int sluice_cases(struct sluice_client *client, const struct sluice_case_query *query, struct sluice_reply **out);
 /* What leaves for connectors and processors; needs the right operate. What is NULL or 0 does not narrow. state: waiting, acknowledged
  * or dead. How each connector is: sluice_ask, op "connect.health". */
 struct sluice_outbox_query {

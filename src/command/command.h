@@ -26,6 +26,7 @@ int command_import(int argc, char **argv);
 int command_observe(int argc, char **argv);
 int command_label(int argc, char **argv);
 int command_list(int argc, char **argv);
+int command_case(int argc, char **argv);
 int command_query(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_release(int argc, char **argv);

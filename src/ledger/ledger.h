@@ -156,6 +156,7 @@ struct ledger_entry {
     const struct ledger_message *messages;        /* borrowed; that leave because of it */
     uint32_t message_count;
     const struct ledger_audit *audit; /* borrowed; NULL: none */
+    int64_t case_window_us;           /* an abnormal row joins the case of its account and scene that grew within so long */
     enum fault fault;                 /* set by ledger_commit */
 };
 
@@ -271,6 +272,37 @@ struct ledger_ops {
     uint64_t (*disk_bytes)(const struct ledger *ledger);
     const struct ledger_message_ops *messages;
     const struct ledger_audit_ops *audit;
+    const struct ledger_case_ops *cases;
+};
+
+struct ledger_case { /* borrowed during the call back */
+    uint64_t entry;
+    struct text account, scene; /* empty: the row named none, no scene was its risk */
+    enum level level;           /* the highest of its transfers */
+    uint64_t transfers;
+    int64_t opened_us, last_us;
+};
+struct ledger_case_transfer { /* borrowed during the call back */
+    uint64_t sequence;
+    uint32_t row;
+    struct text transfer;
+    enum level level;
+    uint8_t verdict; /* of the screening */
+};
+struct ledger_case_query {
+    struct text tenant, account; /* account empty: any */
+    uint64_t entry, below;       /* entry 0: any; below: paging, 0: from the newest */
+    uint32_t rows_max;
+};
+typedef bool ledger_case_fn(void *context, const struct ledger_case *one); /* false: enough; may not call the ledger */
+typedef bool ledger_case_transfer_fn(void *context, const struct ledger_case_transfer *one);
+
+/* Cases are opened by commit, in the transaction of the screening that is abnormal. */
+struct ledger_case_ops {
+    enum fault (*list)(struct ledger *ledger, const struct ledger_case_query *query, ledger_case_fn *each, void *context,
+                       struct fault_note *note); /* newest first */
+    enum fault (*transfers)(struct ledger *ledger, uint64_t entry, uint64_t after_sequence, int64_t after_row, uint32_t rows_max,
+                            ledger_case_transfer_fn *each, void *context, struct fault_note *note);
 };
 
 /* What leaves for connectors other than processors. Writers: durable when they return, any thread. */

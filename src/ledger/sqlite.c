@@ -357,4 +357,5 @@ const struct ledger_ops ledger_sqlite = {
     .disk_bytes = sqlite_disk_bytes,
     .messages = &sqlite_message_ops,
     .audit = &sqlite_audit_ops,
+    .cases = &sqlite_case_ops,
 };

@@ -191,6 +191,10 @@ enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint
 extern const struct ledger_audit_ops sqlite_audit_ops;
 enum fault audit_insert(struct connection *writer, const struct ledger_audit *line, struct fault_note *note);
 
+/* sqlite_cases.c: cases_insert inside a transaction of the writer's */
+extern const struct ledger_case_ops sqlite_case_ops;
+enum fault cases_insert(struct connection *writer, const struct ledger_entry *entry, int64_t tenant, struct fault_note *note);
+
 /* sqlite_messages.c: messages_insert inside a transaction of the writer's */
 extern const struct ledger_message_ops sqlite_message_ops;
 enum fault messages_insert(struct connection *writer, const struct ledger_message *messages, uint32_t count, int64_t tenant,

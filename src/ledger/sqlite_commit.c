@@ -191,6 +191,8 @@ static enum fault entry_insert(struct connection *writer, const struct ledger_en
     if (fault == FAULT_NONE)
         fault = lists_insert(writer, entry->batch, tenant, note);
     if (fault == FAULT_NONE)
+        fault = cases_insert(writer, entry, tenant, note);
+    if (fault == FAULT_NONE)
         fault = base_change_insert(writer, entry, note);
     if (fault == FAULT_NONE)
         fault = life_insert(writer, entry, tenant, note);

@@ -140,6 +140,22 @@
     S(row_state, READS, \
       "SELECT life.state, life.releases, stopped.verdict, stopped.state FROM life LEFT JOIN stopped ON stopped.sequence =" \
       " life.sequence AND stopped.row = ?2 WHERE life.sequence = ?1") \
+    S(case_find, WRITES, \
+      "SELECT entry FROM (SELECT entry, last_us FROM cases WHERE tenant = ?1 AND account = ?2 AND scene = ?3 ORDER BY entry DESC" \
+      " LIMIT 1) WHERE last_us >= ?4") \
+    S(case_put, WRITES, "INSERT INTO cases VALUES(NULL, ?1, ?2, ?3, 0, 0, ?4, ?4) RETURNING entry") \
+    S(case_grow, WRITES, \
+      "UPDATE cases SET level = max(level, ?2), transfers = transfers + ?3, last_us = max(last_us, ?4) WHERE entry = ?1") \
+    S(case_transfer_put, WRITES, "INSERT INTO case_transfer VALUES(?1, ?2, ?3, ?4, ?5, ?6)") \
+    S(case_list, READS, \
+      "SELECT entry, account, scene, level, transfers, opened_us, last_us FROM cases WHERE tenant = ?1 AND entry < ?2 AND (?3 = 0 OR" \
+      " entry = ?3) ORDER BY entry DESC LIMIT ?4") \
+    S(case_list_account, READS, \
+      "SELECT entry, account, scene, level, transfers, opened_us, last_us FROM cases INDEXED BY cases_grouped WHERE tenant = ?1" \
+      " AND account = ?5 AND entry < ?2 AND (?3 = 0 OR entry = ?3) ORDER BY entry DESC LIMIT ?4") \
+    S(case_transfers, READS, \
+      "SELECT sequence, row, transfer_id, level, verdict FROM case_transfer WHERE entry = ?1 AND (sequence, row) > (?2, ?3)" \
+      " ORDER BY sequence, row LIMIT ?4") \
     S(tenant_get, WRITES | READS, "SELECT tenant FROM tenant WHERE name = ?1") \
     S(request_get, READS, "SELECT sequence, digest, op FROM batch WHERE tenant = ?1 AND id = ?2") \
     S(batch_get, READS, \

@@ -526,6 +526,8 @@ static void ask_answer(struct job *job)
         answer_bases(job);
     else if (job->request.op == OP_list_list)
         answer_lists(job);
+    else if (job->request.op == OP_case_list || job->request.op == OP_case_show)
+        answer_cases(job);
     else if (op_is_of_connect(job->request.op))
         answer_connect(job);
     else if (job->request.op == OP_base_drift)

@@ -93,6 +93,7 @@ struct config_tenant {
     enum level anomaly_cap;
     uint8_t verdict_of[LEVEL_COUNT]; /* verdict + 1; 0: the strategy's */
     enum level abnormal;             /* none: no result is */
+    int64_t case_window_us;          /* 0: abnormal results open no cases */
     bool is_monitored;
     struct config_brake {
         float share; /* 0: none */

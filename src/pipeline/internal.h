@@ -479,6 +479,7 @@ enum fault epoch_warm(const struct epoch *epoch,
 /* ask_bases.c */
 void answer_bases(struct job *job);
 void answer_lists(struct job *job); /* ask_lists.c */
+void answer_cases(struct job *job); /* ask_cases.c */
 
 /* ask_explain.c: on a thread of its own, since it may walk the log */
 enum { EXPLAINS_MAX = 16 };

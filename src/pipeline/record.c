@@ -118,6 +118,11 @@ static void group_committed(struct pipeline *pipeline, uint32_t count)
     pthread_mutex_unlock(&pipeline->record_lock);
 }
 
+static int64_t case_window_us(const struct job *job)
+{
+    return job->batch.op == OP_screen ? job->epoch->config->tenants[job->tenant_index].case_window_us : 0;
+}
+
 static enum fault group_commit(struct pipeline *pipeline, struct job **group, uint32_t count, struct fault_note *note)
 {
     struct ledger_entry entries[GROUP_MAX];
@@ -135,7 +140,8 @@ static enum fault group_commit(struct pipeline *pipeline, struct job **group, ui
                                            .scenes = epoch->scene_names,
                                            .scene_count = epoch->names.scene_count,
                                            .messages = group[i]->outbox.messages,
-                                           .message_count = group[i]->outbox.count};
+                                           .message_count = group[i]->outbox.count,
+                                           .case_window_us = case_window_us(group[i])};
         if (epoch->base)
             entries[i].base_digest = epoch->base->digest;
         if (group[i]->life)

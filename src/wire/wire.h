@@ -30,7 +30,7 @@ struct request {
     /* of query, transfer also of explain; empty or 0 when absent */
     struct text transfer, account, scene, best_scene, cursor, verdict;
     struct text list;                    /* of list.list */
-    struct text connector, state, entry; /* of connect.list and connect.resend */
+    struct text connector, state, entry; /* of connect.list and connect.resend; entry also of case.show */
     int64_t from_us, to_us, rows_max;
     struct base_request { /* of base.put and its like; empty or 0 when absent */
         struct text base, digest, signature, path, data, golden;

@@ -308,6 +308,36 @@ static void rules_are_tried_on_what_was_recorded(void **state)
 
 /* --- classes, monitor, brake -------------------------------------------------------------------------------------------- */
 
+/* How many cases there are, as the command shows them; all their transfers are so many, and those of the newest are shown. */
+static uint32_t cases_told(uint32_t transfers)
+{
+    static char told[1 << 18];
+    const char *key = "\"transfers\":";
+    char entry[24] = "";
+    uint32_t cases = 0, sum = 0, newest = 0;
+    flow_path(token_file, sizeof token_file, "token");
+    flow_write(token_file, TOKEN "\n", strlen(TOKEN) + 1);
+    assert_int_equal(FLOW_RUN(told, "case", "list", "--format", "jsonl", "--tenant", "controlled", "--token-file", token_file, "--connect",
+                              server.data_url),
+                     0);
+    for (const char *at = told; (at = strstr(at, key)); cases++) {
+        at += strlen(key);
+        sum += (uint32_t)strtoul(at, NULL, 10);
+        newest = cases == 0 ? sum : newest;
+    }
+    assert_int_equal(sum, transfers);
+    if (cases == 0)
+        return 0;
+    MUST(sscanf(told, "{\"entry\":\"%23[0-9]", entry) == 1);
+    assert_int_equal(FLOW_RUN(told, "case", "show", entry, "--format", "jsonl", "--tenant", "controlled", "--token-file", token_file,
+                              "--connect", server.data_url),
+                     0);
+    for (const char *at = told; (at = strstr(at, "\"transfer_id\"")); at++)
+        newest--;
+    assert_int_equal(newest, 0);
+    return cases;
+}
+
 static void classes_say_the_verdict(void **state)
 {
     (void)state;
@@ -324,6 +354,39 @@ static void classes_say_the_verdict(void **state)
     sluice_reply_free(&reply);
     server_stop(&server);
     expect_verified();
+}
+
+/* Every abnormal row is in one case of its payer and scene, whether it passed or not; the next batch joins, also behind a kill. */
+static void abnormal_rows_open_cases(void **state)
+{
+    (void)state;
+    uint32_t abnormal = 0;
+    begin("cases", "    duplicate_days: 0\n    verdict_high: pass\n    abnormal: high\n    case_window: 1h\n");
+    struct sluice_reply *reply = send("screen", "attack", 0, 4 * ROWS);
+    const uint8_t *level = sluice_reply_u8(reply, "level");
+    for (uint32_t i = 0; i < 4 * ROWS; i++)
+        abnormal += level[i] >= 3;
+    assert_true(abnormal > 0);
+    sluice_reply_free(&reply);
+    reply = send("screen", "attack", 0, 4 * ROWS); /* a repeat opens nothing */
+    sluice_reply_free(&reply);
+    uint32_t cases = cases_told(abnormal);
+    assert_in_range(cases, 1, abnormal);
+    server_kill(&server);
+    server_start(&server);
+    assert_int_equal(cases_told(abnormal), cases);
+    server_stop(&server);
+    expect_verified();
+}
+
+static void no_window_no_cases(void **state)
+{
+    (void)state;
+    begin("caseless", "    duplicate_days: 0\n    abnormal: low\n    case_window: 0s\n");
+    struct sluice_reply *reply = send("screen", "attack", 0, 4 * ROWS);
+    sluice_reply_free(&reply);
+    assert_int_equal(cases_told(0), 0);
+    server_stop(&server);
 }
 
 /* What the monitor lets pass is what would be held: the same rows, under enforce. */
@@ -399,11 +462,18 @@ static void a_brake_refuses_for_a_while(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_transfer_sent_twice_is_held), cmocka_unit_test(days_of_zero_are_none),
-        cmocka_unit_test(lists_act_across_a_kill),       cmocka_unit_test(an_allowed_party_passes),
-        cmocka_unit_test(rules_of_the_tenant_are_told),  cmocka_unit_test(rules_are_tried_on_what_was_recorded),
-        cmocka_unit_test(classes_say_the_verdict),       cmocka_unit_test(monitored_rows_pass),
-        cmocka_unit_test(a_brake_lets_rows_pass),        cmocka_unit_test(a_brake_refuses_for_a_while),
+        cmocka_unit_test(a_transfer_sent_twice_is_held),
+        cmocka_unit_test(days_of_zero_are_none),
+        cmocka_unit_test(lists_act_across_a_kill),
+        cmocka_unit_test(an_allowed_party_passes),
+        cmocka_unit_test(rules_of_the_tenant_are_told),
+        cmocka_unit_test(rules_are_tried_on_what_was_recorded),
+        cmocka_unit_test(classes_say_the_verdict),
+        cmocka_unit_test(abnormal_rows_open_cases),
+        cmocka_unit_test(no_window_no_cases),
+        cmocka_unit_test(monitored_rows_pass),
+        cmocka_unit_test(a_brake_lets_rows_pass),
+        cmocka_unit_test(a_brake_refuses_for_a_while),
     };
     return cmocka_run_group_tests(tests, prepare, finish);
 }

@@ -49,6 +49,9 @@ refused 'no FILE' label
 refused 'put, remove or show' list clear
 refused 'no FILE' list put
 refused 'one FILE' list show a
+refused 'list or show' case close 3
+refused 'which case' case show
+refused 'list takes no CASE' case list 3
 refused 'a moment in UTC' query --from yesterday
 refused 'table or jsonl' query --format csv
 refused 'no scene' synth --rates theft=0.1
