@@ -174,6 +174,7 @@ struct text batch_column_name(const struct batch *batch, uint16_t column)
 enum {
     FACTS_ROW_BYTES = 7 * sizeof(uint64_t) + 2 * sizeof(uint32_t) + 2 * sizeof(int64_t) + 3 * sizeof(uint8_t),
     RESULTS_ROW_BYTES = 9 * sizeof(uint8_t) + (5 + DIMENSION_COUNT) * sizeof(float),
+    PRODUCT_ROW_BYTES = sizeof(uint8_t), /* of one that the envelope names */
     REASONS_ROW_BYTES = sizeof(uint32_t) + sizeof(uint8_t) + REASONS_MAX * sizeof(struct reason),
     ARRAYS_MAX = 64,       /* arrays of row_count in facts, results and scratch, each may lose ARRAY_ALIGN */
     ARRAYS_PER_SLICE = 3,  /* of a reason block */
@@ -183,7 +184,7 @@ enum {
 size_t batch_work_bytes(const struct batch_limits *limits, uint32_t row_count)
 {
     size_t slice_count = row_count / SLICE_ROWS + 1;
-    size_t row_bytes = FACTS_ROW_BYTES + RESULTS_ROW_BYTES + REASONS_ROW_BYTES + SCRATCH_ROW_BYTES;
+    size_t row_bytes = FACTS_ROW_BYTES + RESULTS_ROW_BYTES + REASONS_ROW_BYTES + PRODUCT_ROW_BYTES + SCRATCH_ROW_BYTES;
     return row_count * row_bytes + slice_count * (sizeof(struct reason_block) + ARRAYS_PER_SLICE * ARRAY_ALIGN) +
            limits->notes_max * sizeof(struct check_note) + ARRAYS_MAX * ARRAY_ALIGN;
 }

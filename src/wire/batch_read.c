@@ -58,6 +58,26 @@ enum fault reader_arena_fault(struct batch_reader *reader)
     return fault_set(reader->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch does not fit its arena of %zu bytes", arena->size);
 }
 
+/* One product for all rows is a column that says it in every row: checked, recorded and part of the digest like one that was sent. */
+static enum fault product_spread(struct batch_reader *reader, struct text product)
+{
+    struct batch *batch = reader->batch;
+    struct column *column = &batch->columns[COLUMN_product_code];
+    bool is_twice = column->form != FORM_ABSENT;
+    for (uint32_t i = 0; i < batch->other_count; i++)
+        is_twice |= text_equal(batch->others[i].name, text_of("product"));
+    if (is_twice)
+        return fault_set(reader->note, FAULT_schema, ROW_NONE, COLUMN_product_code, "field product and a column both name the product");
+    struct text *value = arena_take(&batch->arena, sizeof *value, 64);
+    unsigned char *codes = arena_take_zeroed(&batch->arena, batch->row_count, 64);
+    if (!value || !codes)
+        return reader_arena_fault(reader);
+    *value = product;
+    *column = (struct column){
+        .form = FORM_DICT8, .name = text_of(column_name(COLUMN_product_code)), .data = codes, .values = value, .value_count = 1};
+    return FAULT_NONE;
+}
+
 enum fault wire_batch_read(struct batch *batch, const struct request *request, const struct batch_limits *limits, struct fault_note *note)
 {
     struct batch_reader reader = {.batch = batch, .limits = limits, .note = note};
@@ -75,5 +95,6 @@ enum fault wire_batch_read(struct batch *batch, const struct request *request, c
         body.type != (request->in_rows ? WIRE_ARRAY : WIRE_MAP))
         return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "the request has no rows");
     body.end = request->body + request->body_bytes;
-    return request->in_rows ? rows_read(&reader, &body) : columns_read(&reader, &body);
+    enum fault fault = request->in_rows ? rows_read(&reader, &body) : columns_read(&reader, &body);
+    return fault == FAULT_NONE && request->product.bytes ? product_spread(&reader, request->product) : fault;
 }

@@ -170,6 +170,8 @@ static enum fault read_names(struct request *out, struct envelope *envelope)
         return REFUSE(FAULT_limit, "deadline_ms is %lld, at most %d is taken", (long long)out->deadline_ms, DEADLINE_MS_MAX);
     if (envelope->has[FIELD_form] && !field_is(envelope, FIELD_form, "rows") && !field_is(envelope, FIELD_form, "columns"))
         return REFUSE(FAULT_schema, "field form must be columns or rows");
+    if (out->product.bytes && (!op_carries_rows(out->op) || !column_taken_by(COLUMN_product_code, out->op)))
+        return REFUSE(FAULT_schema, "field product belongs to a batch of transfers");
     for (unsigned i = 0; i < LANGUAGE_COUNT; i++)
         if (field_is(envelope, FIELD_language, language_names[i]))
             out->language = (uint8_t)(i + 1);
@@ -239,26 +241,13 @@ static void take_id(struct request *out, struct envelope envelope)
 static void take_fields(struct request *out, const struct envelope *envelope)
 {
     struct text *const texts[FIELD_COUNT] = {
-        [FIELD_tenant] = &out->tenant,
-        [FIELD_token] = &out->token,
-        [FIELD_id] = &out->id,
-        [FIELD_batch] = &out->batch,
-        [FIELD_transfer] = &out->transfer,
-        [FIELD_account] = &out->account,
-        [FIELD_scene] = &out->scene,
-        [FIELD_verdict] = &out->verdict,
-        [FIELD_cursor] = &out->cursor,
-        [FIELD_list] = &out->list,
-        [FIELD_connector] = &out->connector,
-        [FIELD_state] = &out->state,
-        [FIELD_entry] = &out->entry,
-        [FIELD_best_scene] = &out->best_scene,
-        [FIELD_base] = &out->base.base,
-        [FIELD_digest] = &out->base.digest,
-        [FIELD_signature] = &out->base.signature,
-        [FIELD_path] = &out->base.path,
-        [FIELD_data] = &out->base.data,
-        [FIELD_golden] = &out->base.golden,
+        [FIELD_tenant] = &out->tenant,  [FIELD_token] = &out->token,        [FIELD_id] = &out->id,
+        [FIELD_batch] = &out->batch,    [FIELD_transfer] = &out->transfer,  [FIELD_account] = &out->account,
+        [FIELD_scene] = &out->scene,    [FIELD_verdict] = &out->verdict,    [FIELD_cursor] = &out->cursor,
+        [FIELD_list] = &out->list,      [FIELD_product] = &out->product,    [FIELD_connector] = &out->connector,
+        [FIELD_state] = &out->state,    [FIELD_entry] = &out->entry,        [FIELD_best_scene] = &out->best_scene,
+        [FIELD_base] = &out->base.base, [FIELD_digest] = &out->base.digest, [FIELD_signature] = &out->base.signature,
+        [FIELD_path] = &out->base.path, [FIELD_data] = &out->base.data,     [FIELD_golden] = &out->base.golden,
     };
     for (unsigned i = 0; i < FIELD_COUNT; i++)
         if (texts[i])

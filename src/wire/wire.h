@@ -20,9 +20,10 @@ struct request {
     struct text tenant, token, id, batch; /* batch: the id when absent */
     int64_t deadline_ms;                  /* from receipt; 0: none */
     enum observe_kind observe_kind;
-    bool in_rows;       /* the batch came as `transfers`; of an op without rows: reply_in_rows */
-    bool reply_in_rows; /* `form`, or the form that the batch came in */
-    uint8_t language;   /* enum language + 1; 0: the tenant's */
+    bool in_rows;        /* the batch came as `transfers`; of an op without rows: reply_in_rows */
+    bool reply_in_rows;  /* `form`, or the form that the batch came in */
+    struct text product; /* of all rows; empty: the rows say it */
+    uint8_t language;    /* enum language + 1; 0: the tenant's */
     uint32_t row_count;
     size_t arena_bytes;        /* the arena that this very batch needs, feature_in_batch_bytes aside; ≤ batch_arena_bytes */
     const unsigned char *body; /* value of `columns` or `transfers` */

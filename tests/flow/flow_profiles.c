@@ -137,6 +137,41 @@ static void test_another_product(void **state)
     sluice_reply_free(&reply);
 }
 
+/* Which profile checks it is said once for all rows, and recorded as if every row had said it. */
+static void test_one_product(void **state)
+{
+    (void)state;
+    static const char *const values[][1] = {{"e0"}, {"a"}, {"DE7"}, {"7.00"}, {"EUR"}, {"tip"}, {"e-s0"}, {"1"}, {"FR"}, {"SAL"}};
+    static const char *const names[] = {"transfer_id",      "debtor", "creditor", "sum",     "currency",
+                                        "transaction_type", "slip",   "grade",    "country", "product_code"};
+    enum { NAMES = sizeof names / sizeof *names };
+    for (int twice = 0; twice < 2; twice++) {
+        struct wire_buffer message = {0};
+        message_begin_as(&message, "desk", DESK_TOKEN, "screen", twice ? "both" : "enveloped", 4);
+        message_pair(&message, "product", "SAL");
+        message_pair(&message, "form", "rows");
+        message_integer(&message, "rows", 1);
+        wire_pack_text(&message, "columns");
+        wire_pack_map(&message, NAMES - 1 + (uint32_t)twice);
+        for (int i = 0; i < NAMES - 1 + twice; i++)
+            message_column_str(&message, names[i], values[i], 1);
+        assert_string_equal(message_ask(server.data_url, &message), twice ? "schema" : "ok");
+    }
+    assert_non_null(strstr(message_note, "both name the product"));
+    char text[64] = "";
+    struct sluice_reply *reply = NULL;
+    struct wire_value rows, row, columns;
+    assert_int_equal(sluice_query(client, &(struct sluice_query){.transfer = "e0"}, &reply), 0);
+    struct wire_value map = reply_map(reply);
+    assert_true(wire_find(&rows, &map, "transfers") && rows.count == 1);
+    const unsigned char *at = rows.inside;
+    assert_true(wire_next(&row, &at, rows.end) && map_text(text, sizeof text, &row, "verdict"));
+    assert_string_equal(text, "invalid"); /* a tip is none of the types that the salary's profile takes */
+    assert_true(wire_find(&columns, &row, "columns") && map_text(text, sizeof text, &columns, "product_code"));
+    assert_string_equal(text, "SAL");
+    sluice_reply_free(&reply);
+}
+
 /* Of the one row that the query finds. */
 static bool column_found(char *out, size_t out_bytes, double *number, const char *transfer, const char *column)
 {
@@ -328,9 +363,9 @@ int main(void)
     server_start(&server);
     client = client_open_as(server.data_url, "desk", DESK_TOKEN, 60000);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_rule),         cmocka_unit_test(test_another_product),      cmocka_unit_test(test_found_again),
-        cmocka_unit_test(test_many_rows),          cmocka_unit_test(test_reload_drops_nothing), cmocka_unit_test(test_broken_is_refused),
-        cmocka_unit_test(test_replay_and_restart),
+        cmocka_unit_test(test_every_rule),        cmocka_unit_test(test_another_product),    cmocka_unit_test(test_one_product),
+        cmocka_unit_test(test_found_again),       cmocka_unit_test(test_many_rows),          cmocka_unit_test(test_reload_drops_nothing),
+        cmocka_unit_test(test_broken_is_refused), cmocka_unit_test(test_replay_and_restart),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     sluice_close(&client);

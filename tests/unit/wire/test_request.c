@@ -60,6 +60,33 @@ static void test_rows_and_names(void **state)
     wire_buffer_fini(&message);
 }
 
+static void test_one_product(void **state)
+{
+    (void)state;
+    struct wire_buffer message = {0};
+    struct request request;
+    struct fault_note note;
+    put_envelope(&message, 3, "screen");
+    put_pair_text(&message, "product", "SAL");
+    put_pair_text(&message, "language", "zh");
+    finish_rows(&message);
+    assert_int_equal(read_request(&request, &message, &note), FAULT_NONE);
+    assert_true(text_is(request.product, "SAL") && request.language == LANGUAGE_ZH + 1);
+    wire_buffer_fini(&message);
+    put_envelope(&message, 2, "result");
+    put_pair_text(&message, "product", "SAL");
+    put_pair_text(&message, "batch", "b");
+    assert_int_equal(read_request(&request, &message, &note), FAULT_schema);
+    assert_non_null(strstr(note.text, "belongs to a batch of transfers"));
+    wire_buffer_fini(&message);
+    put_envelope(&message, 2, "screen");
+    put_pair_text(&message, "language", "fr");
+    finish_rows(&message);
+    assert_int_equal(read_request(&request, &message, &note), FAULT_schema);
+    assert_non_null(strstr(note.text, "en or zh"));
+    wire_buffer_fini(&message);
+}
+
 static void test_form_of_the_reply(void **state)
 {
     (void)state;
@@ -327,10 +354,10 @@ static void test_an_id_is_peeked_at(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_field_of_query), cmocka_unit_test(test_rows_and_names),       cmocka_unit_test(test_form_of_the_reply),
-        cmocka_unit_test(test_nil_is_absent),        cmocka_unit_test(test_refusals_of_names),    cmocka_unit_test(test_fields_of_bases),
-        cmocka_unit_test(test_refusals_of_fields),   cmocka_unit_test(test_long_names),           cmocka_unit_test(test_row_counts),
-        cmocka_unit_test(test_an_id_is_peeked_at),   cmocka_unit_test(test_a_fault_knows_the_id),
+        cmocka_unit_test(test_every_field_of_query), cmocka_unit_test(test_rows_and_names),     cmocka_unit_test(test_one_product),
+        cmocka_unit_test(test_form_of_the_reply),    cmocka_unit_test(test_nil_is_absent),      cmocka_unit_test(test_refusals_of_names),
+        cmocka_unit_test(test_fields_of_bases),      cmocka_unit_test(test_refusals_of_fields), cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_row_counts),           cmocka_unit_test(test_an_id_is_peeked_at), cmocka_unit_test(test_a_fault_knows_the_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
