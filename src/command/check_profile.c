@@ -2,23 +2,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "command/cells.h"
 #include "command/command.h"
 #include "command/source.h"
 #include "intake/intake.h"
+#include "pipeline/associates.h"
 #include "pipeline/config.h"
 #include "wire/wire.h"
 
-enum { ROWS_AT_ONCE = 16 * TEMPLATE_CHUNK, NOTES_MAX = 8 * ROWS_AT_ONCE, WHY_BYTES = 1024 };
+enum { ROWS_AT_ONCE = 16 * TEMPLATE_CHUNK, NOTES_MAX = 8 * ROWS_AT_ONCE, WHY_BYTES = 1024, ANSWERS_BYTES_MAX = 64 << 20 };
 
 struct options {
-    const char *path, *rows;
+    const char *path, *rows, *associated;
 };
 
 static const struct argp_option argp_options[] = {
     {"rows", 'r', "FILE", 0, "Print what the profile makes of these transfers (CSV, JSON lines or columns; - is standard input), as CSV",
      0},
+    {"associated", 'a', "FILE", 0,
+     "With --rows: what associated systems answer, as JSON: {\"bank\": {\"answers\": [...]}}; without it they are silent", 0},
     {0},
 };
 
@@ -27,12 +31,16 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
     struct options *out = state->input;
     if (key == 'r')
         out->rows = argument;
+    else if (key == 'a')
+        out->associated = argument;
     else if (key == ARGP_KEY_ARG && !out->path)
         out->path = argument;
     else if (key == ARGP_KEY_ARG)
         argp_error(state, "one PROFILE, not '%s' as well", argument);
     else if (key == ARGP_KEY_END && !out->path)
         argp_error(state, "no PROFILE given");
+    else if (key == ARGP_KEY_END && out->associated && !out->rows)
+        argp_error(state, "--associated needs --rows");
     else if (key != ARGP_KEY_END)
         return ARGP_ERR_UNKNOWN;
     return 0;
@@ -165,7 +173,18 @@ static void currencies_find(struct currency_table *out, const struct batch *batc
     }
 }
 
-static enum fault batch_check(struct batch *batch, struct profile *profile, struct fault_note *note)
+struct answers { /* of the file; text NULL: none is given */
+    char *text;
+    size_t bytes;
+};
+
+/* Beside the rows, which are standard output's. */
+static void request_print(const char *system, const char *request)
+{
+    fprintf(stderr, "%s would be asked: %s\n", system, request);
+}
+
+static enum fault batch_check(struct batch *batch, struct profile *profile, const struct answers *answers, struct fault_note *note)
 {
     struct intake_rules rules = {.limits = BATCH_LIMITS_DEFAULT, .profile = profile};
     struct kernels kernels;
@@ -179,23 +198,26 @@ static enum fault batch_check(struct batch *batch, struct profile *profile, stru
     if (fault == FAULT_NONE)
         fault = intake_check(batch, &rules, note);
     if (fault == FAULT_NONE)
+        fault = associates_try(batch, profile, answers->text, answers->bytes, request_print, note);
+    if (fault == FAULT_NONE)
         fault = profile_finish(batch, profile, &kernels, note);
     return fault == FAULT_NONE ? intake_check_made(batch, &rules, note) : fault;
 }
 
-static enum fault rows_run(struct source *source, struct profile *profile, struct fault_note *note)
+static enum fault rows_run(struct source *source, struct profile *profile, const struct answers *answers, struct fault_note *note)
 {
     struct batch batch = {0};
     uint64_t first = 0, invalid = 0;
     uint32_t rows_max = source_batch_rows(source, ROWS_AT_ONCE);
     size_t bytes = source_arena_bytes(source, rows_max) + profile_arena_bytes(profile, rows_max) + NOTES_MAX * sizeof(struct check_note);
+    bytes += PROFILE_ASKS_MAX * associates_scratch_bytes(profile, rows_max);
     enum fault fault = batch_init(&batch, bytes, note);
     if (fault == FAULT_NONE)
         fault = source_read(source, &batch, rows_max, note);
     if (fault == FAULT_NONE)
         head_print(profile);
     while (fault == FAULT_NONE && batch.row_count > 0) {
-        fault = batch_check(&batch, profile, note);
+        fault = batch_check(&batch, profile, answers, note);
         if (fault == FAULT_NONE) {
             invalid += rows_print(&batch, profile, first);
             first += batch.row_count;
@@ -214,18 +236,23 @@ int command_check_profile(int argc, char **argv)
     struct fault_note note = {0};
     struct config_profile *profile = NULL;
     struct source *source = NULL;
+    struct answers answers = {0};
     argp_parse(&check_profile_argp, argc, argv, 0, NULL, &options);
     enum fault fault = config_profile_open(&profile, options.path, &note);
     if (fault == FAULT_NONE && options.rows) {
-        fault = source_open(&source, options.rows, &note);
+        fault =
+            options.associated ? file_read_all(&answers.text, &answers.bytes, options.associated, ANSWERS_BYTES_MAX, &note) : FAULT_NONE;
         if (fault == FAULT_NONE)
-            fault = rows_run(source, profile->profile, &note);
+            fault = source_open(&source, options.rows, &note);
+        if (fault == FAULT_NONE)
+            fault = rows_run(source, profile->profile, &answers, &note);
         csv_fault_of(&note, options.rows, fault);
     } else if (fault == FAULT_NONE) {
         made_print(profile->profile);
         asked_print(profile->profile);
     }
     source_close(&source);
+    memory_give(answers.text);
     config_profile_close(&profile);
     return fault == FAULT_NONE ? COMMAND_DONE : command_note_fail("check-profile", &note);
 }

@@ -159,14 +159,6 @@ static json_t *key_add(json_t *keys, struct text key)
     return NULL;
 }
 
-char *associated_request_text(const struct associated_plan *plan, const struct text *keys, uint32_t key_count)
-{
-    json_t *list = json_array();
-    for (uint32_t i = 0; list && i < key_count; i++)
-        list = key_add(list, keys[i]);
-    return request_text(plan, list);
-}
-
 static char *part_text(const struct asking *asking)
 {
     json_t *list = json_array();
@@ -354,6 +346,16 @@ static enum fault parts_ask(struct asking *asking, struct fault_note *note)
     return FAULT_NONE;
 }
 
+static void repeats_fill(struct asking *asking, uint32_t key_count)
+{
+    for (uint32_t row = 0; row < key_count; row++) {
+        if (asking->same[row] == row)
+            continue;
+        asking->out->state[row] = asking->out->state[asking->same[row]];
+        memcpy(values_of(asking, row), values_of(asking, asking->same[row]), values_bytes(asking));
+    }
+}
+
 enum fault associated_ask(struct associated *associated, const struct associated_plan *plan, const struct text *keys, uint32_t key_count,
                           int64_t until_ns, struct arena *arena, struct associated_answers *out, struct fault_note *note)
 {
@@ -367,12 +369,36 @@ enum fault associated_ask(struct associated *associated, const struct associated
         return fault;
     keys_sort(&asking, key_count);
     fault = parts_ask(&asking, note);
-    for (uint32_t row = 0; row < key_count && fault == FAULT_NONE; row++) {
-        if (asking.same[row] == row)
-            continue;
-        out->state[row] = out->state[asking.same[row]];
-        memcpy(values_of(&asking, row), values_of(&asking, asking.same[row]), values_bytes(&asking));
-    }
+    if (fault == FAULT_NONE)
+        repeats_fill(&asking, key_count);
+    return fault;
+}
+
+static bool known_each(void *context, struct text key, const struct associated_value *values)
+{
+    uint32_t place;
+    return key_find(context, key, &place) == NO_KEY || answer_each(context, key, values);
+}
+
+enum fault associated_try(struct associated *associated, const struct associated_plan *plan, const struct text *keys, uint32_t key_count,
+                          const void *bytes, size_t byte_count, struct arena *arena, struct associated_answers *out, char **out_request,
+                          struct fault_note *note)
+{
+    MUST(associated->magic == ASSOCIATED_MAGIC && plan->field_count >= 1 && plan->field_count <= ASSOCIATED_FIELDS_MAX);
+    struct asking asking = {.associated = associated, .plan = plan, .seed = plan_seed(associated, plan), .keys = keys, .out = out};
+    *out_request = NULL;
+    enum fault fault = asking_init(&asking, key_count, arena, note);
+    if (fault != FAULT_NONE)
+        return fault;
+    keys_sort(&asking, key_count);
+    asking.part_end = asking.open_count;
+    part_mark(&asking);
+    if (!(*out_request = part_text(&asking)))
+        return fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for what an associated system is asked");
+    if (bytes)
+        fault = associated_answer_read(plan, bytes, byte_count, known_each, &asking, note);
+    part_settle(&asking, bytes != NULL);
+    repeats_fill(&asking, key_count);
     return fault;
 }
 

@@ -73,8 +73,11 @@ size_t associated_kept_bytes(uint32_t cached_max); /* what keeping so many keys 
 enum fault associated_ask(struct associated *associated, const struct associated_plan *plan, const struct text *keys, uint32_t key_count,
                           int64_t until_ns, struct arena *arena, struct associated_answers *out, struct fault_note *note);
 size_t associated_arena_bytes(uint32_t field_count, uint32_t key_count);
-/* The body of a request for these keys, in the memory of base/json.h: json_text_give. NULL: no memory. */
-char *associated_request_text(const struct associated_plan *plan, const struct text *keys, uint32_t key_count);
+/* The same with an answer that is at hand, which may tell of other keys too; bytes NULL: the system is silent. *out_request: what would be
+ * asked for, all in one, in the memory of base/json.h (json_text_give). The connector may be NULL. */
+enum fault associated_try(struct associated *associated, const struct associated_plan *plan, const struct text *keys, uint32_t key_count,
+                          const void *bytes, size_t byte_count, struct arena *arena, struct associated_answers *out, char **out_request,
+                          struct fault_note *note);
 
 /* The decoder by itself. each is called for every key that is told of; false from it: this key was not asked for, or twice. */
 typedef bool associated_each_fn(void *context, struct text key, const struct associated_value *values);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/must.h"
 #include "connect/associated.h"
@@ -148,38 +149,112 @@ static void counted(struct system *system, const struct associated_answers *answ
     atomic_fetch_add(&system->silent, answers->silent);
 }
 
-static enum fault system_ask(struct system *system, struct job *job)
+static enum fault keys_take(struct text **out, struct batch *batch, const struct profile *profile, uint32_t index, struct fault_note *note)
+{
+    *out = arena_take(&batch->arena, sizeof **out * batch->row_count, ALIGN);
+    if (!*out)
+        return fault_set(note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch does not fit its arena of %zu bytes", batch->arena.size);
+    profile_ask_keys(*out, batch, profile, index);
+    return FAULT_NONE;
+}
+
+/* The marks too. */
+static void columns_fill(struct column *out, const struct rooms *rooms, const struct associated_plan *plan,
+                         const struct associated_answers *answers, uint32_t row_count)
 {
     static const uint8_t marks_of[] = {
         [ASSOCIATED_ANSWERED] = PROFILE_ANSWERED, [ASSOCIATED_UNKNOWN] = PROFILE_UNKNOWN, [ASSOCIATED_SILENT] = PROFILE_SILENT};
+    for (uint32_t row = 0; row < row_count; row++)
+        rooms->marks[row] = marks_of[answers->state[row]];
+    for (uint32_t i = 0; i < plan->field_count; i++)
+        column_fill(&out[i], rooms, plan, i, answers, row_count);
+}
+
+static enum fault system_ask(struct system *system, struct job *job)
+{
     struct batch *batch = &job->batch;
     struct profile_ask ask;
     struct associated_plan plan;
     struct associated_answers answers = {0};
     struct rooms rooms = {0};
     struct column columns[ASSOCIATED_FIELDS_MAX];
+    struct text *keys;
     profile_ask_of(&ask, job->profile, job->ask_index);
     plan_make(&plan, &ask);
     enum fault fault = rooms_take(&rooms, batch, &plan, &job->note);
     size_t used = batch->arena.used;
-    struct text *keys = fault == FAULT_NONE ? arena_take(&batch->arena, sizeof *keys * batch->row_count, ALIGN) : NULL;
-    if (!keys)
-        return fault_set(&job->note, FAULT_limit, ROW_NONE, COLUMN_NONE, "the batch does not fit its arena of %zu bytes",
-                         batch->arena.size);
-    profile_ask_keys(keys, batch, job->profile, job->ask_index);
-    fault = associated_ask(system->associated, &plan, keys, batch->row_count, job->deadline_ns, &batch->arena, &answers, &job->note);
+    if (fault == FAULT_NONE)
+        fault = keys_take(&keys, batch, job->profile, job->ask_index, &job->note);
+    if (fault == FAULT_NONE)
+        fault = associated_ask(system->associated, &plan, keys, batch->row_count, job->deadline_ns, &batch->arena, &answers, &job->note);
     counted(system, &answers);
     if (fault != FAULT_NONE)
         return fault;
-    for (uint32_t row = 0; row < batch->row_count; row++)
-        rooms.marks[row] = marks_of[answers.state[row]];
-    for (uint32_t i = 0; i < plan.field_count; i++)
-        column_fill(&columns[i], &rooms, &plan, i, &answers, batch->row_count);
-    batch->arena.used = used;
     job->note = (struct fault_note){0}; /* of an attempt that failed */
+    columns_fill(columns, &rooms, &plan, &answers, batch->row_count);
+    batch->arena.used = used;
     if (plan.silence == ASSOCIATED_HOLD && answers.silent > 0)
         fault = held_mark(job, rooms.marks);
     return fault == FAULT_NONE ? profile_ask_take(batch, job->profile, job->ask_index, columns, rooms.marks, &job->note) : fault;
+}
+
+/* --- with answers at hand ----------------------------------------------------------------------------------------------- */
+
+/* The part of the file that is this system's. */
+static enum fault part_of(char **out, json_t *root, const char *system, struct fault_note *note)
+{
+    json_t *part = json_object_get(root, system);
+    *out = NULL;
+    if (!part)
+        return FAULT_NONE;
+    *out = json_text(json_incref(part), JSON_COMPACT);
+    return *out ? FAULT_NONE : fault_set(note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for what %s answers", system);
+}
+
+static enum fault one_try(struct associated *nobody, struct batch *batch, const struct profile *profile, uint32_t index, json_t *root,
+                          associates_show_fn *show, struct fault_note *note)
+{
+    struct profile_ask ask;
+    struct associated_plan plan;
+    struct associated_answers answers = {0};
+    struct rooms rooms = {0};
+    struct column columns[ASSOCIATED_FIELDS_MAX];
+    struct text *keys;
+    char *text = NULL, *request = NULL;
+    profile_ask_of(&ask, profile, index);
+    plan_make(&plan, &ask);
+    enum fault fault = rooms_take(&rooms, batch, &plan, note);
+    if (fault == FAULT_NONE)
+        fault = keys_take(&keys, batch, profile, index, note);
+    if (fault == FAULT_NONE)
+        fault = part_of(&text, root, ask.system, note);
+    if (fault == FAULT_NONE)
+        fault =
+            associated_try(nobody, &plan, keys, batch->row_count, text, text ? strlen(text) : 0, &batch->arena, &answers, &request, note);
+    if (fault == FAULT_NONE) {
+        show(ask.system, request);
+        columns_fill(columns, &rooms, &plan, &answers, batch->row_count);
+        fault = profile_ask_take(batch, profile, index, columns, rooms.marks, note);
+    }
+    json_text_give(request);
+    json_text_give(text);
+    return fault;
+}
+
+enum fault associates_try(struct batch *batch, const struct profile *profile, const char *text, size_t bytes, associates_show_fn *show,
+                          struct fault_note *note)
+{
+    const struct associated_options options = {.keys_max = 1, .attempts_max = 1};
+    struct associated *nobody = NULL;
+    json_t *root = NULL;
+    enum fault fault = associated_open(&nobody, &options, note);
+    if (fault == FAULT_NONE && text)
+        fault = json_read(&root, text, bytes, FAULT_syntax, "the file of answers", note);
+    for (uint32_t i = 0; fault == FAULT_NONE && i < profile_ask_count(profile); i++)
+        fault = one_try(nobody, batch, profile, i, root, show, note);
+    json_decref(root);
+    associated_close(&nobody);
+    return fault;
 }
 
 /* --- lines -------------------------------------------------------------------------------------------------------------- */

@@ -23,4 +23,10 @@ uint64_t associates_bytes(const struct config *config);  /* what they keep, and 
 size_t associates_scratch_bytes(const struct profile *profile, uint32_t row_count); /* of a batch's arena, while it asks */
 void associates_prometheus(struct associates *associates, struct wire_buffer *out); /* NULL is fine */
 
+/* The way of a batch with answers at hand: text is {"<system>": {"answers": [...]}, ...}; a system that it lacks is silent, as all are
+ * with NULL. show is told what each would be asked. Needs associates_scratch_bytes of the arena for every system. */
+typedef void associates_show_fn(const char *system, const char *request);
+enum fault associates_try(struct batch *batch, const struct profile *profile, const char *text, size_t bytes, associates_show_fn *show,
+                          struct fault_note *note);
+
 #endif

@@ -309,6 +309,35 @@ static void test_waiting_holds_no_worker(void **state)
     table_free(fresh);
 }
 
+static void test_check_profile(void **state)
+{
+    (void)state;
+    static const char rows[] = "transfer_id,debtor,payee_id,amount,currency\nc0,a1,y,100,EUR\nc1,a2,y,100,EUR\nc2,a1,y,100,EUR\n";
+    static const char answers[] = "{\"bank\": {\"answers\": [{\"account\": \"a1\", \"limit\": 2.5}, {\"account\": \"zz\"}]}}";
+    static const char wrong[] = "{\"bank\": {\"answers\": [{\"account\": \"a1\", \"days\": \"x\"}]}}";
+    char profile[300], rows_path[300], answers_path[300], wrong_path[300];
+    long asked = bank_number("SELECT count(*) FROM request");
+    snprintf(profile, sizeof profile, "%s/hold.yaml", server.folder);
+    flow_path(rows_path, sizeof rows_path, "rows.csv");
+    flow_path(answers_path, sizeof answers_path, "answers.json");
+    flow_path(wrong_path, sizeof wrong_path, "wrong.json");
+    flow_write(rows_path, rows, strlen(rows));
+    flow_write(answers_path, answers, strlen(answers));
+    flow_write(wrong_path, wrong, strlen(wrong));
+    assert_int_equal(FLOW_RUN(output, "check-profile", profile), 0);
+    assert_non_null(strstr(output, "asks bank for who: limit, segment, days, rate; without an answer rows are held"));
+    assert_int_equal(FLOW_RUN(output, "check-profile", profile, "--rows", rows_path, "--associated", answers_path), 0);
+    assert_non_null(strstr(output, "bank would be asked: {\"keys\":[\"a1\",\"a2\"],\"fields\":[\"limit\",\"segment\",\"days\",\"rate\"]}"));
+    assert_non_null(strstr(output, "0,\"c0\",fine,\"a1\",5.00,true,\n"));
+    assert_non_null(strstr(output, "1,\"c1\",fine,\"a2\",,false,\n"));
+    assert_non_null(strstr(output, "2,\"c2\",fine,\"a1\",5.00,true,\n"));
+    assert_int_equal(FLOW_RUN(output, "check-profile", profile, "--rows", rows_path), 0);
+    assert_non_null(strstr(output, "0,\"c0\",fine,\"a1\",,false,\n"));
+    assert_int_equal(FLOW_RUN(output, "check-profile", profile, "--rows", rows_path, "--associated", wrong_path), 2);
+    assert_non_null(strstr(output, "'days' must be an integer"));
+    assert_int_equal(bank_number("SELECT count(*) FROM request"), asked);
+}
+
 /* --- kills --------------------------------------------------------------------------------------------------------------- */
 
 static unsigned kill_round;
@@ -391,7 +420,7 @@ int main(void)
         cmocka_unit_test(test_answers_are_columns),     cmocka_unit_test(test_silence),
         cmocka_unit_test(test_every_wrong_answer),      cmocka_unit_test(test_deadline_bounds_the_wait),
         cmocka_unit_test(test_waiting_holds_no_worker), cmocka_unit_test(test_kills),
-        cmocka_unit_test(test_replay_asks_nobody),
+        cmocka_unit_test(test_check_profile),           cmocka_unit_test(test_replay_asks_nobody),
     };
     return cmocka_run_group_tests_name("flow.associated", tests, setup, NULL);
 }
