@@ -332,6 +332,60 @@ static void test_the_default_takes_no_row_of_another_product(void **state)
         profile_close(&profiles[i]);
 }
 
+#define ASK "name: p\nassociated:\n  - system: bank\n"
+
+/* A column as an answer comes. */
+static struct column answered(const char *text, const uint32_t *offsets, const uint8_t *valid)
+{
+    return (struct column){
+        .form = FORM_STR, .data = (const unsigned char *)text, .offsets = (const unsigned char *)offsets, .valid = valid};
+}
+
+/* Keys of valid rows alone; what came beside what it became; a cell that is no decimal is told, and its row goes on; a column of Sluice's
+ * own that a system fills is checked as if it had been sent. */
+static void test_answers(void **state)
+{
+    (void)state;
+    static const char yaml[] = ASK "    key: payer_id\n    fields:\n      - {name: room, from: limit, type: decimal}\n"
+                                   "      - {name: currency, from: coin}\npost: |\n  twice = room + room\n"
+                                   "  told = bank_answer == \"answered\"\n";
+    static const uint32_t limits[] = {0, 4, 8, 8}, coins[] = {0, 3, 6, 8};
+    static const uint8_t all = 7, two = 3, marks[] = {PROFILE_ANSWERED, PROFILE_ANSWERED, PROFILE_UNKNOWN};
+    struct intake_rules rules = RULES;
+    struct profile *profile = profile_of(yaml);
+    struct profile_ask ask;
+    struct batch batch = {0};
+    struct fault_note note = {0};
+    struct text keys[3];
+    rows_read(&batch, OP_screen, "transfer_id,payer_id,payee_id,amount\na,x,y,1\nb,z,y,2\nc,w,y,-5\n");
+    rules.profile = profile;
+    assert_int_equal(batch_take_checks(&batch, 100, &note), FAULT_NONE);
+    assert_int_equal(profile_take(&batch, profile, &kernels_ref, &note), FAULT_NONE);
+    assert_int_equal(intake_check(&batch, &rules, &note), FAULT_NONE); /* that currency is not there yet is no fault */
+    profile_ask_of(&ask, profile, 0);
+    assert_int_equal(ask.answer_count, 2);
+    assert_string_equal(ask.answers[0].name, "limit");
+    assert_int_equal(ask.answers[0].type, PROFILE_ANSWER_ANY);
+    profile_ask_keys(keys, &batch, profile, 0);
+    assert_true(text_equal(keys[0], text_of("x")) && text_equal(keys[1], text_of("z")));
+    assert_int_equal(keys[2].bytes, 0); /* its amount is wrong */
+    const struct column answers[] = {answered("2.50rich", limits, &two), answered("EURXXXEU", coins, &all)};
+    assert_int_equal(profile_ask_take(&batch, profile, 0, answers, marks, &note), FAULT_NONE);
+    assert_int_equal(profile_finish(&batch, profile, &kernels_ref, &note), FAULT_NONE);
+    assert_i64(&batch, "room", 0, 250);
+    assert_i64(&batch, "twice", 0, 500);
+    assert_i64(&batch, "told", 1, 1);
+    assert_i64(&batch, "told", 2, 0);
+    assert_text(&batch, "bank.limit", 1, "rich");
+    assert_false(column_is_valid(column_named(&batch, "room"), 1));
+    assert_false(batch.facts.invalid[0] || batch.facts.invalid[1]);
+    assert_int_equal(intake_check_made(&batch, &rules, &note), FAULT_NONE);
+    assert_false(batch.facts.invalid[0]);
+    assert_true(batch.facts.invalid[1]); /* XXX is no currency */
+    batch_fini(&batch);
+    profile_close(&profile);
+}
+
 static void assert_wrong(const char *yaml, const char *words)
 {
     struct profile *profile;
@@ -378,6 +432,26 @@ static void test_wrong_values(void **state)
     assert_wrong("name: p\npost: |\n  transfer_id = memo\n", "post may not make transfer_id");
 }
 
+static void test_wrong_asks(void **state)
+{
+    (void)state;
+    assert_wrong("name: p\nassociated:\n  - {key: payer_id, fields: [{name: a}]}\n", "p.yaml:3: system: expected");
+    assert_wrong(ASK "    key: amount\n    fields: [{name: a}]\n", "key: expected a column of text, is 'amount'");
+    assert_wrong(ASK "    key: who\n    fields: [{name: a}]\n", "key: expected a column of text, is 'who'");
+    assert_wrong(ASK "    key: payer_id\n", "fields: expected 1 to 8");
+    assert_wrong(ASK "    key: payer_id\n    silence: wait\n    fields: [{name: a}]\n", "silence: expected hold, defaults or refuse");
+    assert_wrong(ASK "    key: payer_id\n    mark: memo\n    fields: [{name: a}]\n", "mark: expected the name of a new column");
+    assert_wrong(ASK "    key: payer_id\n    fields:\n      - {name: a}\n      - {name: a, from: b}\n",
+                 "p.yaml:7: column a is there twice");
+    assert_wrong(ASK "    key: payer_id\n    fields:\n      - {name: a}\n      - {name: b, from: a}\n", "both from a");
+    assert_wrong(ASK "    key: payer_id\n    fields: [{name: transfer_id}]\n", "none that may be answered");
+    assert_wrong(ASK "    key: payer_id\n    fields: [{name: a, type: int, fallback: many}]\n", "fallback: expected a value of type int");
+    assert_wrong(ASK "    key: payer_id\n    fields: [{name: a, required: true}]\n", "unknown key 'required'");
+    assert_wrong(ASK "    key: payer_id\n    fields: [{name: a}]\n  - system: bank\n    key: payee_id\n    fields: [{name: b}]\n",
+                 "system bank is asked twice");
+    assert_wrong(ASK "    key: payer_id\n    fields: [{name: a}]\nfill: |\n  x = a\n", "p.yaml:7:"); /* fill comes before */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +464,8 @@ int main(void)
         cmocka_unit_test(test_a_product_is_text),
         cmocka_unit_test(test_a_pattern_takes_so_much_memory),
         cmocka_unit_test(test_the_default_takes_no_row_of_another_product),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_wrong_asks),
         cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_wrong_values),
     };
