@@ -369,7 +369,7 @@ static void test_answers(void **state)
     profile_ask_keys(keys, &batch, profile, 0);
     assert_true(text_equal(keys[0], text_of("x")) && text_equal(keys[1], text_of("z")));
     assert_int_equal(keys[2].bytes, 0); /* its amount is wrong */
-    const struct column answers[] = {answered("2.50rich", limits, &two), answered("EURXXXEU", coins, &all)};
+    const struct column answers[] = {answered("2.50rich", limits, &two), answered("EURQQQEU", coins, &all)};
     assert_int_equal(profile_ask_take(&batch, profile, 0, answers, marks, &note), FAULT_NONE);
     assert_int_equal(profile_finish(&batch, profile, &kernels_ref, &note), FAULT_NONE);
     assert_i64(&batch, "room", 0, 250);
@@ -381,7 +381,7 @@ static void test_answers(void **state)
     assert_false(batch.facts.invalid[0] || batch.facts.invalid[1]);
     assert_int_equal(intake_check_made(&batch, &rules, &note), FAULT_NONE);
     assert_false(batch.facts.invalid[0]);
-    assert_true(batch.facts.invalid[1]); /* XXX is no currency */
+    assert_true(batch.facts.invalid[1]); /* QQQ is no currency */
     batch_fini(&batch);
     profile_close(&profile);
 }
