@@ -5,7 +5,7 @@
 
 #include "base/hash.h"
 
-enum { FIELDS_MAX = 16 };
+enum { FIELDS_MAX = 20 };
 
 struct field {
     const char *key, *text; /* text NULL: bytes, or a number */
@@ -67,10 +67,15 @@ int sluice_query(struct sluice_client *client, const struct sluice_query *query,
     if (!client || !query || !out)
         return SLUICE_ARGUMENT;
     *out = NULL;
-    const struct field texts[] = {{.key = "batch", .text = query->batch},           {.key = "transfer", .text = query->transfer},
-                                  {.key = "account", .text = query->account},       {.key = "scene", .text = query->scene},
-                                  {.key = "best_scene", .text = query->best_scene}, {.key = "verdict", .text = query->verdict},
-                                  {.key = "cursor", .text = query->cursor}};
+    const struct field texts[] = {{.key = "batch", .text = query->batch},
+                                  {.key = "transfer", .text = query->transfer},
+                                  {.key = "account", .text = query->account},
+                                  {.key = "scene", .text = query->scene},
+                                  {.key = "best_scene", .text = query->best_scene},
+                                  {.key = "verdict", .text = query->verdict},
+                                  {.key = "cursor", .text = query->cursor},
+                                  {.key = "state", .text = query->state},
+                                  {.key = "level", .text = query->level}};
     const struct field numbers[] = {{.key = "from_us", .number = query->from_us},
                                     {.key = "to_us", .number = query->to_us},
                                     {.key = "rows_max", .number = query->rows_max}};

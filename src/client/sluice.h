@@ -72,11 +72,12 @@ SLUICE_API int sluice_wait_all(struct sluice_client *client); /* until every don
 /* Without rows: "hello", "status", "result", "stats", "health"; name: batch name or NULL. */
 SLUICE_API int sluice_ask(struct sluice_client *client, const char *op, const char *name, struct sluice_reply **out);
 /* What is NULL or 0 does not narrow. scene kept the transfer from passing, or best_scene is its best one, whatever the verdict: one
- * of both. cursor: of the page before. */
+ * of both. state: a verdict (nothing became of the row yet), released, expired, cancelled. cursor: of the page before. */
 struct sluice_query {
     const char *batch, *transfer, *account, *scene, *best_scene, *verdict, *cursor;
     int64_t from_us, to_us;
     uint32_t rows_max;
+    const char *state, *level;
 };
 SLUICE_API int sluice_query(struct sluice_client *client, const struct sluice_query *query, struct sluice_reply **out);
 /* What is on the tenant's lists; needs the right list. What is NULL or 0 does not narrow. list: block, restrict or allow; value: an

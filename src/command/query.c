@@ -5,7 +5,19 @@
 #include "command/show.h"
 #include "command/verdicts.h"
 
-enum { KEY_BATCH = 0x400, KEY_TRANSFER, KEY_ACCOUNT, KEY_VERDICT, KEY_SCENE, KEY_BEST_SCENE, KEY_FROM, KEY_TO, KEY_HEAD };
+enum {
+    KEY_BATCH = 0x400,
+    KEY_TRANSFER,
+    KEY_ACCOUNT,
+    KEY_VERDICT,
+    KEY_SCENE,
+    KEY_BEST_SCENE,
+    KEY_STATE,
+    KEY_LEVEL,
+    KEY_FROM,
+    KEY_TO,
+    KEY_HEAD
+};
 enum { PAGE_ROWS = 1000, HEAD_DEFAULT = 100, CURSOR_BYTES = 128 };
 
 struct query {
@@ -20,6 +32,8 @@ static const struct argp_option options[] = {
     {"transfer", KEY_TRANSFER, "ID", 0, "With this transfer_id", 1},
     {"account", KEY_ACCOUNT, "ID", 0, "From or to this account", 1},
     {"verdict", KEY_VERDICT, "pass|hold|reject|invalid", 0, "With this verdict", 1},
+    {"state", KEY_STATE, "STATE", 0, "In this state: a verdict, released, expired, cancelled", 1},
+    {"level", KEY_LEVEL, "none|low|medium|high|critical", 0, "With this risk level", 1},
     {"scene", KEY_SCENE, "NAME", 0, "That this scene kept from passing, alone or with the anomaly", 1},
     {"best-scene", KEY_BEST_SCENE, "NAME", 0, "Whose best scene is this, whatever its match and the verdict", 1},
     {"from", KEY_FROM, "TIME", 0, "Recorded at TIME (UTC: 2026-11-21 or 2026-11-21T08:30:00) or later", 1},
@@ -47,6 +61,12 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_VERDICT:
         out->wanted.verdict = argument;
+        return 0;
+    case KEY_STATE:
+        out->wanted.state = argument;
+        return 0;
+    case KEY_LEVEL:
+        out->wanted.level = argument;
         return 0;
     case KEY_SCENE:
         out->wanted.scene = argument;

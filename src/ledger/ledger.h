@@ -188,6 +188,7 @@ struct ledger_query {
     const char *batch, *transfer, *account, *scene; /* names; account: payer or payee */
     int64_t from_us, to_us;                         /* of the batch's now, to exclusive */
     int verdict;                                    /* -1: any */
+    int state, level;                               /* 1 + enum row_state, 1 + enum level; 0: any */
     bool scene_decides;                             /* only rows that the scene kept from passing; else whose best one it is */
     uint64_t after_sequence;                        /* paging: rows behind (after_sequence, after_row) in that order; 0: from the newest */
     uint32_t after_row;

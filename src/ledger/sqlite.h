@@ -138,6 +138,7 @@ struct walk { /* one query on its way down the index */
     uint64_t below, least;                       /* the next step's lines have sequences in [least, below) */
     uint32_t left;                               /* rows, or lines, that the page still takes */
     bool transfers_only, is_done;
+    enum fault fault; /* of looking up what became of a row */
     /* Ids of which one must be in a frame for it to count; none: every frame may. A segment without them is stepped over. */
     struct text asked[SUMMARY_ASKED_MAX];
     uint32_t asked_count, segment; /* the segment that was looked at last */
@@ -182,6 +183,9 @@ enum fault sqlite_outbox_next(struct ledger *ledger, struct ledger_outbox *out, 
 enum fault sqlite_outbox_rows(struct ledger *ledger, uint64_t entry, ledger_outbox_fn *each, void *context, struct fault_note *note);
 enum fault sqlite_outbox_mark(struct ledger *ledger, uint64_t entry, enum outbox_state state, uint32_t attempts, int64_t due_us,
                               struct fault_note *note);
+/* As row_state and as query have it: of a row; whether a batch may have rows in that state. */
+enum fault row_state_read(struct connection *connection, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note);
+enum fault line_may_be(struct connection *connection, bool *out, uint64_t sequence, enum row_state state, struct fault_note *note);
 enum fault sqlite_row_state(struct ledger *ledger, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note);
 enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, struct ledger_due *cursor, int64_t now_us,
                            struct fault_note *note);

@@ -116,20 +116,44 @@ static enum row_state row_state_of(sqlite3_stmt *statement)
     return passed && sqlite3_column_int64(statement, 1) > 0 ? ROW_RELEASED : ROW_SCREENED;
 }
 
-enum fault sqlite_row_state(struct ledger *ledger, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note)
+static enum fault optional_end(struct connection *connection, sqlite3_stmt *statement, int code, struct fault_note *note)
+{
+    sqlite3_reset(statement);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? FAULT_NONE
+                                                     : connection_fault(connection, code, "look up what became of a row", note);
+}
+
+enum fault row_state_read(struct connection *connection, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note)
 {
     *out = ROW_SCREENED;
-    struct reader *reader = reader_take(ledger);
-    sqlite3_stmt *statement = statement_take(&reader->connection, STATEMENT_row_state);
+    sqlite3_stmt *statement = statement_take(connection, STATEMENT_row_state);
     sqlite3_bind_int64(statement, 1, (int64_t)sequence);
     sqlite3_bind_int64(statement, 2, row);
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
         *out = row_state_of(statement);
-    sqlite3_reset(statement);
-    enum fault fault = code == SQLITE_ROW || code == SQLITE_DONE
-                           ? FAULT_NONE
-                           : connection_fault(&reader->connection, code, "look up what became of a row", note);
+    return optional_end(connection, statement, code, note);
+}
+
+/* Without its frame, so that others are not decoded. */
+enum fault line_may_be(struct connection *connection, bool *out, uint64_t sequence, enum row_state state, struct fault_note *note)
+{
+    *out = state == ROW_SCREENED;
+    sqlite3_stmt *statement = statement_take(connection, STATEMENT_line_state);
+    sqlite3_bind_int64(statement, 1, (int64_t)sequence);
+    sqlite3_bind_int(statement, 2, state);
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *out = state == ROW_SCREENED || sqlite3_column_int(statement, 2) ||
+               (state == ROW_CANCELLED && sqlite3_column_int(statement, 0) == LIFE_CANCELLED) ||
+               (state == ROW_RELEASED && sqlite3_column_int64(statement, 1) > 0);
+    return optional_end(connection, statement, code, note);
+}
+
+enum fault sqlite_row_state(struct ledger *ledger, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note)
+{
+    struct reader *reader = reader_take(ledger);
+    enum fault fault = row_state_read(&reader->connection, out, sequence, row, note);
     reader_give(ledger, reader);
     return fault;
 }

@@ -92,10 +92,22 @@ static bool scene_kept(const struct results *results, uint32_t row)
     return is_cause && results->verdict && (results->verdict[row] == VERDICT_HOLD || results->verdict[row] == VERDICT_REJECT);
 }
 
+/* The last to be asked: it costs a look-up. */
+static bool state_fits(struct walk *walk, struct reader *reader, const struct batch *batch, uint32_t row, struct fault_note *note)
+{
+    enum row_state state = ROW_SCREENED;
+    if (walk->query->state == 0)
+        return true;
+    walk->fault = row_state_read(&reader->connection, &state, batch->sequence, row, note);
+    return walk->fault == FAULT_NONE && walk->query->state == 1 + (int)state;
+}
+
 static bool row_fits(const struct walk *walk, const struct reader *reader, const struct batch *batch, uint32_t row)
 {
     const struct results *results = &batch->results;
     if (walk->query->verdict >= 0 && (!results->verdict || results->verdict[row] != walk->query->verdict))
+        return false;
+    if (walk->query->level > 0 && (!results->level || results->level[row] + 1 != walk->query->level))
         return false;
     if (walk->transfer.data && !cell_is(batch, COLUMN_transfer_id, row, walk->transfer))
         return false;
@@ -107,14 +119,18 @@ static bool row_fits(const struct walk *walk, const struct reader *reader, const
 }
 
 /* false: the page is full or the caller has enough. */
-static bool rows_visit(struct walk *walk, const struct reader *reader, const struct batch *batch, ledger_row_fn *each, void *context)
+static bool rows_visit(struct walk *walk, struct reader *reader, const struct batch *batch, ledger_row_fn *each, void *context,
+                       struct fault_note *note)
 {
     const struct ledger_query *query = walk->query;
     const struct results *results = &batch->results;
     uint64_t first = batch->sequence == query->after_sequence ? (uint64_t)query->after_row + 1 : 0;
     for (uint32_t row = (uint32_t)first; first < batch->row_count && row < batch->row_count; row++) {
-        if (!row_fits(walk, reader, batch, row))
+        if (!row_fits(walk, reader, batch, row) || !state_fits(walk, reader, batch, row, note)) {
+            if (walk->fault != FAULT_NONE)
+                return false;
             continue;
+        }
         struct ledger_row found = {.batch = batch,
                                    .row = row,
                                    .scene = results->scene ? reader->scene_names[results->scene[row]] : "",
@@ -135,13 +151,18 @@ static enum fault line_visit(const struct ledger *ledger, struct walk *walk, str
         fault = line_may_have(ledger, reader, &may, line, FILTER_ACCOUNT, walk->account, note);
     if (fault != FAULT_NONE || !may)
         return fault;
+    if (walk->query->state > 0)
+        fault = line_may_be(&reader->connection, &may, line->sequence, (enum row_state)(walk->query->state - 1), note);
+    if (fault != FAULT_NONE || !may)
+        return fault;
     fault = scenes_load(reader, line->scene_list, note);
     if (fault != FAULT_NONE || !line_may_show(reader, line, walk->scene))
         return fault;
     fault = frame_load(ledger, reader, &batch, line, note);
     if (fault == FAULT_NONE) {
-        *out_more = rows_visit(walk, reader, &batch, each, context);
+        *out_more = rows_visit(walk, reader, &batch, each, context, note);
         batch_fini(&batch);
+        fault = walk->fault;
     }
     return fault;
 }

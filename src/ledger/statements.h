@@ -156,6 +156,9 @@
     S(case_transfers, READS, \
       "SELECT sequence, row, transfer_id, level, verdict FROM case_transfer WHERE entry = ?1 AND (sequence, row) > (?2, ?3)" \
       " ORDER BY sequence, row LIMIT ?4") \
+    S(line_state, READS, \
+      "SELECT state, releases, EXISTS (SELECT 1 FROM stopped WHERE stopped.sequence = ?1 AND stopped.state = ?2) FROM life" \
+      " WHERE sequence = ?1") \
     S(tenant_get, WRITES | READS, "SELECT tenant FROM tenant WHERE name = ?1") \
     S(request_get, READS, "SELECT sequence, digest, op FROM batch WHERE tenant = ?1 AND id = ?2") \
     S(batch_get, READS, \

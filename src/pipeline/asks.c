@@ -423,6 +423,27 @@ static int verdict_wanted(struct text name)
     return -1;
 }
 
+/* A verdict stands for a row that nothing became of yet. */
+static enum fault states_read(struct ledger_query *out, const struct request *request, struct fault_note *note)
+{
+    int verdict = verdict_wanted(request->state);
+    for (int i = 0; i < LEVEL_COUNT; i++)
+        if (text_equal(request->level, text_of(level_names_of_risk[i])))
+            out->level = 1 + i;
+    for (int i = ROW_SCREENED + 1; i < ROW_STATE_COUNT; i++)
+        if (text_equal(request->state, text_of(row_state_names[i])))
+            out->state = 1 + i;
+    if (request->level.bytes && out->level == 0)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "level is none, low, medium, high or critical");
+    if (request->state.bytes && out->state == 0 && verdict < 0)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "state is a verdict, released, expired, cancelled or what follows");
+    if (verdict >= 0 && out->verdict >= 0 && verdict != out->verdict)
+        return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "state is another verdict than verdict");
+    if (verdict >= 0)
+        out->state = 1 + ROW_SCREENED, out->verdict = verdict;
+    return FAULT_NONE;
+}
+
 static enum fault query_read(struct ledger_query *out, const struct job *job, char names[5][256], struct fault_note *note)
 {
     const struct request *request = &job->request;
@@ -442,6 +463,8 @@ static enum fault query_read(struct ledger_query *out, const struct job *job, ch
                                  .to_us = request->to_us > 0 ? request->to_us : 0};
     if (request->verdict.bytes && out->verdict < 0)
         return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "verdict is pass, hold, reject or invalid");
+    if (states_read(out, request, note) != FAULT_NONE)
+        return note->fault;
     if (request->scene.bytes && request->best_scene.bytes)
         return fault_set(note, FAULT_schema, ROW_NONE, COLUMN_NONE, "scene or best_scene, not both");
     if (request->rows_max < 0 || request->rows_max > QUERY_ROWS_MAX)

@@ -241,13 +241,28 @@ static void take_id(struct request *out, struct envelope envelope)
 static void take_fields(struct request *out, const struct envelope *envelope)
 {
     struct text *const texts[FIELD_COUNT] = {
-        [FIELD_tenant] = &out->tenant,  [FIELD_token] = &out->token,        [FIELD_id] = &out->id,
-        [FIELD_batch] = &out->batch,    [FIELD_transfer] = &out->transfer,  [FIELD_account] = &out->account,
-        [FIELD_scene] = &out->scene,    [FIELD_verdict] = &out->verdict,    [FIELD_cursor] = &out->cursor,
-        [FIELD_list] = &out->list,      [FIELD_product] = &out->product,    [FIELD_connector] = &out->connector,
-        [FIELD_state] = &out->state,    [FIELD_entry] = &out->entry,        [FIELD_best_scene] = &out->best_scene,
-        [FIELD_base] = &out->base.base, [FIELD_digest] = &out->base.digest, [FIELD_signature] = &out->base.signature,
-        [FIELD_path] = &out->base.path, [FIELD_data] = &out->base.data,     [FIELD_golden] = &out->base.golden,
+        [FIELD_tenant] = &out->tenant,
+        [FIELD_token] = &out->token,
+        [FIELD_id] = &out->id,
+        [FIELD_batch] = &out->batch,
+        [FIELD_transfer] = &out->transfer,
+        [FIELD_account] = &out->account,
+        [FIELD_scene] = &out->scene,
+        [FIELD_verdict] = &out->verdict,
+        [FIELD_cursor] = &out->cursor,
+        [FIELD_list] = &out->list,
+        [FIELD_product] = &out->product,
+        [FIELD_connector] = &out->connector,
+        [FIELD_state] = &out->state,
+        [FIELD_entry] = &out->entry,
+        [FIELD_best_scene] = &out->best_scene,
+        [FIELD_level] = &out->level,
+        [FIELD_base] = &out->base.base,
+        [FIELD_digest] = &out->base.digest,
+        [FIELD_signature] = &out->base.signature,
+        [FIELD_path] = &out->base.path,
+        [FIELD_data] = &out->base.data,
+        [FIELD_golden] = &out->base.golden,
     };
     for (unsigned i = 0; i < FIELD_COUNT; i++)
         if (texts[i])

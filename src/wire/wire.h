@@ -29,7 +29,7 @@ struct request {
     const unsigned char *body; /* value of `columns` or `transfers` */
     size_t body_bytes;
     /* of query, transfer also of explain; empty or 0 when absent */
-    struct text transfer, account, scene, best_scene, cursor, verdict;
+    struct text transfer, account, scene, best_scene, cursor, verdict, level;
     struct text list;                    /* of list.list */
     struct text connector, state, entry; /* of connect.list and connect.resend; entry also of case.show */
     int64_t from_us, to_us, rows_max;

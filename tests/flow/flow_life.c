@@ -96,6 +96,44 @@ static void expect_rows(const char *batch, const char *verdict, const char *want
     sluice_close(&client);
 }
 
+/* 0: the server refused it. */
+static uint32_t rows_found(const struct sluice_query *query)
+{
+    struct sluice_client *client = client_open_as(server.data_url, "payroll", TOKEN, 30000);
+    struct sluice_reply *reply = NULL;
+    struct wire_value top, rows = {.count = 0};
+    size_t bytes;
+    if (sluice_query(client, query, &reply) == SLUICE_OK) {
+        const unsigned char *message = sluice_reply_bytes(reply, &bytes);
+        assert_true(wire_next(&top, &message, message + bytes) && wire_find(&rows, &top, "transfers"));
+    } else {
+        assert_string_equal(reply_fault(reply), "schema");
+    }
+    sluice_reply_free(&reply);
+    sluice_close(&client);
+    return rows.count;
+}
+
+static void expect_narrowed(uint32_t timed, uint32_t asked)
+{
+    static const char *const levels[] = {"none", "low", "medium", "high", "critical"};
+    const uint32_t all = 3 * ROWS;
+    uint32_t seen = 0;
+    assert_int_equal(rows_found(&(struct sluice_query){.state = "released", .rows_max = all}), timed + asked);
+    assert_int_equal(rows_found(&(struct sluice_query){.state = "released", .rows_max = 7}), 7);
+    assert_int_equal(rows_found(&(struct sluice_query){.state = "cancelled", .rows_max = all}), ROWS);
+    assert_int_equal(rows_found(&(struct sluice_query){.state = "pass", .rows_max = all}), 0);
+    uint32_t expired = rows_found(&(struct sluice_query){.state = "expired", .rows_max = all});
+    uint32_t rejected = rows_found(&(struct sluice_query){.state = "reject", .rows_max = all});
+    assert_int_equal(expired + rejected, 2 * ROWS - timed - asked);
+    for (unsigned i = 0; i < sizeof levels / sizeof *levels; i++)
+        seen += rows_found(&(struct sluice_query){.batch = "timed", .level = levels[i], .rows_max = all});
+    assert_int_equal(seen, ROWS);
+    assert_int_equal(rows_found(&(struct sluice_query){.state = "lost"}), 0);
+    assert_int_equal(rows_found(&(struct sluice_query){.level = "deep"}), 0);
+    assert_int_equal(rows_found(&(struct sluice_query){.state = "hold", .verdict = "pass"}), 0);
+}
+
 struct outgoing {
     char derived[BATCHES][160];
     uint32_t rows[BATCHES], count, seen;
@@ -189,6 +227,7 @@ static void one_second_batch_when_it_is_settled(void **state)
     expect_rows("timed", "hold", "expired");
     expect_rows("asked", "hold", "expired");
     expect_rows("given up", "pass", "cancelled");
+    expect_narrowed(timed, asked);
     server_stop(&server);
     outgoing_read(&out);
     assert_int_equal(out.count, 2);
