@@ -23,7 +23,7 @@ enum { PAGE_ROWS = 1000, HEAD_DEFAULT = 100, CURSOR_BYTES = 128 };
 struct query {
     struct sluice_query wanted;
     struct connect_options connect;
-    bool as_lines;
+    bool as_lines, as_csv;
     uint64_t head, shown;
 };
 
@@ -38,7 +38,7 @@ static const struct argp_option options[] = {
     {"best-scene", KEY_BEST_SCENE, "NAME", 0, "Whose best scene is this, whatever its match and the verdict", 1},
     {"from", KEY_FROM, "TIME", 0, "Recorded at TIME (UTC: 2026-11-21 or 2026-11-21T08:30:00) or later", 1},
     {"to", KEY_TO, "TIME", 0, "Recorded before TIME", 1},
-    {"format", 'f', "table|jsonl", 0, "How rows are shown (default table)", 1},
+    {"format", 'f', "table|csv|jsonl", 0, "How rows are shown (default table)", 1},
     {"head", KEY_HEAD, "N", 0, "Show at most N rows, 0: all (default 100)", 1},
     {0},
 };
@@ -85,20 +85,37 @@ static error_t option_parse(int key, char *argument, struct argp_state *state)
         return 0;
     case 'f':
         out->as_lines = strcmp(argument, "jsonl") == 0;
-        if (!out->as_lines && strcmp(argument, "table") != 0)
-            argp_error(state, "--format takes table or jsonl, not '%s'", argument);
+        out->as_csv = strcmp(argument, "csv") == 0;
+        if (!out->as_lines && !out->as_csv && strcmp(argument, "table") != 0)
+            argp_error(state, "--format takes table, csv or jsonl, not '%s'", argument);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
+static void csv_show(const struct query *query, const struct wire_value *rows)
+{
+    static const char *const columns[] = {
+        "batch",     "sequence",     "row",     "op",          "time",           "transfer_id", "payer_id",       "payee_id",
+        "amount",    "currency",     "verdict", "state",       "level",          "cause",       "scene",          "match",
+        "runner_up", "runner_match", "risk",    "anomaly_own", "anomaly_linked", "risk_type",   "countermeasure", NULL};
+    for (unsigned i = 0; query->shown == 0 && columns[i]; i++)
+        printf("%s%s", i ? "," : "", columns[i]);
+    if (query->shown == 0)
+        putchar('\n');
+    show_csv(stdout, rows, columns);
+}
+
 static void page_show(struct query *query, const struct wire_value *rows)
 {
     static const char *const wanted[] = {"batch",   "time",  "transfer_id", "payer_id", "payee_id",       "amount", "currency",
                                          "verdict", "state", "scene",       "match",    "anomaly_linked", NULL};
+    if (query->as_csv)
+        csv_show(query, rows);
+    else
+        show_page(stdout, rows, wanted, query->as_lines);
     query->shown += rows->count;
-    show_page(stdout, rows, wanted, query->as_lines);
 }
 
 /* One page; the cursor of the next, empty when it was the last. */
@@ -144,7 +161,7 @@ int command_query(int argc, char **argv)
     do {
         status = page_ask(&query, client, cursor);
     } while (status == COMMAND_DONE && *cursor && (!query.head || query.shown < query.head));
-    if (status == COMMAND_DONE && !query.as_lines)
+    if (status == COMMAND_DONE && !query.as_lines && !query.as_csv)
         printf("%llu rows%s\n", (unsigned long long)query.shown, *cursor ? ", there are more (--head 0 shows all)" : "");
     sluice_close(&client);
     return status;

@@ -188,6 +188,33 @@ bool show_reply_top(struct wire_value *out, const struct sluice_reply *reply)
     return wire_next(out, &at, at + byte_count) && out->type == WIRE_MAP;
 }
 
+static void csv_cell(FILE *out, const struct wire_value *cell)
+{
+    if (cell->type == WIRE_STR)
+        text_csv_print(out, cell->text);
+    else if (cell->type == WIRE_INT)
+        fprintf(out, "%" PRId64, cell->integer);
+    else if (cell->type == WIRE_FLOAT && isfinite(cell->real))
+        fprintf(out, "%.9g", cell->real);
+    else if (cell->type == WIRE_BOOL)
+        fputs(cell->integer ? "true" : "false", out);
+}
+
+void show_csv(FILE *out, const struct wire_value *rows, const char *const *columns)
+{
+    struct wire_value row, cell;
+    const unsigned char *at = rows->inside;
+    for (uint32_t i = 0; i < rows->count && wire_next(&row, &at, rows->end); i++) {
+        for (uint32_t j = 0; columns[j]; j++) {
+            if (j)
+                fputc(',', out);
+            if (row.type == WIRE_MAP && wire_find(&cell, &row, columns[j]))
+                csv_cell(out, &cell);
+        }
+        fputc('\n', out);
+    }
+}
+
 void show_page(FILE *out, const struct wire_value *rows, const char *const *wanted, bool as_lines)
 {
     struct wire_value row;

@@ -12,6 +12,8 @@
 void show_json(FILE *out, const struct wire_value *value, int indent);
 /* An array of maps as a table of the wanted keys (ended by NULL), in the order of the first row; an empty array prints nothing. */
 void show_table(FILE *out, const struct wire_value *rows, const char *const *wanted);
+/* As lines of CSV without a head, a cell for each of the columns (ended by NULL); empty where a map has none. */
+void show_csv(FILE *out, const struct wire_value *rows, const char *const *columns);
 /* That table, or all of each map as a line of JSON. */
 void show_page(FILE *out, const struct wire_value *rows, const char *const *wanted, bool as_lines);
 void show_time(char *out, size_t out_bytes, int64_t time_us); /* "2026-11-21 08:30:00", UTC */

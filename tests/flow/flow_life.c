@@ -308,6 +308,18 @@ static void the_commands_do_the_same(void **state)
     flow_path(token, sizeof token, "life.token");
     flow_write(token, TOKEN, strlen(TOKEN));
     screen("told", 0);
+    assert_int_equal(FLOW_RUN(output, "query", "--connect", server.data_url, "--tenant", "payroll", "--token-file", token, "--state",
+                              "hold", "--head", "3", "--format", "csv"),
+                     0);
+    static const char head[] = "batch,sequence,row,op,time,transfer_id,payer_id,payee_id,amount,currency,verdict,state,level,";
+    assert_memory_equal(output, head, sizeof head - 1);
+    uint32_t lines = 0;
+    for (const char *at = output; (at = strchr(at, '\n')); at++)
+        lines++;
+    assert_int_equal(lines, 4);
+    assert_non_null(strstr(output, ",hold,hold,"));
+    assert_int_equal(
+        FLOW_RUN(output, "query", "--connect", server.data_url, "--tenant", "payroll", "--token-file", token, "--format", "xml"), 2);
     assert_int_equal(FLOW_RUN(output, "status", "--connect", server.data_url, "--tenant", "payroll", "--token-file", token, "told"), 0);
     assert_non_null(strstr(output, "told: awaiting_corrections"));
     assert_int_equal(FLOW_RUN(output, "release", "--connect", server.data_url, "--tenant", "payroll", "--token-file", token, "told"), 0);

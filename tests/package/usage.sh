@@ -53,7 +53,7 @@ refused 'list or show' case close 3
 refused 'which case' case show
 refused 'list takes no CASE' case list 3
 refused 'a moment in UTC' query --from yesterday
-refused 'table or jsonl' query --format csv
+refused 'table, csv or jsonl' query --format xml
 refused 'no scene' synth --rates theft=0.1
 refused 'shares of 0 to 0.5' synth --rates fan_out=2
 refused 'SCENE=SHARE' synth --rates fan_out
