@@ -27,7 +27,8 @@
 
 /* What the files of this room share. Threads: dispatchers (the server's, in pipeline_request), workers (decode to fill,
  * slices, encoding), one history thread (relate, in sequence order), one ledger thread (commit, in sequence order),
- * one asker (reads of the ledger), one explainer, one timer (waits that ended, snapshots). */
+ * one asker (reads of the ledger), one explainer, one timer (waits that ended, snapshots), a few for each associated
+ * system (associates.c). */
 
 struct pipeline;
 
