@@ -21,6 +21,8 @@ static const struct entry {
     {"case", "show the cases that abnormal results opened", command_case},
     {"release", "send what passed of a batch on as its second batch", command_release},
     {"cancel", "give up a batch that was not released", command_cancel},
+    {"consolidate", "ask whether a second batch may be executed", command_consolidate},
+    {"report", "tell that a second batch was executed, or failed", command_report},
     {"status", "tell how far a batch is", command_status},
     {"query", "find recorded transfers", command_query},
     {"explain", "tell why a recorded transfer got its verdict", command_explain},

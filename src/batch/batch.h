@@ -30,7 +30,8 @@ enum right {
     RIGHT_OPERATE = 16,
     RIGHT_EXPLAIN = 32,
     RIGHT_MODEL = 64,
-    RIGHT_LIST = 128
+    RIGHT_LIST = 128,
+    RIGHT_PROCESS = 256
 };
 
 enum column_id {
@@ -161,6 +162,14 @@ static inline bool op_is_of_models(enum op op) /* base.put and its like */
     return op_right(op) == RIGHT_MODEL;
 }
 
+static inline bool op_is_told(enum op op) /* by a processor, of a second batch */
+{
+    return op == OP_consolidate || op == OP_report;
+}
+static inline bool op_lives(enum op op) /* changes the life of a recorded batch */
+{
+    return op == OP_release || op == OP_cancel || op_is_told(op);
+}
 static inline bool op_edits_lists(enum op op)
 {
     return op == OP_list_put || op == OP_list_remove;

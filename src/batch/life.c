@@ -21,3 +21,10 @@ const char *const outbox_state_names[OUTBOX_COUNT] = {
     [OUTBOX_RETURNED] = "returned",
     [OUTBOX_DEAD] = "dead",
 };
+
+const struct consolidated_names consolidated_names[CONSOLIDATED_COUNT] = {
+    [CONSOLIDATED_AGREES] = {"", ""},
+    [CONSOLIDATED_LATE] = {"release_outdated", "submit_again"},
+    [CONSOLIDATED_DIFFERS] = {"release_differs", "compare_and_submit_again"},
+    [CONSOLIDATED_LISTED] = {"listed_party", "clear_or_replace_party"},
+};

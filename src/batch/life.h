@@ -30,6 +30,13 @@ enum outbox_state {
     OUTBOX_COUNT
 };
 
+/* What a consolidated check finds. All but the first send the transfers back to the submitter. */
+enum consolidated { CONSOLIDATED_AGREES, CONSOLIDATED_LATE, CONSOLIDATED_DIFFERS, CONSOLIDATED_LISTED, CONSOLIDATED_COUNT };
+struct consolidated_names {
+    const char *risk_type, *countermeasure;
+};
+extern const struct consolidated_names consolidated_names[CONSOLIDATED_COUNT];
+
 extern const char *const life_state_names[LIFE_COUNT], *const row_state_names[ROW_STATE_COUNT], *const outbox_state_names[OUTBOX_COUNT];
 
 #endif

@@ -109,6 +109,17 @@ SLUICE_API int sluice_explain(struct sluice_client *client, const char *batch, c
 /* op release or cancel: a batch that was screened; id names the change. docs/states.md. */
 SLUICE_API int sluice_change(struct sluice_client *client, const char *op, const char *id, const char *batch, struct sluice_reply **out);
 
+/* Of a second batch that reached its processor, or of a part of it; needs the right process. op consolidate: may it be executed as its
+ * fields were merged? The reply's `verdict` is execute or return. op report: what became of it. docs/states.md. */
+struct sluice_told {
+    const char *id, *batch;       /* batch: the derived id */
+    const char *const *transfers; /* the part; NULL: all */
+    uint32_t transfer_count;
+    const char *fields;      /* of consolidate: a JSON object */
+    const char *state, *why; /* of report: executed or failed; why may be NULL */
+};
+SLUICE_API int sluice_tell(struct sluice_client *client, const char *op, const struct sluice_told *told, struct sluice_reply **out);
+
 /* Scene bases in a running server; each needs the right model. sluice_ask with "base.list" tells which are there. id names the change:
  * the same id again tells what was recorded and does nothing. */
 struct sluice_base {

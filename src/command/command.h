@@ -31,6 +31,8 @@ int command_query(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_release(int argc, char **argv);
 int command_cancel(int argc, char **argv);
+int command_consolidate(int argc, char **argv);
+int command_report(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_connect(int argc, char **argv);
 int command_health(int argc, char **argv);

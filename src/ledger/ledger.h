@@ -51,6 +51,18 @@ struct ledger_life {
     int64_t due_us;    /* when what is left to correct is given up; 0: nothing waits for that */
     uint64_t changed;  /* sequence of the last change */
 };
+/* What a processor told of rows of a second batch, or was told of them; rows as a row_set. Borrowed. */
+struct ledger_told {
+    uint64_t entry; /* of the outbox */
+    enum row_state state;
+    const void *rows;
+    size_t rows_bytes;
+    uint32_t row_count;
+};
+typedef bool ledger_told_fn(void *context, const struct ledger_told *told); /* false: enough; may not call the ledger */
+struct ledger_told_counts {
+    uint64_t released, rows[ROW_STATE_COUNT]; /* of a screened batch, in all second batches; those ever told to be in a state */
+};
 /* What a change does to it; released: those rows leave as release number life.releases, as a row_set (ledger/row_set.h). */
 struct ledger_life_change {
     struct ledger_life life; /* as it is behind the change; changed is set by commit */
@@ -58,7 +70,8 @@ struct ledger_life_change {
     size_t released_bytes;
     uint32_t released_rows;
     struct digest payload_digest;
-    bool expires; /* what is held or invalid and still as it was screened is given up: ROW_EXPIRED */
+    bool expires;                   /* what is held or invalid and still as it was screened is given up: ROW_EXPIRED */
+    const struct ledger_told *told; /* borrowed; NULL: nothing */
 };
 
 struct ledger_due { /* zeros: before the first */
@@ -264,6 +277,12 @@ struct ledger_ops {
     enum fault (*life_find)(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
     /* What became of a row behind its screening; ROW_SCREENED as well where lives are not known. */
     enum fault (*row_state)(struct ledger *ledger, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note);
+    /* By its derived id, in whatever state; out_released_us: when it was released. */
+    enum fault (*outbox_find)(struct ledger *ledger, struct ledger_outbox *out, int64_t *out_released_us, struct text tenant,
+                              struct text derived_id, struct fault_note *note);
+    /* All that was told of the rows of a second batch, in the order of the changes. */
+    enum fault (*told)(struct ledger *ledger, uint64_t entry, ledger_told_fn *each, void *context, struct fault_note *note);
+    enum fault (*told_counts)(struct ledger *ledger, struct ledger_told_counts *out, uint64_t sequence, struct fault_note *note);
     /* By list, kind and value; written by commit of list.put and list.remove batches. */
     enum fault (*listed)(struct ledger *ledger, const struct ledger_list_query *query, ledger_listed_fn *each, void *context,
                          struct fault_note *note);

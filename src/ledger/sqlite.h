@@ -189,6 +189,14 @@ enum fault line_may_be(struct connection *connection, bool *out, uint64_t sequen
 enum fault sqlite_row_state(struct ledger *ledger, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note);
 enum fault sqlite_life_due(struct ledger *ledger, struct ledger_batch *out, struct ledger_due *cursor, int64_t now_us,
                            struct fault_note *note);
+enum fault told_insert(struct connection *writer, const struct ledger_entry *entry, struct fault_note *note);
+/* What was told last of a row that was released; *out stays where nothing was. */
+enum fault told_row_state(struct connection *connection, enum row_state *out, uint64_t sequence, uint32_t row, struct fault_note *note);
+void outbox_of(struct ledger_outbox *out, sqlite3_stmt *statement);
+enum fault sqlite_outbox_find(struct ledger *ledger, struct ledger_outbox *out, int64_t *out_released_us, struct text tenant,
+                              struct text derived_id, struct fault_note *note);
+enum fault sqlite_told(struct ledger *ledger, uint64_t entry, ledger_told_fn *each, void *context, struct fault_note *note);
+enum fault sqlite_told_counts(struct ledger *ledger, struct ledger_told_counts *out, uint64_t sequence, struct fault_note *note);
 enum fault sqlite_life_find(struct ledger *ledger, struct ledger_life *out, uint64_t sequence, struct fault_note *note);
 
 /* sqlite_audit.c: audit_insert inside a transaction of the writer's */

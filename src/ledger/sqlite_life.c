@@ -51,6 +51,8 @@ enum fault life_insert(struct connection *writer, const struct ledger_entry *ent
         fault = outbox_insert(writer, entry, tenant, note);
     if (fault == FAULT_NONE && change->expires)
         fault = rows_expire(writer, change->life.sequence, note);
+    if (fault == FAULT_NONE && change->told)
+        fault = told_insert(writer, entry, note);
     return fault;
 }
 
@@ -132,7 +134,8 @@ enum fault row_state_read(struct connection *connection, enum row_state *out, ui
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
         *out = row_state_of(statement);
-    return optional_end(connection, statement, code, note);
+    enum fault fault = optional_end(connection, statement, code, note);
+    return fault == FAULT_NONE && *out == ROW_RELEASED ? told_row_state(connection, out, sequence, row, note) : fault;
 }
 
 /* Without its frame, so that others are not decoded. */
@@ -146,7 +149,7 @@ enum fault line_may_be(struct connection *connection, bool *out, uint64_t sequen
     if (code == SQLITE_ROW)
         *out = state == ROW_SCREENED || sqlite3_column_int(statement, 2) ||
                (state == ROW_CANCELLED && sqlite3_column_int(statement, 0) == LIFE_CANCELLED) ||
-               (state == ROW_RELEASED && sqlite3_column_int64(statement, 1) > 0);
+               ((state >= ROW_RELEASED) && sqlite3_column_int64(statement, 1) > 0);
     return optional_end(connection, statement, code, note);
 }
 
@@ -158,7 +161,7 @@ enum fault sqlite_row_state(struct ledger *ledger, enum row_state *out, uint64_t
     return fault;
 }
 
-static void outbox_of(struct ledger_outbox *out, sqlite3_stmt *statement)
+void outbox_of(struct ledger_outbox *out, sqlite3_stmt *statement)
 {
     unsigned state = (unsigned)sqlite3_column_int(statement, 7);
     *out = (struct ledger_outbox){.entry = (uint64_t)sqlite3_column_int64(statement, 0),

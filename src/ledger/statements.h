@@ -81,9 +81,21 @@
     S(outbox_put, WRITES, \
       "INSERT INTO outbox(tenant, batch, release, sequence, derived_id, payload_digest, payload, rows)" \
       " VALUES(?1, ?2, ?3, ?4, (SELECT coalesce(name, id) FROM batch WHERE sequence = ?2) || '/r' || ?3, ?5, ?6, ?7)") \
-    S(outbox_mark, WRITES, "UPDATE outbox SET state = ?2, attempts = ?3, due_us = ?4 WHERE entry = ?1") \
+    S(outbox_mark, WRITES, "UPDATE outbox SET state = ?2, attempts = ?3, due_us = ?4 WHERE entry = ?1 AND state NOT IN (2, 3, 4, 5)") \
     S(outbox_next, READS, \
       "SELECT " OUTBOX " FROM outbox WHERE state = 0 AND (?1 = 0 OR tenant = ?1) AND entry > ?2 AND due_us <= ?3 ORDER BY entry LIMIT 1") \
+    S(outbox_find, READS, \
+      "SELECT " OUTBOX ", (SELECT b.now_us FROM batch b WHERE b.sequence = outbox.sequence) FROM outbox WHERE tenant = ?1 AND" \
+      " derived_id = ?2") \
+    S(told_put, WRITES, "INSERT INTO told(entry, sequence, state, payload, rows) VALUES(?1, ?2, ?3, ?4, ?5)") \
+    S(told_state, WRITES, "UPDATE outbox SET state = ?2, due_us = 0 WHERE entry = ?1") \
+    S(told_get, READS, "SELECT state, payload, rows FROM told WHERE entry = ?1 ORDER BY sequence") \
+    S(told_of_batch, READS, \
+      "SELECT told.state, told.payload FROM outbox JOIN told ON told.entry = outbox.entry WHERE outbox.batch = ?1" \
+      " ORDER BY told.sequence DESC") \
+    S(told_counts, READS, \
+      "SELECT -1, coalesce(sum(rows), 0) FROM outbox WHERE batch = ?1 UNION ALL SELECT told.state, sum(told.rows) FROM outbox" \
+      " JOIN told ON told.entry = outbox.entry WHERE outbox.batch = ?1 GROUP BY told.state") \
     S(outbox_payload, READS, "SELECT payload FROM outbox WHERE entry = ?1") \
     S(outbox_list, READS, \
       "SELECT entry, sequence, (SELECT b.now_us FROM batch b WHERE b.sequence = outbox.sequence), due_us, attempts, state," \

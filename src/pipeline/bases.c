@@ -503,7 +503,7 @@ static void bases_thread_run(void *argument)
             job_fail(job, FAULT_deadline, "deadline passed before it was this request's turn");
         else if (job->request.op == OP_base_challenger)
             challenger_run(job);
-        else if (job->request.op == OP_release || job->request.op == OP_cancel)
+        else if (op_lives(job->request.op))
             life_run(job);
         else if (job->request.op == OP_base_put)
             base_put(job);

@@ -106,6 +106,7 @@ struct config_tenant {
     enum release_policy release;
     char processor[256], processor_key[256], processor_token[256]; /* URL; where secrets are, never the secrets */
     char webhook[64];                                              /* connector */
+    int64_t consolidate_us;                                        /* how long a second batch may be executed; 0: for ever */
     int64_t corrections_us;                                        /* how long corrections are waited for; 0: for ever */
 };
 

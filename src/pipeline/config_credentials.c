@@ -23,8 +23,9 @@ enum fault config_read_rights(unsigned *out, const struct reading *reading, cons
     static const struct {
         const char *name;
         unsigned bits;
-    } names[] = {{"submit", RIGHT_SUBMIT},   {"score", RIGHT_SCORE},     {"label", RIGHT_LABEL}, {"query", RIGHT_QUERY},
-                 {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN}, {"model", RIGHT_MODEL}, {"list", RIGHT_LIST}};
+    } names[] = {{"submit", RIGHT_SUBMIT}, {"score", RIGHT_SCORE},     {"label", RIGHT_LABEL},
+                 {"query", RIGHT_QUERY},   {"operate", RIGHT_OPERATE}, {"explain", RIGHT_EXPLAIN},
+                 {"model", RIGHT_MODEL},   {"list", RIGHT_LIST},       {"process", RIGHT_PROCESS}};
     enum { NAME_COUNT = sizeof names / sizeof names[0] };
     *out = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -34,7 +35,7 @@ enum fault config_read_rights(unsigned *out, const struct reading *reading, cons
             known++;
         snprintf(path, sizeof path, "%s.rights[%u]", prefix, i);
         if (known == NAME_COUNT)
-            return config_wrong(reading, path, "expected submit, score, label, query, operate, explain, model or list, is '%.40s'",
+            return config_wrong(reading, path, "expected submit, score, label, query, operate, explain, model, list or process, is '%.40s'",
                                 rights[i]);
         *out |= names[known].bits;
     }

@@ -46,6 +46,16 @@ static enum fault rows_of(struct job_life *life, struct job *job, uint64_t seque
                              : FAULT_NONE;
 }
 
+/* Nothing waits for a correction any more: where the batch is then says what its processor told. */
+static enum fault released_before(struct ledger_life *to, struct job *job)
+{
+    struct ledger_told_counts counts;
+    enum fault fault = job->pipeline->ledger_ops->told_counts(job->pipeline->ledger, &counts, to->sequence, &job->note);
+    if (fault == FAULT_NONE)
+        to->state = told_life(&counts);
+    return fault;
+}
+
 /* Rows that did not pass may be corrected still: only where one second batch is all, its release ends that. */
 static enum fault release_plan(struct job_life *life, struct job *job, const struct ledger_batch *batch, bool is_due)
 {
@@ -59,7 +69,9 @@ static enum fault release_plan(struct job_life *life, struct job *job, const str
                          to->releases);
     enum fault fault = releases ? rows_of(life, job, batch->sequence) : FAULT_NONE;
     if (ends) {
-        to->state = to->releases > 0 ? LIFE_RELEASED : has_passes ? LIFE_OPEN : LIFE_CLOSED;
+        to->state = life->change.released ? LIFE_RELEASED : has_passes ? LIFE_OPEN : LIFE_CLOSED;
+        if (to->releases > 0 && !life->change.released && fault == FAULT_NONE)
+            fault = released_before(to, job);
         to->due_us = 0;
         life->change.expires = true;
     } else if (to->state == LIFE_OPEN) {
@@ -80,24 +92,45 @@ static enum fault cancel_plan(struct ledger_life *to, struct job *job)
 }
 
 /* What the reply and the log say of it, now and whenever it is asked for again. */
-static enum fault change_tell(struct job *job, const struct job_life *life, const char *name, bool is_due)
+static enum fault note_take(struct check_note **out, struct job *job)
 {
     struct batch *batch = &job->batch;
-    const char *by = is_due ? "the time for corrections" : job->credential->name[0] ? job->credential->name : "the tenant";
-    char where[56];
     if (!arena_pool_take(&job->pipeline->arenas, &batch->arena, TELL_BYTES))
         return fault_set(&job->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for a change of a batch");
     enum fault fault = batch_take_checks(batch, 1, &job->note);
+    if (fault == FAULT_NONE) {
+        *out = &batch->notes[batch->note_count++];
+        **out = (struct check_note){.row = ROW_NONE, .column = COLUMN_NONE};
+    }
+    return fault;
+}
+
+static enum fault change_tell(struct job *job, const struct job_life *life, const char *name, bool is_due)
+{
+    const char *by = is_due ? "the time for corrections" : job->credential->name[0] ? job->credential->name : "the tenant";
+    char where[56];
+    struct check_note *note;
+    enum fault fault = note_take(&note, job);
     if (fault != FAULT_NONE)
         return fault;
     snprintf(where, sizeof where, "%.40s/r%u", name, life->change.life.releases);
-    struct check_note *note = &batch->notes[batch->note_count++];
-    *note = (struct check_note){.row = ROW_NONE, .column = COLUMN_NONE};
     if (life->change.released)
         snprintf(note->text, sizeof note->text, "%u leave as %s by %.20s", life->change.released_rows, where, by);
     else
         snprintf(note->text, sizeof note->text, "%s by %.24s", life_state_names[life->change.life.state], by);
     return FAULT_NONE;
+}
+
+/* Of all that the request says; for release and cancel that is the batch. */
+static struct digest digest_of(const struct job *job)
+{
+    const struct request *request = &job->request;
+    const struct text more[] = {request->part, request->fields, request->state, request->why};
+    uint64_t seed = job->pipeline->ledger_ops->secret(job->pipeline->ledger) + (uint64_t)request->op;
+    struct digest digest = hash128(seed, request->batch.data, request->batch.bytes);
+    for (unsigned i = 0; op_is_told(request->op) && i < sizeof more / sizeof *more; i++)
+        digest = hash128(hash64_pair(digest.low, digest.high, more[i].bytes), more[i].data, more[i].bytes);
+    return digest;
 }
 
 static enum fault job_enter(struct job *job, bool *out_over)
@@ -112,7 +145,7 @@ static enum fault job_enter(struct job *job, bool *out_over)
     batch->name = job->request.batch;
     batch->tenant_index = job->tenant_index;
     batch->key_seed = job->epoch->key_seed[job->tenant_index];
-    batch->digest = hash128(pipeline->ledger_ops->secret(pipeline->ledger) + (uint64_t)batch->op, batch->name.data, batch->name.bytes);
+    batch->digest = digest_of(job);
     if (registry_enter(job, out_over) != FAULT_NONE || *out_over)
         return job->note.fault;
     enum fault fault = pipeline->ledger_ops->find_request(pipeline->ledger, &known, batch->tenant, batch->id, &job->note);
@@ -137,10 +170,29 @@ static void due_fail_tell(const struct job *job)
              (int)job->request.batch.bytes, job->request.batch.data, job->note.text);
 }
 
+static enum fault told_make(struct job_life *life, struct job *job)
+{
+    struct check_note *note = NULL;
+    enum fault fault = note_take(&note, job);
+    return fault == FAULT_NONE ? told_plan(life, job, note->text, sizeof note->text) : fault;
+}
+
+static enum fault life_make(struct job_life *life, struct job *job, bool is_due)
+{
+    struct ledger_batch found;
+    if (op_is_told(job->request.op))
+        return told_make(life, job);
+    enum fault fault = batch_of(&found, &life->change.life, job);
+    if (fault == FAULT_NONE)
+        life->before = life_state_names[life->change.life.state];
+    if (fault == FAULT_NONE)
+        fault = job->request.op == OP_release ? release_plan(life, job, &found, is_due) : cancel_plan(&life->change.life, job);
+    return fault == FAULT_NONE ? change_tell(job, life, found.name, is_due) : fault;
+}
+
 void life_run(struct job *job)
 {
     struct base_change change = {.record.op = job->request.op};
-    struct ledger_batch found;
     bool over = false, is_due = job->request.id.data[0] == due_mark[0];
     enum fault fault = job_enter(job, &over);
     if (fault == FAULT_NONE && over)
@@ -150,13 +202,7 @@ void life_run(struct job *job)
     if (fault == FAULT_NONE && !life)
         fault = fault_set(&job->note, FAULT_memory, ROW_NONE, COLUMN_NONE, "no memory for a change of a batch");
     if (fault == FAULT_NONE)
-        fault = batch_of(&found, &life->change.life, job);
-    if (fault == FAULT_NONE)
-        life->before = life_state_names[life->change.life.state];
-    if (fault == FAULT_NONE)
-        fault = job->request.op == OP_release ? release_plan(life, job, &found, is_due) : cancel_plan(&life->change.life, job);
-    if (fault == FAULT_NONE)
-        fault = change_tell(job, life, found.name, is_due);
+        fault = life_make(life, job, is_due);
     if (fault != FAULT_NONE && is_due)
         due_fail_tell(job);
     if (fault == FAULT_NONE)

@@ -11,7 +11,7 @@ static const char *state_of(const struct job *job)
     const struct ledger_life_change *change = &job->life->change;
     if (change->released)
         return "released";
-    return life_state_names[change->life.state];
+    return change->told ? row_state_names[change->told->state] : life_state_names[change->life.state];
 }
 
 static json_t *text_json(struct text text)

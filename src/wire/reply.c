@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "batch/life.h"
+
 enum { CODE_COLUMNS = 9, FIGURE_COLUMNS = 5 };
 
 struct code_column {
@@ -59,7 +61,7 @@ static void pack_start(struct wire_buffer *out, uint32_t pairs, struct text id, 
     pack_key_text(out, "status", status);
 }
 
-enum { START_PAIRS = 3, NAMES_PAIRS = 4, NOTES_PAIRS = 2 };
+enum { START_PAIRS = 3, NAMES_PAIRS = 4, NOTES_PAIRS = 2, CONSOLIDATED_PAIRS = 3 };
 
 static void pack_names_of_batch(struct wire_buffer *out, const struct batch *batch)
 {
@@ -245,13 +247,31 @@ enum fault wire_reply_verdicts(struct wire_buffer *out, const struct batch *batc
     return pack_done(out, note);
 }
 
+/* The note that is recorded begins with the risk type. */
+static void pack_consolidated(struct wire_buffer *out, const struct batch *batch)
+{
+    enum consolidated found = CONSOLIDATED_AGREES;
+    struct text told = batch->note_count ? text_of(batch->notes[0].text) : text_of("");
+    for (enum consolidated i = CONSOLIDATED_AGREES + 1; i < CONSOLIDATED_COUNT; i++) {
+        size_t bytes = strlen(consolidated_names[i].risk_type);
+        if (told.bytes > bytes && memcmp(told.data, consolidated_names[i].risk_type, bytes) == 0 && told.data[bytes] == ':')
+            found = i;
+    }
+    pack_key_text(out, "verdict", found == CONSOLIDATED_AGREES ? "execute" : "return");
+    pack_key_text(out, "risk_type", consolidated_names[found].risk_type);
+    pack_key_text(out, "countermeasure", consolidated_names[found].countermeasure);
+}
+
 enum fault wire_reply_done(struct wire_buffer *out, const struct batch *batch, uint32_t waited_ms, struct fault_note *note)
 {
     uint32_t invalid_count = 0;
     for (uint32_t row = 0; batch->facts.invalid && row < batch->row_count; row++)
         invalid_count += batch->facts.invalid[row] != 0;
-    pack_start(out, START_PAIRS + NAMES_PAIRS + 1 + NOTES_PAIRS + (waited_ms != 0), batch->id, "ok");
+    const uint32_t verdict_pairs = batch->op == OP_consolidate ? CONSOLIDATED_PAIRS : 0;
+    pack_start(out, START_PAIRS + NAMES_PAIRS + 1 + NOTES_PAIRS + (waited_ms != 0) + verdict_pairs, batch->id, "ok");
     pack_names_of_batch(out, batch);
+    if (verdict_pairs)
+        pack_consolidated(out, batch);
     wire_pack_text(out, "counts");
     wire_pack_map(out, 2);
     pack_key_i64(out, "taken", batch->row_count - invalid_count);

@@ -63,7 +63,7 @@ static enum fault check_text(struct envelope *envelope, enum field field)
 
 static enum fault check_value(struct envelope *envelope, enum field field)
 {
-    enum wire_type type = envelope->values[field].type, wanted = field == FIELD_columns ? WIRE_MAP : WIRE_ARRAY;
+    enum wire_type type = envelope->values[field].type, wanted = field == FIELD_columns || field == FIELD_fields ? WIRE_MAP : WIRE_ARRAY;
     if (fields[field].kind == KIND_TEXT)
         return check_text(envelope, field);
     if (fields[field].kind == KIND_BODY && type != wanted)
@@ -154,12 +154,16 @@ static enum fault read_names(struct request *out, struct envelope *envelope)
 {
     if (op_changes_state(out->op) && out->id.bytes == 0)
         return REFUSE(FAULT_schema, "field id is missing: it names the request");
-    if (out->batch.bytes == 0 && (out->op == OP_release || out->op == OP_cancel))
+    if (out->batch.bytes == 0 && op_lives(out->op))
         return REFUSE(FAULT_schema, "field batch is missing: it names the batch");
     if (out->batch.bytes == 0)
         out->batch = out->id;
     if ((out->op == OP_status || out->op == OP_result) && out->batch.bytes == 0)
         return REFUSE(FAULT_schema, "field batch is missing: it names the batch");
+    if (out->op == OP_consolidate && out->fields.bytes == 0)
+        return REFUSE(FAULT_schema, "field fields is missing: the merged fields");
+    if (out->op == OP_report && !field_is(envelope, FIELD_state, "executed") && !field_is(envelope, FIELD_state, "failed"))
+        return REFUSE(FAULT_schema, "report needs field state: executed or failed");
     if (out->op == OP_explain && out->transfer.bytes == 0)
         return REFUSE(FAULT_schema, "field transfer is missing: it names the transfer");
     if (out->op == OP_base_put && (out->base.digest.bytes > 0) == (out->base.path.bytes > 0))
@@ -230,6 +234,13 @@ static enum fault read_body(struct request *out, struct envelope *envelope)
     return FAULT_NONE;
 }
 
+static struct text bytes_of(const struct envelope *envelope, enum field field)
+{
+    const struct wire_value *value = &envelope->values[field];
+    return envelope->has[field] ? (struct text){.data = (const char *)value->at, .bytes = (uint32_t)(value->end - value->at)}
+                                : (struct text){0};
+}
+
 /* Before anything else is judged, so that a fault reply can name the request. */
 static void take_id(struct request *out, struct envelope envelope)
 {
@@ -254,6 +265,7 @@ static void take_fields(struct request *out, const struct envelope *envelope)
         [FIELD_product] = &out->product,
         [FIELD_connector] = &out->connector,
         [FIELD_state] = &out->state,
+        [FIELD_why] = &out->why,
         [FIELD_entry] = &out->entry,
         [FIELD_best_scene] = &out->best_scene,
         [FIELD_level] = &out->level,
@@ -267,6 +279,8 @@ static void take_fields(struct request *out, const struct envelope *envelope)
     for (unsigned i = 0; i < FIELD_COUNT; i++)
         if (texts[i])
             *texts[i] = envelope->values[i].text;
+    out->part = bytes_of(envelope, FIELD_part);
+    out->fields = bytes_of(envelope, FIELD_fields);
     out->deadline_ms = integer_of(envelope, FIELD_deadline_ms);
     out->from_us = integer_of(envelope, FIELD_from_us);
     out->to_us = integer_of(envelope, FIELD_to_us);

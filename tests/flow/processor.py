@@ -1,21 +1,27 @@
 #!/usr/bin/env python3
 """A payment processor for tests: takes second batches over HTTP, executes each once, keeps what it did in SQLite.
 
-usage: processor.py PORT DATABASE KEY FAULTS SEED
+usage: processor.py PORT DATABASE KEY FAULTS SEED [OPS TENANT TOKEN]
+With OPS, the address of a server's ops by HTTP, it executes only what its consolidated check lets through, and reports it.
 Serves every tenant whose key is KEY. Deduplicates by the Idempotency-Key in the transaction that executes. FAULTS in a hundred requests go wrong on purpose: no
 answer behind the commit, a 503 before it, an answer that is no acknowledgement.
 """
 import hashlib
 import hmac
+import http.client
 import http.server
 import json
 import random
 import sqlite3
 import sys
 import threading
+import time
+import urllib.error
 import urllib.parse
+import urllib.request
 
 PORT, DATABASE, KEY, FAULTS, SEED = int(sys.argv[1]), sys.argv[2], sys.argv[3].encode(), int(sys.argv[4]), int(sys.argv[5])
+OPS, TENANT, TOKEN = (sys.argv[6:] + ["", "", ""])[:3]
 CHANCE = random.Random(SEED)
 LOCK = threading.Lock()
 
@@ -27,10 +33,15 @@ def open_database():
     database.execute("CREATE TABLE IF NOT EXISTS release(id TEXT PRIMARY KEY, digest TEXT NOT NULL, sent INTEGER NOT NULL)")
     database.execute("CREATE TABLE IF NOT EXISTS execution(release TEXT NOT NULL, transfer TEXT NOT NULL)")
     database.execute("CREATE TABLE IF NOT EXISTS wrong(what TEXT NOT NULL)")
+    database.execute("CREATE TABLE IF NOT EXISTS duty(release TEXT PRIMARY KEY, state TEXT NOT NULL, body BLOB NOT NULL)")
     return database
 
 
 DB = open_database()
+
+
+def transfers_execute(key, release):
+    DB.executemany("INSERT INTO execution VALUES(?, ?)", [(key, transfer["transfer_id"]) for transfer in release["transfers"]])
 
 
 def execute(key, body):
@@ -48,9 +59,70 @@ def execute(key, body):
         return known[0] == digest
     DB.execute("BEGIN IMMEDIATE")
     DB.execute("INSERT INTO release VALUES(?, ?, 1)", (key, digest))
-    DB.executemany("INSERT INTO execution VALUES(?, ?)", [(key, transfer["transfer_id"]) for transfer in release["transfers"]])
+    if OPS:
+        DB.execute("INSERT INTO duty VALUES(?, 'taken', ?)", (key, body))
+    else:
+        transfers_execute(key, release)
     DB.execute("COMMIT")
     return True
+
+
+def ask(op, **fields):
+    """The reply, or None where there was none worth the name."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{OPS}/v1/{op}", json.dumps({"tenant": TENANT, **fields}).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        reply = json.loads(error.read() or b"{}")
+        if reply.get("fault") in (None, "unavailable", "busy", "deadline"):
+            return None
+        return reply
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+
+
+def merged(release):
+    sums = {}
+    for transfer in release["transfers"]:
+        sums[transfer["currency"]] = sums.get(transfer["currency"], 0) + transfer["amount"]
+    payees = sorted({transfer["payee_id"] for transfer in release["transfers"]})
+    return {"count": release["rows"], "sums": sums, "payees": payees}
+
+
+def duty_do(key, state, release):
+    """One step; what it is stands in the database before the next."""
+    if state == "taken":
+        reply = ask("consolidate", id=f"check {release['id']}", batch=release["id"], fields=merged(release))
+        if not reply:
+            return
+        if reply.get("verdict") not in ("execute", "return"):
+            DB.execute("INSERT INTO wrong VALUES(?)", (f"{key}: {reply}",))
+        with LOCK:
+            DB.execute("BEGIN IMMEDIATE")
+            executes = reply.get("verdict") == "execute"
+            if executes:
+                transfers_execute(key, release)
+            DB.execute("UPDATE duty SET state = ? WHERE release = ?", ("executed" if executes else "returned", key))
+            DB.execute("COMMIT")
+    else:
+        reply = ask("report", id=f"report {release['id']}", batch=release["id"], state="executed")
+        if not reply:
+            return
+        if reply["status"] != "ok":
+            DB.execute("INSERT INTO wrong VALUES(?)", (f"{key}: {reply}",))
+        with LOCK:
+            DB.execute("UPDATE duty SET state = 'reported' WHERE release = ?", (key,))
+
+
+def duties_do():
+    while True:
+        with LOCK:
+            due = DB.execute("SELECT release, state, body FROM duty WHERE state IN ('taken', 'executed') LIMIT 20").fetchall()
+        for key, state, body in due:
+            duty_do(key, state, json.loads(body))
+        time.sleep(0.02)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -94,4 +166,6 @@ class Server(http.server.ThreadingHTTPServer):
     allow_reuse_address = True
 
 
+if OPS:
+    threading.Thread(target=duties_do, daemon=True).start()
 Server(("127.0.0.1", PORT), Handler).serve_forever()

@@ -46,6 +46,9 @@ refused 'unrecognized option' submit --colour a
 refused 'KIND is' observe colour a
 refused 'no FILE' observe use
 refused 'no FILE' label
+refused 'BATCH/rN' consolidate --fields '{}'
+refused 'needs --fields' consolidate pay/r1
+refused 'BATCH/rN' report --failed
 refused 'put, remove or show' list clear
 refused 'no FILE' list put
 refused 'one FILE' list show a

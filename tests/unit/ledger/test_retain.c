@@ -216,7 +216,8 @@ static void an_older_schema_is_brought_up(void **state)
     house_setup(NULL);
     rig_close(&rig);
     sql("DELETE FROM setting WHERE name = 'kept_from'; DROP TABLE base_change; DROP TABLE life; DROP TABLE listed;"
-        "DROP TABLE message; DROP TABLE alarm; DROP TABLE audit; DROP TABLE cases; DROP TABLE case_transfer; DELETE FROM setting WHERE "
+        "DROP TABLE message; DROP TABLE told; DROP TABLE alarm; DROP TABLE audit; DROP TABLE cases; DROP TABLE case_transfer; DELETE FROM "
+        "setting WHERE "
         "name = 'audited_from';"
         "ALTER TABLE stopped DROP COLUMN last_sequence; ALTER TABLE stopped DROP COLUMN last_row; ALTER TABLE stopped DROP COLUMN release;"
         "PRAGMA user_version = 1");
@@ -226,7 +227,7 @@ static void an_older_schema_is_brought_up(void **state)
     sql("PRAGMA user_version = 99");
     assert_int_equal(ledger_sqlite.open(&rig.ledger, &rig.options, &note), FAULT_ledger);
     assert_non_null(strstr(note.text, "schema 99"));
-    sql("PRAGMA user_version = 8");
+    sql("PRAGMA user_version = 9");
     rig_open(&rig);
     kept_check(1);
 }

@@ -28,6 +28,8 @@ RECORDED = (
     "label",
     "release",
     "cancel",
+    "consolidate",
+    "report",
     "list.put",
     "list.remove",
     "base.put",
