@@ -125,10 +125,10 @@ enum fault wire_merged_read(struct merged *out, const struct request *request, c
 {
     const struct reading rules = {.limits = limits, .seed = seed, .note = note}, *reading = &rules;
     struct wire_value part;
-    const unsigned char *at = (const unsigned char *)request->part.data, *end = at + request->part.bytes;
+    const unsigned char *at = (const unsigned char *)request->part.data;
     enum fault fault = FAULT_NONE;
     *out = (struct merged){0};
-    if (request->part.bytes > 0 && wire_next(&part, &at, end))
+    if (request->part.bytes > 0 && wire_next(&part, &at, at + request->part.bytes))
         fault = part.count > 0 ? set_read(&out->part, &part, "part", reading) : REFUSE(FAULT_schema, "part names no transfer");
     if (fault == FAULT_NONE && request->fields.bytes > 0)
         fault = fields_read(out, request->fields, reading);
