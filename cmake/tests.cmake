@@ -84,7 +84,8 @@ endforeach()
 
 # The same flows with another device forced, but for those that choose devices themselves.
 foreach(device blas opencl)
-  foreach(short base commands disk drain first_batch hostile kills order overload restart serve tls)
+  foreach(short base bases commands controls disk drain first_batch hostile kills life order overload profiles release replay restart serve
+          swaps tls)
     if(NOT TARGET flow_${short})
       continue()
     endif()

@@ -139,7 +139,8 @@ static enum connect_outcome outcome_of(CURLcode result, long reply)
 {
     if (result == CURLE_OK)
         return CONNECT_DONE;
-    return reply >= 550 && reply <= 556 && result != CURLE_LOGIN_DENIED ? CONNECT_REFUSED : CONNECT_AGAIN;
+    bool greets = result == CURLE_WEIRD_SERVER_REPLY || result == CURLE_REMOTE_ACCESS_DENIED || result == CURLE_LOGIN_DENIED;
+    return reply >= 550 && reply <= 556 && !greets ? CONNECT_REFUSED : CONNECT_AGAIN;
 }
 
 enum connect_outcome smtp_send(void *context, const struct connect_message *message, struct connect_answer *out, struct fault_note *note)

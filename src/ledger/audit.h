@@ -7,7 +7,7 @@
  * hash of the line before it and everything that it says, so a line that was changed, left out or put in shows. Lines that were cut
  * from the end show against the log of changes, or against a head that somebody wrote down. */
 
-enum { AUDIT_HASH_BYTES = 32, AUDIT_WHO_BYTES = 176, AUDIT_OBJECT_BYTES = 176, AUDIT_STATE_BYTES = 96 };
+enum { AUDIT_HASH_BYTES = 32, AUDIT_WHO_BYTES = 264, AUDIT_OBJECT_BYTES = 176, AUDIT_STATE_BYTES = 96 };
 struct ledger_audit {
     uint64_t entry;       /* 1, 2, …; set by writing */
     uint64_t sequence;    /* of the change in the log; 0: none */

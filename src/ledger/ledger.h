@@ -34,7 +34,7 @@ struct ledger_base_change {
     enum op op;
     int64_t now_us;
     struct digest digest, before; /* the base; what was active before, zeros: none */
-    char who[176];                /* tenant, and the credential's name behind a slash when it has one */
+    char who[264];                /* tenant, and the credential's name behind a slash when it has one */
     char name[64], version[64], signer[33];
     uint64_t bytes;
     uint32_t golden_rows;

@@ -31,6 +31,7 @@ enum {
     CONNECTOR_TEMPLATES_MAX = 8,
     ALARM_CONNECTORS_MAX = 8
 };
+enum { CREDENTIAL_NAME_BYTES = 130 }; /* with the mark of a user who signed on */
 enum { CONFIG_BYTES_MAX = 256 << 10, TOKEN_BYTES_MIN = 16, TOKEN_BYTES_MAX = 256, SIGNED_TOKEN_BYTES_MAX = 4096 };
 
 enum release_policy { RELEASE_SETTLED, RELEASE_AT_ONCE, RELEASE_PARTIAL };
@@ -79,9 +80,9 @@ struct config_tenant {
     char name[129];
     char namespace_name[129]; /* of accounts; the tenant's own name by default */
     struct config_credential {
-        char name[33];                /* empty: of the tenant's own token_hash or token_file */
-        unsigned char token_hash[32]; /* SHA-256 of the token; zero in places that are not used */
-        unsigned rights;              /* bits of enum right */
+        char name[CREDENTIAL_NAME_BYTES]; /* empty: of the tenant's own token_hash or token_file */
+        unsigned char token_hash[32];     /* SHA-256 of the token; zero in places that are not used */
+        unsigned rights;                  /* bits of enum right */
     } credentials[CREDENTIALS_MAX];
     uint32_t credential_count;
     uint32_t profile_count;                               /* as many as the file names */

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/secret.h"
 
-enum { PATH_BYTES = 96 };
+enum { PATH_BYTES = 96, NAME_BYTES = 33 };
 
 struct entry { /* one credential on its way into the tenant; each of its tokens has its name and rights */
     struct config_tenant *tenant;
@@ -135,7 +135,9 @@ static enum fault credential_read(struct config_tenant *tenant, const struct rea
                                   const struct credential_text *text)
 {
     struct entry entry = {.tenant = tenant, .reading = reading, .path = path};
-    enum fault fault = config_name(entry.credential.name, sizeof entry.credential.name, reading, path, text->name ? text->name : "");
+    enum fault fault = config_name(entry.credential.name, NAME_BYTES, reading, path, text->name ? text->name : "");
+    if (fault == FAULT_NONE && entry.credential.name[0] == '@')
+        fault = config_wrong(reading, path, "'%s': names with @ are of users who sign on", entry.credential.name);
     for (uint32_t i = 0; i < tenant->credential_count && fault == FAULT_NONE; i++)
         if (strcmp(tenant->credentials[i].name, entry.credential.name) == 0)
             fault = config_wrong(reading, path, "the name '%.32s' is given twice", entry.credential.name);

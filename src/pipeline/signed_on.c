@@ -11,11 +11,12 @@
 #include "ledger/audit.h"
 
 _Static_assert((int)SIGNED_TOKEN_BYTES_MAX == (int)SIGN_ON_TOKEN_BYTES_MAX, "doors take what is checked");
-enum { LOGINS = 4096, TOLD_EVERY_NS = 1000000000 };
+enum { LOGIN_SETS = 1024, LOGIN_WAYS = 8 };
+#define TOLD_EVERY_NS 10000000000LL
 
 struct signed_on {
     struct sign_on *provider;
-    atomic_uint_fast64_t logins[LOGINS]; /* hashes of tokens that were used; one in the place of another is told anew */
+    atomic_uint_fast64_t logins[LOGIN_SETS][LOGIN_WAYS]; /* hashes of tokens that were used; one that gave way is told anew */
     atomic_int_fast64_t refused_told_ns;
     atomic_uint_fast64_t untold;
 };
@@ -66,7 +67,7 @@ static void audit(struct pipeline *pipeline, const char *action, struct text ten
     struct ledger_audit line = {.now_us = clock_wall_us()};
     struct fault_note note = {0};
     snprintf(line.who, sizeof line.who, "%.*s%s%s", (int)(tenant.bytes < 128 ? tenant.bytes : 128), tenant.bytes ? tenant.data : "",
-             *subject ? "/" : "", subject);
+             *subject ? "/@" : "", subject);
     snprintf(line.action, sizeof line.action, "%s", action);
     snprintf(line.after, sizeof line.after, "%.95s", after);
     if (pipeline->ledger_ops->audit->put(pipeline->ledger, &line, &note) != FAULT_NONE)
@@ -75,10 +76,14 @@ static void audit(struct pipeline *pipeline, const char *action, struct text ten
 
 static void login_tell(struct pipeline *pipeline, struct text tenant, struct text token, const struct sign_on_user *user)
 {
-    uint64_t hash = hash64(0x51617ed, token.data, token.bytes) | 1;
-    atomic_uint_fast64_t *place = &pipeline->signed_on->logins[hash / 2 % LOGINS];
-    if (atomic_exchange(place, hash) == hash)
-        return;
+    uint64_t hash = hash64(pipeline->ledger_ops->secret(pipeline->ledger), token.data, token.bytes) | 1;
+    atomic_uint_fast64_t *set = pipeline->signed_on->logins[hash / 2 % LOGIN_SETS];
+    for (unsigned way = 0; way < LOGIN_WAYS; way++)
+        if (atomic_load(&set[way]) == hash)
+            return;
+    for (unsigned way = LOGIN_WAYS - 1; way > 0; way--)
+        atomic_store(&set[way], atomic_load(&set[way - 1]));
+    atomic_store(&set[0], hash);
     char roles[SIGN_ON_ROLE_BYTES + 16];
     snprintf(roles, sizeof roles, "%s%s", user->role_count ? user->roles[0] : "no role", user->role_count > 1 ? " and more" : "");
     audit(pipeline, "login", tenant, user->subject, roles);
@@ -131,7 +136,7 @@ bool signed_on_find(struct pipeline *pipeline, const struct config *config, stru
         return false;
     }
     *out = (struct config_credential){.rights = rights_of(config, &user)};
-    text_copy(out->name, sizeof out->name, text_of(user.subject));
+    snprintf(out->name, sizeof out->name, "@%s", user.subject); /* no credential of the configuration begins so */
     login_tell(pipeline, tenant, token, &user);
     return true;
 }
@@ -140,8 +145,12 @@ bool signed_on_knows(struct pipeline *pipeline, struct text token)
 {
     struct sign_on_user user;
     struct fault_note note = {0};
-    return pipeline->signed_on && sign_on_looks(token) &&
-           sign_on_check(pipeline->signed_on->provider, token, clock_wall_us() / 1000000, &user, &note) == FAULT_NONE;
+    if (!pipeline->signed_on || !sign_on_looks(token))
+        return false;
+    bool known = sign_on_check(pipeline->signed_on->provider, token, clock_wall_us() / 1000000, &user, &note) == FAULT_NONE;
+    if (!known)
+        refused_tell(pipeline, text_of(""), "", note.text);
+    return known;
 }
 
 void signed_on_tell(struct pipeline *pipeline, struct sign_on_health *out)

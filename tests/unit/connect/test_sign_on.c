@@ -223,6 +223,22 @@ static void only_the_provider_signs(void **state)
     r_jwk_free(other_public);
 }
 
+/* A header that asks for more than a signature is not even parsed; {"alg":"RS256","zip":"DEF"} and its like. */
+static void headers_that_ask_for_more_are_refused(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {"eyJhbGciOiJSUzI1NiIsInppcCI6IkRFRiJ9", "eyJhbGciOiJSUzI1NiIsImN0eSI6IkpXVCJ9",
+                                          "eyJhbGciOiJSUzI1NiIsImNyaXQiOlsieCJdfQ"};
+    ready();
+    char *token = signed_by(rsa_private, R_JWA_ALG_RS256, "");
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        char other[SIGN_ON_TOKEN_BYTES_MAX];
+        snprintf(other, sizeof other, "%s%s", headers[i], strchr(token, '.'));
+        assert_string_equal(check(other), "it is no signed token");
+    }
+    r_free(token);
+}
+
 static void garbage_is_no_token(void **state)
 {
     (void)state;
@@ -323,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_signed_user_is_known, setup, teardown),
         cmocka_unit_test_setup_teardown(claims_have_their_reasons, setup, teardown),
         cmocka_unit_test_setup_teardown(only_the_provider_signs, setup, teardown),
+        cmocka_unit_test_setup_teardown(headers_that_ask_for_more_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(garbage_is_no_token, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_are_renewed, setup, teardown),
         cmocka_unit_test_setup_teardown(without_keys_nobody_is_let_in, setup, teardown),
