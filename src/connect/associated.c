@@ -206,7 +206,7 @@ static bool part_call(struct asking *asking, const char *body, struct fault_note
                                             .content_type = "application/json",
                                             .body = body,
                                             .body_bytes = strlen(body),
-                                            .total_ms = left_ms(asking),
+                                            .total_ms = left_ms(asking) > 0 ? left_ms(asking) : 1, /* 0 would be no bound */
                                             .read = part_read,
                                             .context = asking};
     bool answered = connector_call(associated->options.connector, &message, &answer, note) == CONNECT_DONE;
@@ -270,7 +270,7 @@ static void keys_sort(struct asking *asking, uint32_t key_count)
         uint32_t place;
         asking->same[row] = row;
         asking->out->state[row] = ASSOCIATED_UNKNOWN;
-        if (asking->keys[row].bytes == 0 || asking->keys[row].bytes > ASSOCIATED_KEY_BYTES_MAX)
+        if (asking->keys[row].bytes == 0 || asking->keys[row].bytes > ASSOCIATED_KEY_BYTES_MAX || !text_is_id(asking->keys[row]))
             continue;
         int64_t known = key_find(asking, asking->keys[row], &place);
         if (known != NO_KEY) {

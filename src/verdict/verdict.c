@@ -235,10 +235,12 @@ static void overrule_row(struct results *results, uint32_t row, const struct bat
         overrule(results, row, VERDICT_REJECT, CAUSE_BLOCKED, strategy->risk_type_blocked, strategy);
     else if (flags & list_flag(LIST_RESTRICT))
         overrule(results, row, VERDICT_HOLD, CAUSE_RESTRICTED, strategy->risk_type_restricted, strategy);
-    else if (flags & FLAG_SEEN)
-        overrule_held(results, row, CAUSE_DUPLICATE, strategy->risk_type_duplicate, strategy);
-    else if (flags & FLAG_UNANSWERED)
+    if (flags & (list_flag(LIST_BLOCK) | list_flag(LIST_RESTRICT)))
+        return;
+    if (flags & FLAG_UNANSWERED)
         overrule_held(results, row, CAUSE_UNANSWERED, strategy->risk_type_unanswered, strategy);
+    if (flags & FLAG_SEEN) /* told before the other where both hold */
+        overrule_held(results, row, CAUSE_DUPLICATE, strategy->risk_type_duplicate, strategy);
 }
 
 /* A party that is allowed: its scores are told, and raise nothing. */

@@ -196,9 +196,9 @@ static void a_token_that_was_touched_is_nobodys(void **state)
     MUST(long_one);
     memset(long_one, 'a', 9000);
     memcpy(long_one, token, bytes);
-    path_of(path, "touched.token");
+    path_of(path, "long.token");
     flow_write(path, long_one, 9000);
-    assert_int_equal(post("query", "touched.token", QUERY), 401);
+    assert_int_equal(post("query", "long.token", QUERY), 401);
     free(long_one);
     free(token);
     assert_int_equal(post("query", "ann.token", QUERY), 200);
