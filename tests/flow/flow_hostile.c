@@ -523,7 +523,7 @@ static int setup(void **state)
     (void)state;
     fresh = table_read(flow_fresh());
     server_begin(&server, &(struct server_options){
-                              .top = "memory_max: 15GiB\nconnections_max: 8\nlimits:\n  message_max: 64MiB\n  rows_max: 1000000\n"});
+                              .top = "memory_max: 16GiB\nconnections_max: 8\nlimits:\n  message_max: 64MiB\n  rows_max: 1000000\n"});
     return 0;
 }
 
