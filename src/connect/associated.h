@@ -10,7 +10,7 @@
 #include "batch/batch.h"
 #include "connect/connector.h"
 
-/* What an associated system knows of keys: asked for many at once, kept for a while. HTTP with JSON or XML (docs/connectors.md). Any
+/* What an associated system knows of keys: asked for many at once, kept for a while. HTTP with JSON (docs/connectors.md). Any
  * thread; asking blocks, and holds no lock while it does. */
 
 struct associated;
