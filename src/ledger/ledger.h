@@ -106,7 +106,7 @@ typedef bool ledger_outbox_fn(void *context, const struct batch *batch, const ui
 /* What is to leave for a connector. For (connector, recipient, id) there is one: a second is dropped without a word. */
 enum { LETTER_ID_BYTES_MAX = 160, LETTER_PAYLOAD_BYTES_MAX = 64 << 10 };
 struct ledger_message {                 /* borrowed */
-    struct text connector, subject, id; /* connector: by its name in the configuration; subject: alarm, todo, outcome, … */
+    struct text connector, subject, id; /* connector: by its name in the configuration; subject: alarm, outcome, … */
     struct text recipient;              /* an address or number, or what is kept in order; those of one leave one behind the other */
     struct text payload;                /* a JSON object */
 };
