@@ -117,7 +117,7 @@ static enum fault verify(const struct auditing *auditing, struct ledger *ledger,
     if (fault == FAULT_NONE && auditing->as_json)
         printf("{\"verified\":%" PRIu64 ",\"head\":\"%s\"}\n", head.entry, hash);
     else if (fault == FAULT_NONE)
-        printf("verified: %" PRIu64 " entries\n%" PRIu64 ":%s\n", head.entry, head.entry, hash);
+        printf("verified: %" PRIu64 " entr%s\n%" PRIu64 ":%s\n", head.entry, head.entry == 1 ? "y" : "ies", head.entry, hash);
     return fault;
 }
 
@@ -136,10 +136,10 @@ int command_audit(int argc, char **argv)
     struct fault_note note = {.row = ROW_NONE};
     argp_parse(&argp, argc, argv, 0, NULL, &auditing);
     const struct ledger_options with = {.folder = auditing.path, .reads_only = true};
-    enum fault fault = ledger_sqlite.open(&ledger, &with, &note);
-    if (fault == FAULT_NONE)
-        fault = strcmp(auditing.verb, "list") == 0 ? ledger_sqlite.audit->list(ledger, &auditing.query, line_print, &auditing, &note)
-                                                   : verify(&auditing, ledger, &note);
+    if (ledger_sqlite.open(&ledger, &with, &note) != FAULT_NONE) /* which names the folder */
+        return command_fail(COMMAND_REFUSED, "audit", "%s", note.text);
+    enum fault fault = strcmp(auditing.verb, "list") == 0 ? ledger_sqlite.audit->list(ledger, &auditing.query, line_print, &auditing, &note)
+                                                          : verify(&auditing, ledger, &note);
     ledger_sqlite.close(&ledger);
     return fault == FAULT_NONE ? COMMAND_DONE : command_fail(COMMAND_REFUSED, "audit", "%s: %s", auditing.path, note.text);
 }
