@@ -5,7 +5,7 @@
 
 #include "base/hash.h"
 
-enum { FIELDS_MAX = 20 };
+enum { FIELDS_MAX = 20, PAGE_TEXTS = 3 };
 
 struct field {
     const char *key, *text; /* text NULL: bytes, or a number */
@@ -89,21 +89,28 @@ int sluice_query(struct sluice_client *client, const struct sluice_query *query,
     return fields_send(client, fields, count, out);
 }
 
+/* The fields, which have room for it, and what of a page's narrowing is given. */
+static int page_send(struct sluice_client *client, struct field *fields, uint32_t count, const struct field texts[PAGE_TEXTS],
+                     uint32_t rows_max, struct sluice_reply **out)
+{
+    for (size_t i = 0; i < PAGE_TEXTS; i++)
+        if (texts[i].text)
+            fields[count++] = texts[i];
+    if (rows_max)
+        fields[count++] = (struct field){.key = "rows_max", .number = rows_max};
+    return fields_send(client, fields, count, out);
+}
+
 int sluice_lists(struct sluice_client *client, const struct sluice_list_query *query, struct sluice_reply **out)
 {
     struct field fields[FIELDS_MAX];
     if (!client || !query || !out)
         return SLUICE_ARGUMENT;
     *out = NULL;
-    const struct field texts[] = {
+    const struct field texts[PAGE_TEXTS] = {
         {.key = "list", .text = query->list}, {.key = "account", .text = query->value}, {.key = "cursor", .text = query->cursor}};
     uint32_t count = envelope_fill(fields, client, op_names[OP_list_list]);
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (texts[i].text)
-            fields[count++] = texts[i];
-    if (query->rows_max)
-        fields[count++] = (struct field){.key = "rows_max", .number = query->rows_max};
-    return fields_send(client, fields, count, out);
+    return page_send(client, fields, count, texts, query->rows_max, out);
 }
 
 int sluice_cases(struct sluice_client *client, const struct sluice_case_query *query, struct sluice_reply **out)
@@ -112,15 +119,10 @@ int sluice_cases(struct sluice_client *client, const struct sluice_case_query *q
     if (!client || !query || (query->entry && query->account) || !out)
         return SLUICE_ARGUMENT;
     *out = NULL;
-    const struct field texts[] = {
+    const struct field texts[PAGE_TEXTS] = {
         {.key = "entry", .text = query->entry}, {.key = "account", .text = query->account}, {.key = "cursor", .text = query->cursor}};
     uint32_t count = envelope_fill(fields, client, op_names[query->entry ? OP_case_show : OP_case_list]);
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (texts[i].text)
-            fields[count++] = texts[i];
-    if (query->rows_max)
-        fields[count++] = (struct field){.key = "rows_max", .number = query->rows_max};
-    return fields_send(client, fields, count, out);
+    return page_send(client, fields, count, texts, query->rows_max, out);
 }
 
 int sluice_outbox(struct sluice_client *client, const struct sluice_outbox_query *query, struct sluice_reply **out)
@@ -129,15 +131,10 @@ int sluice_outbox(struct sluice_client *client, const struct sluice_outbox_query
     if (!client || !query || !out)
         return SLUICE_ARGUMENT;
     *out = NULL;
-    const struct field texts[] = {
+    const struct field texts[PAGE_TEXTS] = {
         {.key = "connector", .text = query->connector}, {.key = "state", .text = query->state}, {.key = "cursor", .text = query->cursor}};
     uint32_t count = envelope_fill(fields, client, op_names[OP_connect_list]);
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (texts[i].text)
-            fields[count++] = texts[i];
-    if (query->rows_max)
-        fields[count++] = (struct field){.key = "rows_max", .number = query->rows_max};
-    return fields_send(client, fields, count, out);
+    return page_send(client, fields, count, texts, query->rows_max, out);
 }
 
 int sluice_resend(struct sluice_client *client, const char *connector, const char *entry, struct sluice_reply **out)
