@@ -82,6 +82,15 @@ foreach(source ${flow_sources})
   endif()
 endforeach()
 
+# The second and the last third of the allocations of an opening; flow.alloc has the first, and the way of a batch.
+if(TARGET flow_alloc)
+  foreach(shard 1 2)
+    add_test(NAME flow.alloc.${shard} COMMAND flow_alloc WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(flow.alloc.${shard} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 480 LABELS release ENVIRONMENT
+      "SLUICE_BIN=$<TARGET_FILE:sluice>;SLUICE_ALLOC_SHARD=${shard}")
+  endforeach()
+endif()
+
 # The same flows with another device forced, but for those that choose devices themselves.
 foreach(device blas opencl)
   foreach(short base bases commands controls disk drain first_batch hostile kills life order overload profiles release replay restart serve
